@@ -1,0 +1,194 @@
+//! The public object: a generator with a pool of its own, or with none.
+
+use core::fmt;
+
+use uuid::{Builder, Uuid};
+
+use crate::drbg::Block;
+use crate::error::Error;
+use crate::pool::{self, Pool};
+use crate::source::{EntropySource, Source};
+
+/// A generator with a state of its own.
+///
+/// The free functions ([`new_v4`](crate::new_v4) …) use one for each thread and
+/// are the usual choice. A generator of its own is for another source, for no
+/// pool, or for a state that shall end at a known place: dropping it gives its
+/// memory back.
+///
+/// It may move to another thread (`Send`), but not be used by two at once (not
+/// `Sync`). What the free functions promise of forks, handlers and sandboxes
+/// holds here too.
+///
+/// # Examples
+///
+/// ```
+/// let generator = fork_safe_uuid::Generator::new();
+/// let mut ids = [fork_safe_uuid::Uuid::nil(); 3];
+/// generator.fill_v4(&mut ids);
+/// assert_ne!(ids[0], ids[1]);
+/// ```
+pub struct Generator {
+    /// `None`: unbuffered.
+    pool: Option<Pool>,
+    /// `None`: the system's sources.
+    custom: Option<Box<dyn EntropySource + Send>>,
+}
+
+impl Generator {
+    /// Returns a generator that draws from the system and keeps 63 UUIDs ready.
+    ///
+    /// Its memory, one page, is mapped by the first UUID; where the system does
+    /// not wipe memory at fork, it is [unbuffered](Self::unbuffered).
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            pool: Some(Pool::new()),
+            custom: None,
+        }
+    }
+
+    /// Returns a generator that keeps nothing: each call draws from the system.
+    ///
+    /// For what must not repeat even one UUID when a virtual machine is cloned
+    /// without a call of [`reseed`](crate::reseed). A UUID costs a system call.
+    #[must_use]
+    pub const fn unbuffered() -> Self {
+        Self {
+            pool: None,
+            custom: None,
+        }
+    }
+
+    /// Returns a generator that is seeded from `source` and from nothing else,
+    /// and keeps 63 UUIDs ready.
+    ///
+    /// # Panics
+    ///
+    /// Not here. If `source` panics, that panic comes out of the call that
+    /// needed it, and from then on each UUID asks `source`.
+    #[must_use]
+    pub fn with_source(source: impl EntropySource + Send + 'static) -> Self {
+        Self {
+            pool: Some(Pool::new()),
+            custom: Some(Box::new(source)),
+        }
+    }
+
+    /// Returns a random UUID (version 4, RFC 9562 section 5.4).
+    ///
+    /// # Panics
+    ///
+    /// If there is no entropy, with the text of the [`Error`].
+    #[inline]
+    #[must_use]
+    pub fn new_v4(&self) -> Uuid {
+        or_panic(self.try_new_v4())
+    }
+
+    /// Returns a random UUID (version 4, RFC 9562 section 5.4), or says why
+    /// there is no entropy.
+    ///
+    /// # Errors
+    ///
+    /// If the source fails when a seed is needed; see [`Error`].
+    #[inline]
+    pub fn try_new_v4(&self) -> Result<Uuid, Error> {
+        match &self.pool {
+            Some(pool) => pool.take(self.source()),
+            None => pool::take_stateless(self.source()),
+        }
+        .map(v4)
+    }
+
+    /// Overwrites `dest` with random UUIDs (version 4), faster than one by one.
+    ///
+    /// # Panics
+    ///
+    /// If there is no entropy, with the text of the [`Error`].
+    pub fn fill_v4(&self, dest: &mut [Uuid]) {
+        or_panic(self.try_fill_v4(dest));
+    }
+
+    /// Overwrites `dest` with random UUIDs (version 4), or says why there is no
+    /// entropy.
+    ///
+    /// # Errors
+    ///
+    /// If the source fails when a seed is needed; see [`Error`]. All of `dest`
+    /// is then Nil.
+    pub fn try_fill_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
+        fill_v4(dest, |blocks| match &self.pool {
+            Some(pool) => pool.fill(blocks, self.source()),
+            None => pool::fill_stateless(blocks, self.source()),
+        })
+    }
+
+    fn source(&self) -> Source<'_> {
+        match &self.custom {
+            Some(source) => Source::Custom(&**source),
+            None => Source::System,
+        }
+    }
+}
+
+impl Default for Generator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Generator {
+    fn drop(&mut self) {
+        if let Some(pool) = &mut self.pool {
+            pool.retire();
+        }
+    }
+}
+
+/// Prints no secret.
+impl fmt::Debug for Generator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generator").finish_non_exhaustive()
+    }
+}
+
+/// Sets version and variant.
+#[inline]
+pub(crate) fn v4(bytes: Block) -> Uuid {
+    Builder::from_random_bytes(bytes).into_uuid()
+}
+
+/// Has `fill` write random bytes, and sets version and variant in all of them.
+pub(crate) fn fill_v4(
+    dest: &mut [Uuid],
+    fill: impl FnOnce(&mut [Block]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let filled = if dest.is_empty() {
+        Ok(())
+    } else {
+        fill(pool::blocks_of(dest))
+    };
+    match filled {
+        Ok(()) => dest.iter_mut().for_each(|id| *id = v4(id.into_bytes())),
+        // Half a request is none, and may be raw bytes of a source.
+        Err(_) => dest.fill(Uuid::nil()),
+    }
+    filled
+}
+
+/// Unwraps, with the error's text.
+#[inline]
+#[track_caller]
+pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn no_entropy(error: &Error) -> ! {
+        panic!("{error}")
+    }
+    match result {
+        Ok(value) => value,
+        Err(error) => no_entropy(&error),
+    }
+}

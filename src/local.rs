@@ -1,0 +1,143 @@
+//! The calling thread's generator, behind the free functions.
+
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::generator;
+use crate::pool::{self, Pool};
+use crate::source::{self, Source};
+use crate::status::Status;
+
+thread_local! {
+    /// Constant and without a destructor: reaching it allocates nothing and
+    /// works at any time of the thread's life.
+    static POOL: Pool = const { Pool::of_thread() };
+}
+
+/// Returns a random UUID (version 4, RFC 9562 section 5.4).
+///
+/// What `Uuid::new_v4()` returns, and safe to call in a forked child, a daemon,
+/// a sandbox and a signal handler.
+///
+/// # Panics
+///
+/// If there is no entropy, with the text of the [`Error`];
+/// [`try_new_v4`] returns it instead.
+///
+/// # Examples
+///
+/// ```
+/// let id = fork_safe_uuid::new_v4();
+/// assert_eq!(id.get_version_num(), 4);
+/// ```
+#[inline]
+#[must_use]
+pub fn new_v4() -> Uuid {
+    generator::or_panic(try_new_v4())
+}
+
+/// Returns a random UUID (version 4, RFC 9562 section 5.4), or says why there
+/// is no entropy.
+///
+/// # Errors
+///
+/// If no source answers when a seed is needed; see [`Error`]. The next call
+/// tries again.
+///
+/// # Examples
+///
+/// ```
+/// let id = fork_safe_uuid::try_new_v4()?;
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
+#[inline]
+pub fn try_new_v4() -> Result<Uuid, Error> {
+    POOL.with(|pool| pool.take(Source::System)).map(generator::v4)
+}
+
+/// Overwrites `dest` with random UUIDs (version 4), faster than one by one.
+///
+/// # Panics
+///
+/// If there is no entropy, with the text of the [`Error`].
+///
+/// # Examples
+///
+/// ```
+/// let mut ids = vec![fork_safe_uuid::Uuid::nil(); 1000];
+/// fork_safe_uuid::fill_v4(&mut ids);
+/// assert!(ids.iter().all(|id| id.get_version_num() == 4));
+/// ```
+pub fn fill_v4(dest: &mut [Uuid]) {
+    generator::or_panic(try_fill_v4(dest));
+}
+
+/// Overwrites `dest` with random UUIDs (version 4), or says why there is no
+/// entropy.
+///
+/// # Errors
+///
+/// If no source answers when a seed is needed; see [`Error`]. All of `dest` is
+/// then Nil.
+pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
+    generator::fill_v4(dest, |blocks| {
+        POOL.with(|pool| pool.fill(blocks, Source::System))
+    })
+}
+
+/// Makes ready what a sandbox may refuse later, and returns what serves.
+///
+/// Call it before chroot(2), a seccomp filter or a drop of privileges. It opens
+/// and tracks /dev/urandom (the only function that does so while getrandom(2)
+/// answers) and fills the calling thread's pool. A forked child inherits
+/// neither: one that enters a sandbox of its own calls `prepare` itself.
+///
+/// # Errors
+///
+/// If no source answers at all. That the device cannot be opened while
+/// getrandom(2) serves is told by [`Status::device_is_open`].
+///
+/// # Examples
+///
+/// ```
+/// let status = fork_safe_uuid::prepare()?;
+/// println!("{status}"); // for the log
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
+pub fn prepare() -> Result<Status, Error> {
+    // Its failure is in the status; if it was the last resort, the next line
+    // returns it.
+    let _ = source::prepare_device();
+    try_new_v4()?;
+    Ok(status())
+}
+
+/// Sees to it that no pool of this process, in whatever thread, is used again.
+///
+/// Call it after a virtual machine was restored or cloned from a snapshot: the
+/// next UUID of each thread comes from a new seed. It returns at once and may
+/// be called anywhere. What the *kernel* draws after a restore is the
+/// hypervisor's matter (`vmgenid`).
+///
+/// # Examples
+///
+/// ```
+/// fork_safe_uuid::reseed();
+/// let id = fork_safe_uuid::new_v4();
+/// ```
+pub fn reseed() {
+    pool::reseed();
+}
+
+/// Returns what serves the calling thread's UUIDs.
+///
+/// # Examples
+///
+/// ```
+/// let id = fork_safe_uuid::new_v4();
+/// println!("{}", fork_safe_uuid::status());
+/// ```
+#[must_use]
+pub fn status() -> Status {
+    POOL.with(|pool| Status::new(pool.is_mapped()))
+}

@@ -1,0 +1,109 @@
+//! Where entropy comes from: [`Kernel`], then [`Device`], or a source of the
+//! program's own.
+//!
+//! | getrandom(2) answers | what serves |
+//! | --- | --- |
+//! | bytes | [`Kernel`] |
+//! | ENOSYS: the kernel is older than 3.17, or a sandbox says so | [`Device`] |
+//! | EPERM: a sandbox forbids it | [`Device`] |
+//! | another errno | nothing: an error that names it |
+//!
+//! The answer is never remembered. A sandbox that the program enters later is
+//! met at the next draw.
+//!
+//! On other systems than Linux and Android the `getrandom` crate stands behind
+//! [`Kernel`], and [`Device`] is always an error.
+
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use crate::error::Error;
+
+mod device;
+mod kernel;
+
+pub use device::Device;
+pub(crate) use device::{is_open as device_is_open, prepare as prepare_device};
+pub use kernel::Kernel;
+
+/// A source of unpredictable bytes.
+///
+/// The bytes key a DRBG, they are not handed out: a UUID of a
+/// [`Generator`](crate::Generator) that was given a source never shows them.
+///
+/// # Examples
+///
+/// ```
+/// use fork_safe_uuid::source::{EntropySource, Kernel};
+/// use fork_safe_uuid::{Error, Generator};
+///
+/// /// Says when it is asked.
+/// struct Audited;
+///
+/// impl EntropySource for Audited {
+///     fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
+///         eprintln!("{} bytes of entropy drawn", dest.len());
+///         Kernel.fill(dest)
+///     }
+/// }
+///
+/// let id = Generator::with_source(Audited).new_v4();
+/// assert_eq!(id.get_version_num(), 4);
+/// ```
+pub trait EntropySource {
+    /// Fills `dest` with bytes that nobody else knows and that no other call
+    /// in any process returns.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot fill all of `dest`. An [`std::io::Error`] converts into
+    /// [`Error`].
+    fn fill(&self, dest: &mut [u8]) -> Result<(), Error>;
+}
+
+/// What a generator draws from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// [`Kernel`], then [`Device`].
+    System,
+    Custom(&'a dyn EntropySource),
+}
+
+/// Which source filled a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Served {
+    Kernel = 1,
+    Device,
+    Custom,
+}
+
+/// The last answer to [`Source::System`], for `status()`. Relaxed: it guards
+/// nothing.
+static LAST: AtomicU8 = AtomicU8::new(0);
+
+impl Source<'_> {
+    pub(crate) fn draw(self, dest: &mut [u8]) -> Result<Served, Error> {
+        let served = match self {
+            Source::Custom(source) => return source.fill(dest).map(|()| Served::Custom),
+            Source::System => match Kernel.fill(dest) {
+                Ok(()) => Served::Kernel,
+                Err(refusal) if refusal.is_refusal() => match Device.fill(dest) {
+                    Ok(()) => Served::Device,
+                    Err(error) => return Err(refusal.then(error)),
+                },
+                Err(error) => return Err(error),
+            },
+        };
+        LAST.store(served as u8, Relaxed);
+        Ok(served)
+    }
+}
+
+/// Which source answered last, or `None` before the first draw.
+pub(crate) fn last_served() -> Option<Served> {
+    match LAST.load(Relaxed) {
+        1 => Some(Served::Kernel),
+        2 => Some(Served::Device),
+        _ => None,
+    }
+}

@@ -1,0 +1,88 @@
+//! What serves: for a log line, and for whoever must know.
+
+use core::fmt;
+
+use crate::pool;
+use crate::source::{self, Served};
+
+/// What serves the calling thread's UUIDs; returned by
+/// [`status`](crate::status) and [`prepare`](crate::prepare).
+///
+/// `Display` gives one line for a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    source: Option<Serving>,
+    pooled: bool,
+    device_is_open: bool,
+    missed_reseeds: u64,
+}
+
+/// Which of the system's sources serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Serving {
+    /// getrandom(2), or the system's own call elsewhere.
+    Kernel,
+    /// /dev/urandom, by the tracked descriptor.
+    Device,
+}
+
+impl Status {
+    pub(crate) fn new(pooled: bool) -> Self {
+        Self {
+            source: match source::last_served() {
+                Some(Served::Kernel) => Some(Serving::Kernel),
+                Some(Served::Device) => Some(Serving::Device),
+                _ => None,
+            },
+            pooled,
+            device_is_open: source::device_is_open(),
+            missed_reseeds: pool::missed_reseeds(),
+        }
+    }
+
+    /// Returns the source that answered this process's last draw, or `None`
+    /// before the first one.
+    #[must_use]
+    pub fn source(&self) -> Option<Serving> {
+        self.source
+    }
+
+    /// Returns whether the calling thread keeps UUIDs ready; without that each
+    /// one is drawn from the source.
+    #[must_use]
+    pub fn pooled(&self) -> bool {
+        self.pooled
+    }
+
+    /// Returns whether this process tracks a descriptor of /dev/urandom.
+    #[must_use]
+    pub fn device_is_open(&self) -> bool {
+        self.device_is_open
+    }
+
+    /// Returns how often this process could not renew a seed and went on with
+    /// the keys it had.
+    #[must_use]
+    pub fn missed_reseeds(&self) -> u64 {
+        self.missed_reseeds
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "source: {}; pooled: {}; device open: {}; missed reseeds: {}",
+            match self.source {
+                Some(Serving::Kernel) => "kernel",
+                Some(Serving::Device) => "device",
+                None => "not asked yet",
+            },
+            if self.pooled { "yes" } else { "no" },
+            if self.device_is_open { "yes" } else { "no" },
+            self.missed_reseeds,
+        )
+    }
+}

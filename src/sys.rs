@@ -1,0 +1,29 @@
+//! What a platform must provide; the only place that asks which one it is.
+//!
+//! Each backend has the same items, so that no file above needs a `cfg`:
+//!
+//! | item | contract |
+//! | --- | --- |
+//! | `getrandom` | fills a prefix of the buffer from the system's CSPRNG and returns its length, or an errno; blocks until that generator is initialised |
+//! | `Identity`, `identity_at`, `identity_of` | what a path leads to (a symbolic link is not followed); what a descriptor is |
+//! | `open`, `move_above_stdio`, `close`, `pread` | the system calls; a descriptor is close-on-exec from its first instant |
+//! | `entropy_count`, `wait_readable` | `RNDGETENTCNT`; `poll` without a time limit |
+//! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None` |
+//! | `at_thread_exit` | has a function called when the calling thread ends, or returns `false` |
+//! | `keeping_errno` | makes a call and restores the thread's errno |
+//! | `pid`, `clock`, `at_random` | what the hedge is made of |
+//! | `EPERM` … | the errno values that are decided upon |
+//!
+//! A system without wiped memory answers `None` to `map_wiped`; every UUID is
+//! then drawn from `getrandom`. Nothing here blocks on another thread or
+//! allocates.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use linux::*;
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod other;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) use other::*;
