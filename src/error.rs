@@ -94,9 +94,7 @@ impl Error {
     /// This refusal, and what the device said after it.
     pub(crate) fn then(self, device: Error) -> Self {
         match (self.0, device.0) {
-            (Repr::Kernel(kernel), Repr::Device(device)) => {
-                Self(Repr::NoSource { kernel, device })
-            }
+            (Repr::Kernel(kernel), Repr::Device(device)) => Self(Repr::NoSource { kernel, device }),
             (_, device) => Self(device),
         }
     }

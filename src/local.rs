@@ -52,7 +52,8 @@ pub fn new_v4() -> Uuid {
 /// ```
 #[inline]
 pub fn try_new_v4() -> Result<Uuid, Error> {
-    POOL.with(|pool| pool.take(Source::System)).map(generator::v4)
+    POOL.with(|pool| pool.take(Source::System))
+        .map(generator::v4)
 }
 
 /// Overwrites `dest` with random UUIDs (version 4), faster than one by one.

@@ -276,7 +276,11 @@ impl Page {
         match source.draw(&mut seed) {
             Ok(_) => {
                 hedge::fold_into(&mut seed);
-                let mut key = if keyless { Block::default() } else { self.key() };
+                let mut key = if keyless {
+                    Block::default()
+                } else {
+                    self.key()
+                };
                 drbg::fold(&mut key, &mut seed);
                 self.set_key(&key);
                 key.zeroize();

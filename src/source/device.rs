@@ -151,12 +151,17 @@ fn open() -> Result<Option<Opened>, Error> {
         opened.close();
         opened.fd = moved.map_err(|errno| URANDOM.os(errno))?;
     }
-    if let Err(error) = wait_until_initialised(opened.fd) {
+    let ready = wait_until_initialised(opened.fd);
+    // Asked again: the wait may have been long, and an error may be another
+    // descriptor's.
+    if !opened.is_proven() {
+        return Ok(None);
+    }
+    if let Err(error) = ready {
         opened.close();
         return Err(error);
     }
-    // The wait may have been long.
-    Ok(opened.is_proven().then_some(opened))
+    Ok(Some(opened))
 }
 
 /// Returns when the kernel's generator is initialised, for /dev/urandom does

@@ -181,7 +181,10 @@ pub(crate) unsafe fn unmap(memory: NonNull<u8>, len: usize) {
 /// latter allocates (`__cxa_thread_atexit_impl`), and the caller may be a
 /// signal handler that interrupted malloc(3). glibc keeps the values of the
 /// first 32 keys inside the thread's descriptor.
-pub(crate) fn at_thread_exit(hook: unsafe extern "C" fn(*mut c_void), argument: *mut c_void) -> bool {
+pub(crate) fn at_thread_exit(
+    hook: unsafe extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) -> bool {
     /// The key plus one. `race`: of two threads that create it at once neither
     /// waits, and the loser deletes its own.
     static KEY: OnceNonZeroUsize = OnceNonZeroUsize::new();

@@ -1,1 +1,30 @@
-fn main(){}
+//! Each promise, each in a fresh process with a deadline.
+#![allow(unreachable_pub)]
+
+mod harness;
+
+#[cfg(target_os = "linux")]
+mod copies;
+#[cfg(target_os = "linux")]
+mod descriptors;
+#[cfg(target_os = "linux")]
+mod sandboxes;
+#[cfg(target_os = "linux")]
+mod scene;
+#[cfg(target_os = "linux")]
+mod static_build;
+mod values;
+
+fn main() {
+    let mut scenarios = values::SCENARIOS.to_vec();
+    #[cfg(target_os = "linux")]
+    for module in [
+        copies::SCENARIOS,
+        descriptors::SCENARIOS,
+        sandboxes::SCENARIOS,
+        static_build::SCENARIOS,
+    ] {
+        scenarios.extend_from_slice(module);
+    }
+    harness::main(scenarios);
+}

@@ -1,0 +1,193 @@
+//! Every forked copy goes its own way at its first UUID.
+
+use std::collections::BTreeSet;
+
+use fork_safe_uuid::{Generator, Uuid};
+
+use crate::scene::{
+    Copy, assert_all_good, fork, in_copy, make, may_unshare, ok, start_copy, unshare,
+};
+
+crate::scenarios![
+    fork_diverges,
+    underscore_fork_diverges,
+    raw_clone_diverges,
+    clone3_diverges,
+    fast_rng_repeats_itself,
+    a_generator_of_its_own_diverges,
+    a_bulk_request_diverges,
+    grandchildren_diverge,
+    a_double_fork_diverges,
+    pid_1_inside_pid_1_diverges {
+        possible: may_unshare
+    },
+    uuid7_repeats_itself_as_pid_1_inside_pid_1 {
+        possible: may_unshare
+    },
+    a_thread_of_a_child_diverges,
+    the_first_uuid_of_all_may_be_a_childs,
+];
+
+const MANY: usize = 5000;
+
+/// What parent and child make after a copy in the middle of a pool.
+fn both(copy: Copy, make: fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
+    let mut ids = make(3);
+    ids.extend(in_copy(copy, || make(MANY)));
+    ids.extend(make(MANY));
+    ids
+}
+
+fn raw_clone() -> i32 {
+    // SAFETY: as fork(2), without the libc's hooks; the scenario has one thread.
+    unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32 }
+}
+
+fn clone3() -> i32 {
+    // SAFETY: zeros are a valid `clone_args`.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.exit_signal = libc::SIGCHLD as u64;
+    // SAFETY: as fork(2); the pointer leads to the structure, as the size says.
+    unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) as i32 }
+}
+
+fn underscore_fork() -> i32 {
+    // SAFETY: looks a name up; glibc has it since 2.34.
+    let function = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_Fork".as_ptr()) };
+    assert!(!function.is_null(), "this libc has no _Fork");
+    // SAFETY: POSIX.1-2024 gives it this type.
+    let function: extern "C" fn() -> i32 = unsafe { std::mem::transmute(function) };
+    function()
+}
+
+fn fork_diverges() {
+    assert_all_good(&both(fork, make));
+}
+
+fn underscore_fork_diverges() {
+    assert_all_good(&both(underscore_fork, make));
+}
+
+fn raw_clone_diverges() {
+    assert_all_good(&both(raw_clone, make));
+}
+
+fn clone3_diverges() {
+    assert_all_good(&both(clone3, make));
+}
+
+/// The control: what the same scene shows of a peer.
+fn fast_rng_repeats_itself() {
+    let peer = |count| (0..count).map(|_| Uuid::new_v4()).collect::<Vec<_>>();
+    for copy in [fork as Copy, underscore_fork, raw_clone, clone3] {
+        let ids = both(copy, peer);
+        let distinct = ids.iter().collect::<BTreeSet<_>>().len();
+        assert!(ids.len() - distinct > 1000, "fast-rng was mended?");
+    }
+}
+
+fn a_generator_of_its_own_diverges() {
+    for generator in [Generator::new(), Generator::unbuffered()] {
+        let make = |count| (0..count).map(|_| generator.new_v4()).collect::<Vec<_>>();
+        let mut ids = make(3);
+        ids.extend(in_copy(fork, || make(MANY)));
+        ids.extend(make(MANY));
+        assert_all_good(&ids);
+    }
+}
+
+fn a_bulk_request_diverges() {
+    fn bulk(count: usize) -> Vec<Uuid> {
+        let mut ids = vec![Uuid::nil(); count];
+        fork_safe_uuid::fill_v4(&mut ids);
+        ids
+    }
+    assert_all_good(&both(fork, bulk));
+}
+
+fn grandchildren_diverge() {
+    fn family(depth: u32) -> Vec<Uuid> {
+        let mut ids = make(10);
+        if depth > 0 {
+            let children = [(); 2].map(|()| start_copy(fork, || family(depth - 1)));
+            ids.extend(make(100));
+            for child in children {
+                ids.extend(child.ids());
+            }
+        }
+        ids.extend(make(100));
+        ids
+    }
+    assert_all_good(&family(6));
+}
+
+fn a_double_fork_diverges() {
+    let mut ids = make(3);
+    ids.extend(in_copy(fork, || {
+        // The daemon's way, except that the middle one waits for the pipe.
+        in_copy(fork, || {
+            // SAFETY: starts a session.
+            ok(unsafe { libc::setsid() });
+            make(MANY)
+        })
+    }));
+    ids.extend(make(MANY));
+    assert_all_good(&ids);
+}
+
+/// What two processes make that are both pid 1, one the child of the other.
+fn both_as_pid_1(make: fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
+    fn assert_pid_1() {
+        assert_eq!(std::process::id(), 1);
+    }
+    unshare(libc::CLONE_NEWPID);
+    in_copy(fork, || {
+        assert_pid_1();
+        let mut ids = make(3);
+        unshare(libc::CLONE_NEWPID);
+        ids.extend(in_copy(fork, || {
+            assert_pid_1();
+            make(MANY)
+        }));
+        ids.extend(make(MANY));
+        ids
+    })
+}
+
+fn pid_1_inside_pid_1_diverges() {
+    assert_all_good(&both_as_pid_1(make));
+}
+
+/// The control: it compares process ids.
+fn uuid7_repeats_itself_as_pid_1_inside_pid_1() {
+    let ids = both_as_pid_1(|count| {
+        (0..count)
+            .map(|_| Uuid::from_bytes(uuid7::uuid4().into()))
+            .collect()
+    });
+    let distinct = ids.iter().collect::<BTreeSet<_>>().len();
+    assert!(ids.len() - distinct > 1000, "uuid7 was mended?");
+}
+
+fn a_thread_of_a_child_diverges() {
+    let mut ids = make(3);
+    ids.extend(in_copy(fork, || {
+        // Before the child's main thread makes its first.
+        let threads = [(); 2].map(|()| std::thread::spawn(|| make(MANY)));
+        let mut ids: Vec<_> = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("no panic"))
+            .collect();
+        ids.extend(make(MANY));
+        ids
+    }));
+    ids.extend(make(MANY));
+    assert_all_good(&ids);
+}
+
+fn the_first_uuid_of_all_may_be_a_childs() {
+    let mut ids = in_copy(fork, || make(MANY));
+    ids.extend(in_copy(fork, || make(MANY)));
+    ids.extend(make(MANY));
+    assert_all_good(&ids);
+}

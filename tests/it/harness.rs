@@ -1,0 +1,115 @@
+//! Runs each scenario by executing this binary again: a scenario has a process
+//! and its main thread to itself, may fork, close and confine itself as it
+//! likes, and is killed with all its children when its time is over.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::process::{Command, Stdio, exit};
+use std::time::{Duration, Instant};
+use std::{env, panic, thread};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A function that panics where a promise is broken.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub run: fn(),
+    /// Does not run where it is told `false`; listed as ignored.
+    pub possible: fn() -> bool,
+    pub seconds: u64,
+}
+
+impl Scenario {
+    pub const fn new(name: &'static str, run: fn()) -> Self {
+        Self {
+            name,
+            run,
+            possible: || true,
+            seconds: 60,
+        }
+    }
+}
+
+/// `scenarios![a, b]`: the functions, under their names in this module.
+#[macro_export]
+macro_rules! scenarios {
+    ($($function:ident $({ $($field:ident: $value:expr),* })?),* $(,)?) => {
+        pub const SCENARIOS: &[$crate::harness::Scenario] = &[$(
+            $crate::harness::Scenario {
+                $($($field: $value,)*)?
+                ..$crate::harness::Scenario::new(
+                    concat!(module_path!(), "::", stringify!($function)),
+                    $function,
+                )
+            }
+        ),*];
+    };
+}
+
+const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
+
+pub fn main(scenarios: Vec<Scenario>) -> ! {
+    if let Ok(name) = env::var(SCENARIO) {
+        let scenario = scenarios.iter().find(|scenario| scenario.name == name);
+        be(scenario.expect("a known scenario"));
+    }
+    let trials = scenarios
+        .into_iter()
+        .map(|scenario| {
+            let name = scenario.name.trim_start_matches("it::");
+            Trial::test(name, move || stage(scenario)).with_ignored_flag(!(scenario.possible)())
+        })
+        .collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit()
+}
+
+fn be(scenario: &Scenario) -> ! {
+    #[cfg(target_os = "linux")]
+    crate::scene::keep_standard_error();
+    let outcome = panic::catch_unwind(scenario.run);
+    exit(if outcome.is_ok() { 0 } else { 101 })
+}
+
+fn stage(scenario: Scenario) -> Result<(), Failed> {
+    let mut output = tempfile::tempfile()?;
+    let mut command = Command::new(env::current_exe()?);
+    command
+        .env(SCENARIO, scenario.name)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?);
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn()?;
+    let deadline = Instant::now() + Duration::from_secs(scenario.seconds);
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            break None;
+        }
+        thread::sleep(Duration::from_millis(2));
+    };
+    // SAFETY: signals the group that was made for this scenario.
+    #[cfg(unix)]
+    unsafe {
+        libc::kill(-(child.id() as i32), libc::SIGKILL);
+    }
+    match status {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(format!("{status}\n{}", text(&mut output)).into()),
+        None => {
+            child.wait()?;
+            Err(format!("hung\n{}", text(&mut output)).into())
+        }
+    }
+}
+
+fn text(output: &mut File) -> String {
+    let mut text = Vec::new();
+    output.rewind().expect("a file");
+    output.read_to_end(&mut text).expect("readable");
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,182 @@
+//! What the functions return, wherever they run.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use fork_safe_uuid::source::{EntropySource, Kernel};
+use fork_safe_uuid::{Error, ErrorKind, Generator, Uuid};
+
+crate::scenarios![
+    every_length_is_filled_with_distinct_version_4,
+    threads_share_nothing,
+    a_failing_source_is_an_error_and_the_next_call_tries_again,
+    a_failing_reseed_goes_on_and_is_counted,
+    a_panicking_source_leaves_a_generator_that_is_never_without_key,
+    a_constant_source_gives_distinct_uuids_that_do_not_show_it,
+    fast_rng_switched_on_elsewhere_changes_nothing,
+    debug_shows_no_secret,
+];
+
+#[track_caller]
+fn assert_distinct_v4(ids: &[Uuid]) {
+    assert!(ids.iter().all(|id| id.get_version_num() == 4));
+    assert!(
+        ids.iter()
+            .all(|id| id.get_variant() == uuid::Variant::RFC4122)
+    );
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+}
+
+/// Says what it is told to, and counts.
+#[derive(Clone, Default)]
+struct Told {
+    fails: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl EntropySource for Told {
+    fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
+        self.asked.fetch_add(1, Relaxed);
+        match self.fails.load(Relaxed) {
+            0 => Kernel.fill(dest),
+            1 => Err(io::Error::other("the dice are lost").into()),
+            _ => panic!("the dice exploded"),
+        }
+    }
+}
+
+fn every_length_is_filled_with_distinct_version_4() {
+    let mut all = Vec::new();
+    let mut fill = |length| {
+        let mut ids = vec![Uuid::nil(); length];
+        fork_safe_uuid::fill_v4(&mut ids);
+        all.extend(ids);
+    };
+    (0..200).for_each(&mut fill);
+    // Between two lengths of the keystream's segments.
+    [4095, 4096, 4097, 10_000].into_iter().for_each(&mut fill);
+    for unbuffered in [Generator::unbuffered(), Generator::new()] {
+        let mut ids = [Uuid::nil(); 100];
+        unbuffered.fill_v4(&mut ids);
+        all.extend(ids);
+        all.extend((0..100).map(|_| unbuffered.new_v4()));
+    }
+    assert_distinct_v4(&all);
+}
+
+fn threads_share_nothing() {
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(|| {
+                (0..10_000)
+                    .map(|_| fork_safe_uuid::new_v4())
+                    .collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let ids = threads
+        .into_iter()
+        .flat_map(|thread| thread.join().expect("no panic"));
+    assert_distinct_v4(&ids.collect::<Vec<_>>());
+}
+
+fn a_failing_source_is_an_error_and_the_next_call_tries_again() {
+    let source = Told::default();
+    let generator = Generator::with_source(source.clone());
+    source.fails.store(1, Relaxed);
+    let error = generator.try_new_v4().expect_err("no entropy");
+    assert_eq!(error.kind(), ErrorKind::Custom);
+    assert_eq!(error.to_string(), "no entropy source: the dice are lost");
+    let mut ids = [Uuid::max(); 5];
+    assert!(generator.try_fill_v4(&mut ids).is_err());
+    assert_eq!(ids, [Uuid::nil(); 5]);
+    let panic = catch_unwind(AssertUnwindSafe(|| generator.new_v4())).expect_err("a panic");
+    assert_eq!(
+        panic.downcast_ref::<String>().expect("a text"),
+        &error.to_string()
+    );
+    source.fails.store(0, Relaxed);
+    assert_distinct_v4(&(0..1000).map(|_| generator.new_v4()).collect::<Vec<_>>());
+}
+
+fn a_failing_reseed_goes_on_and_is_counted() {
+    let source = Told::default();
+    let generator = Generator::with_source(source.clone());
+    let mut ids = vec![generator.new_v4()];
+    source.fails.store(1, Relaxed);
+    ids.extend((0..50_000).map(|_| generator.new_v4()));
+    assert_distinct_v4(&ids);
+    let asked = source.asked.load(Relaxed);
+    // 50,000 in portions of 64 KiB.
+    assert!((10..20).contains(&asked), "{asked}");
+    assert_eq!(
+        fork_safe_uuid::status().missed_reseeds(),
+        asked as u64 - 1,
+        "the first one succeeded"
+    );
+    // An explicit reseed is no renewal: what there was may not be used again.
+    fork_safe_uuid::reseed();
+    assert!(generator.try_new_v4().is_err());
+}
+
+fn a_panicking_source_leaves_a_generator_that_is_never_without_key() {
+    let source = Told::default();
+    let generator = Generator::with_source(source.clone());
+    source.fails.store(2, Relaxed);
+    for _ in 0..3 {
+        assert!(catch_unwind(AssertUnwindSafe(|| generator.new_v4())).is_err());
+    }
+    source.fails.store(0, Relaxed);
+    assert_distinct_v4(&(0..1000).map(|_| generator.new_v4()).collect::<Vec<_>>());
+}
+
+fn a_constant_source_gives_distinct_uuids_that_do_not_show_it() {
+    struct Constant;
+    impl EntropySource for Constant {
+        fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
+            dest.fill(b'x');
+            Ok(())
+        }
+    }
+    // Not secure, and still the hedge keeps two generators apart.
+    let ids: Vec<_> = (0..100)
+        .flat_map(|_| {
+            let generator = Generator::with_source(Constant);
+            [generator.new_v4(), generator.new_v4()]
+        })
+        .collect();
+    assert_distinct_v4(&ids);
+    assert!(
+        !ids.iter()
+            .any(|id| id.as_bytes().windows(3).any(|part| part == b"xxx"))
+    );
+}
+
+fn fast_rng_switched_on_elsewhere_changes_nothing() {
+    // This build has it on. What `rand` would give next is still there after
+    // our calls: none of them drew from its generator.
+    assert_distinct_v4(
+        &(0..1000)
+            .map(|_| fork_safe_uuid::new_v4())
+            .collect::<Vec<_>>(),
+    );
+    #[cfg(target_os = "linux")]
+    {
+        use crate::scene::{fork, in_copy, make};
+        let _ = rand::random::<u128>();
+        let child = in_copy(fork, || {
+            make(1000);
+            vec![Uuid::from_u128(rand::random())]
+        });
+        assert_eq!(child[0].as_u128(), rand::random::<u128>());
+    }
+}
+
+fn debug_shows_no_secret() {
+    let generator = Generator::new();
+    generator.new_v4();
+    assert_eq!(format!("{generator:?}"), "Generator { .. }");
+}
