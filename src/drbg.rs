@@ -3,7 +3,7 @@
 //! Pure: no I/O, no state, no clock. One key makes one keystream
 //!
 //! ```text
-//! block i = AES-128(key, nonce ‖ i)      i = 0, 1, 2 …   (128 bits, big-endian)
+//! block i = AES-128(key, i ‖ nonce)      i = 0, 1, 2 …   (128 bits, little-endian)
 //! ```
 //!
 //! whose block 0 replaces the key at once and is never output, so that nobody
@@ -16,7 +16,10 @@
 //! A UUID has 122 random bits, so a cipher of 128-bit strength is enough.
 
 use aes::Aes128Enc;
-use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
+use aes::cipher::{
+    Array, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser,
+    KeyInit, consts::U16, typenum::Unsigned,
+};
 use zeroize::Zeroize;
 
 /// 16 bytes: a key, a block of output, the bytes of a UUID.
@@ -30,31 +33,57 @@ pub(crate) struct Nonce {
     pub(crate) low: u32,
 }
 
+/// Bits of the output that are not random: `block & keep | set`.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    pub(crate) keep: Block,
+    pub(crate) set: Block,
+}
+
+impl Form {
+    /// Byte by byte, which the compiler makes one vector operation; on a u128
+    /// it would go through two other registers.
+    #[inline(always)]
+    pub(crate) fn give(&self, block: &mut Block) {
+        for (byte, (keep, set)) in block.iter_mut().zip(self.keep.iter().zip(&self.set)) {
+            *byte = *byte & keep | set;
+        }
+    }
+}
+
+const PLAIN: Form = Form {
+    keep: [0xff; 16],
+    set: [0; 16],
+};
+
 /// Blocks under one key at most, 64 KiB: far below 2^64, where the absence of
 /// equal blocks would begin to tell the stream from random bits.
 const STREAM: usize = 4096;
 
-/// Replaces the key in `chain[0]` by the next one, and the rest of `chain` by
-/// output.
-pub(crate) fn refill(chain: &mut [Block], nonce: Nonce) {
-    let cipher = Aes128Enc::new(&Array::from(chain[0]));
-    write(&cipher, nonce, 0, chain);
-}
-
-/// Fills `dest` with output and replaces `key` by the next one.
-pub(crate) fn generate(key: &mut Block, nonce: Nonce, dest: &mut [Block]) {
-    for part in dest.chunks_mut(STREAM) {
-        let cipher = Aes128Enc::new(&Array::from(*key));
-        write(&cipher, nonce, 1, part);
-        write(&cipher, nonce, 0, core::slice::from_mut(key));
+/// Fills `dest` with output of the given form, and replaces `key` by the next
+/// one.
+pub(crate) fn generate(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
+    let base = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32;
+    for dest in dest.chunks_mut(STREAM) {
+        Aes128Enc::new(&Array::from(*key)).encrypt_with_backend(Counter {
+            base,
+            first: key,
+            rest: dest,
+            form,
+        });
     }
 }
 
 /// A keyed hash of one block: its encryption.
 pub(crate) fn prf(key: &Block, block: Block) -> Block {
-    let mut block = Array::from(block);
-    Aes128Enc::new(&Array::from(*key)).encrypt_block(&mut block);
-    block.into()
+    let mut hash = Block::default();
+    Aes128Enc::new(&Array::from(*key)).encrypt_with_backend(Counter {
+        base: u128::from_le_bytes(block),
+        first: &mut hash,
+        rest: &mut [],
+        form: PLAIN,
+    });
+    hash
 }
 
 /// `a ^= b`, and clears `b`.
@@ -65,12 +94,61 @@ pub(crate) fn fold(a: &mut Block, b: &mut Block) {
     b.zeroize();
 }
 
-fn write(cipher: &Aes128Enc, nonce: Nonce, first: u32, blocks: &mut [Block]) {
-    let upper = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32;
-    for (block, i) in blocks.iter_mut().zip(first..) {
-        *block = (upper | u128::from(i)).to_be_bytes();
+/// The bitsliced software cipher makes this many blocks at once, and one costs
+/// as much. Backends over instructions are wider.
+const BITSLICED: usize = 4;
+
+/// Encrypts the counter blocks: block 0 to `first` as it is, the others to
+/// `rest` in their form.
+///
+/// As a closure it is compiled into the cipher's own loop. With AES
+/// instructions it takes one block a turn: counter and form never leave their
+/// registers, the processor overlaps the turns by itself, and nothing bounds
+/// them but the throughput of the instructions (1.6 ns a block on Zen 4). The
+/// groups of `encrypt_par_blocks` are loaded and stored through functions of
+/// another crate that are inlined only in a build with one codegen unit (then
+/// 0.9 ns, by VAES); in any other they cost 2.3 ns.
+struct Counter<'a> {
+    base: u128,
+    first: &'a mut Block,
+    rest: &'a mut [Block],
+    form: Form,
+}
+
+impl BlockSizeUser for Counter<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Counter<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        let count = |i: u32| Array((self.base | u128::from(i)).to_le_bytes());
+
+        let mut first = count(0);
+        backend.encrypt_block_inplace(&mut first);
+        *self.first = first.into();
+
+        let rest = Array::cast_slice_from_core_mut(self.rest);
+        if B::ParBlocksSize::USIZE > BITSLICED {
+            for (block, i) in rest.iter_mut().zip(1..) {
+                let mut one = count(i);
+                backend.encrypt_block_inplace(&mut one);
+                self.form.give(&mut one.0);
+                *block = one;
+            }
+        } else {
+            for (block, i) in rest.iter_mut().zip(1..) {
+                *block = count(i);
+            }
+            let (groups, tail) = Array::<_, B::ParBlocksSize>::slice_as_chunks_mut(rest);
+            for group in groups {
+                backend.encrypt_par_blocks_inplace(group);
+            }
+            backend.encrypt_tail_blocks_inplace(tail);
+            rest.iter_mut()
+                .for_each(|block| self.form.give(&mut block.0));
+        }
     }
-    cipher.encrypt_blocks(Array::cast_slice_from_core_mut(blocks));
 }
 
 #[cfg(test)]
@@ -94,34 +172,50 @@ mod tests {
     }
 
     #[test]
-    fn refill_is_the_known_stream_and_replaces_the_key_by_its_first_block() {
-        let mut chain = [Block::default(); 64];
-        chain[0] = KEY.to_be_bytes();
-        refill(&mut chain, NONCE);
-        assert_block(chain[0], 0x407d_d726_facd_3874_9737_b3c8_5468_20ae);
-        assert_block(chain[1], 0x6f0d_9eaf_4839_e445_cb23_bf3b_eec2_6260);
-        assert_block(chain[2], 0x9643_a76d_4c0a_1a4f_a235_7da7_5731_223a);
-        assert_block(chain[63], 0xc86a_f2cb_8c98_fa9a_d99f_d613_66d5_7025);
+    fn generate_is_the_known_stream_and_replaces_the_key_by_its_first_block() {
+        let mut key = KEY.to_be_bytes();
+        let mut blocks = [Block::default(); 63];
+        generate(&mut key, NONCE, PLAIN, &mut blocks);
+        assert_block(key, 0xb5b7_b425_4dad_66d4_736d_034e_8b44_5329);
+        assert_block(blocks[0], 0x2e7e_7001_605c_4493_c722_9af7_637b_1a22);
+        assert_block(blocks[1], 0xef2f_4a30_b410_2b25_f483_be9d_c883_b398);
+        assert_block(blocks[62], 0x4afe_afa3_ed47_ff7c_fe61_0420_ed8c_0eda);
         let next = Nonce {
             high: NONCE.high + 1,
             low: NONCE.low + 1,
         };
-        refill(&mut chain, next);
-        assert_block(chain[0], 0xe97d_0bf3_4c19_f10a_556a_9d11_b3f6_65b5);
-        assert_block(chain[1], 0x7d68_b524_e22f_4ace_888e_76b7_86a2_872e);
-        assert_block(chain[63], 0xe41e_efd8_ddac_f90d_80aa_e15d_0ddd_0e29);
+        generate(&mut key, next, PLAIN, &mut blocks);
+        assert_block(key, 0xf75a_e9cc_37df_a49d_f1e1_4923_6f36_c884);
+        assert_block(blocks[0], 0xdfb0_f84a_9a86_2112_d0fc_256f_94f6_5412);
+        assert_block(blocks[62], 0xb408_99f5_134f_8aad_6d02_be40_227f_f861);
     }
 
     #[test]
-    fn generate_is_the_same_stream_and_changes_its_key_every_64_kib() {
+    fn the_key_changes_every_64_kib() {
         let mut key = KEY.to_be_bytes();
         let mut blocks = vec![Block::default(); 4097];
-        generate(&mut key, NONCE, &mut blocks);
-        assert_block(blocks[0], 0x6f0d_9eaf_4839_e445_cb23_bf3b_eec2_6260);
-        assert_block(blocks[4094], 0x6d1b_e85a_c377_f95f_c612_018f_f280_2bc6);
-        assert_block(blocks[4095], 0xa9e0_210d_c036_0a8f_7aa6_1242_ac36_f36f);
-        assert_block(blocks[4096], 0x415c_1966_b556_4f48_4f63_4fb1_bfb9_1913);
-        assert_block(key, 0x91fd_7c4e_32ad_26e0_e949_4f52_4291_8c1f);
+        generate(&mut key, NONCE, PLAIN, &mut blocks);
+        assert_block(blocks[0], 0x2e7e_7001_605c_4493_c722_9af7_637b_1a22);
+        assert_block(blocks[4094], 0xb15c_8f2b_788d_868f_1231_abf5_78ab_ab0e);
+        assert_block(blocks[4095], 0xf637_53ac_1bd0_2e21_6af6_7f86_3df1_0381);
+        assert_block(blocks[4096], 0x75a6_18b6_4ca7_c52d_f8c9_4cf9_2342_c7aa);
+        assert_block(key, 0xfce8_bead_f075_4d1d_d3ff_2ebf_88f7_ce43);
+    }
+
+    #[test]
+    fn the_form_is_of_the_output_and_not_of_the_key() {
+        let (mut plain, mut formed) = ([KEY.to_be_bytes(); 2], [KEY.to_be_bytes(); 2]);
+        let generate = |[key, block]: &mut [Block; 2], form| {
+            generate(key, NONCE, form, core::slice::from_mut(block));
+        };
+        generate(&mut plain, PLAIN);
+        let form = Form {
+            keep: [0x0f; 16],
+            set: [0x40; 16],
+        };
+        generate(&mut formed, form);
+        assert_eq!(plain[0], formed[0]);
+        assert_eq!(formed[1], plain[1].map(|byte| byte & 0x0f | 0x40));
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 use crate::drbg::Block;
 use crate::error::Error;
-use crate::pool::{self, Pool};
+use crate::pool::{self, Miss, Pool};
 use crate::source::{EntropySource, Source};
 
 /// A generator with a state of its own.
@@ -29,21 +29,20 @@ use crate::source::{EntropySource, Source};
 /// assert_ne!(ids[0], ids[1]);
 /// ```
 pub struct Generator {
-    /// `None`: unbuffered.
-    pool: Option<Pool>,
+    pool: Pool,
     /// `None`: the system's sources.
     custom: Option<Box<dyn EntropySource + Send>>,
 }
 
 impl Generator {
-    /// Returns a generator that draws from the system and keeps 63 UUIDs ready.
+    /// Returns a generator that draws from the system and keeps 251 UUIDs ready.
     ///
     /// Its memory, one page, is mapped by the first UUID; where the system does
     /// not wipe memory at fork, it is [unbuffered](Self::unbuffered).
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            pool: Some(Pool::new()),
+            pool: Pool::new(),
             custom: None,
         }
     }
@@ -55,13 +54,13 @@ impl Generator {
     #[must_use]
     pub const fn unbuffered() -> Self {
         Self {
-            pool: None,
+            pool: Pool::none(),
             custom: None,
         }
     }
 
     /// Returns a generator that is seeded from `source` and from nothing else,
-    /// and keeps 63 UUIDs ready.
+    /// and keeps 251 UUIDs ready.
     ///
     /// # Panics
     ///
@@ -70,7 +69,7 @@ impl Generator {
     #[must_use]
     pub fn with_source(source: impl EntropySource + Send + 'static) -> Self {
         Self {
-            pool: Some(Pool::new()),
+            pool: Pool::new(),
             custom: Some(Box::new(source)),
         }
     }
@@ -83,7 +82,10 @@ impl Generator {
     #[inline]
     #[must_use]
     pub fn new_v4(&self) -> Uuid {
-        or_panic(self.try_new_v4())
+        match self.pool.take() {
+            Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
+            Err(miss) => or_panic(self.missed(miss)),
+        }
     }
 
     /// Returns a random UUID (version 4, RFC 9562 section 5.4), or says why
@@ -94,11 +96,10 @@ impl Generator {
     /// If the source fails when a seed is needed; see [`Error`].
     #[inline]
     pub fn try_new_v4(&self) -> Result<Uuid, Error> {
-        match &self.pool {
-            Some(pool) => pool.take(self.source()),
-            None => pool::take_stateless(self.source()),
+        match self.pool.take() {
+            Ok(bits) => Ok(Uuid::from_bytes(bits.to_ne_bytes())),
+            Err(miss) => self.missed(miss),
         }
-        .map(v4)
     }
 
     /// Overwrites `dest` with random UUIDs (version 4), faster than one by one.
@@ -118,10 +119,15 @@ impl Generator {
     /// If the source fails when a seed is needed; see [`Error`]. All of `dest`
     /// is then Nil.
     pub fn try_fill_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
-        fill_v4(dest, |blocks| match &self.pool {
-            Some(pool) => pool.fill(blocks, self.source()),
-            None => pool::fill_stateless(blocks, self.source()),
-        })
+        fill_v4(dest, |blocks| self.pool.fill(blocks, self.source()))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn missed(&self, miss: Miss) -> Result<Uuid, Error> {
+        self.pool
+            .take_missed(miss, self.source())
+            .map(Uuid::from_bytes)
     }
 
     fn source(&self) -> Source<'_> {
@@ -140,9 +146,7 @@ impl Default for Generator {
 
 impl Drop for Generator {
     fn drop(&mut self) {
-        if let Some(pool) = &mut self.pool {
-            pool.retire();
-        }
+        self.pool.retire();
     }
 }
 
@@ -153,26 +157,18 @@ impl fmt::Debug for Generator {
     }
 }
 
-/// Sets version and variant.
-#[inline]
-pub(crate) fn v4(bytes: Block) -> Uuid {
-    Builder::from_random_bytes(bytes).into_uuid()
-}
-
-/// Has `fill` write random bytes, and sets version and variant in all of them.
+/// Has `fill` write to all of `dest`, or leaves it Nil.
 pub(crate) fn fill_v4(
     dest: &mut [Uuid],
     fill: impl FnOnce(&mut [Block]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let filled = if dest.is_empty() {
-        Ok(())
-    } else {
-        fill(pool::blocks_of(dest))
-    };
-    match filled {
-        Ok(()) => dest.iter_mut().for_each(|id| *id = v4(id.into_bytes())),
+    if dest.is_empty() {
+        return Ok(());
+    }
+    let filled = fill(pool::blocks_of(dest));
+    if filled.is_err() {
         // Half a request is none, and may be raw bytes of a source.
-        Err(_) => dest.fill(Uuid::nil()),
+        dest.fill(Uuid::nil());
     }
     filled
 }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::generator;
-use crate::pool::{self, Pool};
+use crate::pool::{self, Miss, Pool};
 use crate::source::{self, Source};
 use crate::status::Status;
 
@@ -33,7 +33,10 @@ thread_local! {
 #[inline]
 #[must_use]
 pub fn new_v4() -> Uuid {
-    generator::or_panic(try_new_v4())
+    match POOL.with(Pool::take) {
+        Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
+        Err(miss) => generator::or_panic(missed(miss)),
+    }
 }
 
 /// Returns a random UUID (version 4, RFC 9562 section 5.4), or says why there
@@ -52,8 +55,17 @@ pub fn new_v4() -> Uuid {
 /// ```
 #[inline]
 pub fn try_new_v4() -> Result<Uuid, Error> {
-    POOL.with(|pool| pool.take(Source::System))
-        .map(generator::v4)
+    match POOL.with(Pool::take) {
+        Ok(bits) => Ok(Uuid::from_bytes(bits.to_ne_bytes())),
+        Err(miss) => missed(miss),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn missed(miss: Miss) -> Result<Uuid, Error> {
+    POOL.with(|pool| pool.take_missed(miss, Source::System))
+        .map(Uuid::from_bytes)
 }
 
 /// Overwrites `dest` with random UUIDs (version 4), faster than one by one.
@@ -140,5 +152,5 @@ pub fn reseed() {
 /// ```
 #[must_use]
 pub fn status() -> Status {
-    POOL.with(|pool| Status::new(pool.is_mapped()))
+    POOL.with(|pool| Status::new(pool.has_page()))
 }

@@ -6,7 +6,10 @@
 #![allow(unsafe_code)]
 
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use once_cell::race::OnceRef;
 
@@ -17,7 +20,6 @@ use crate::sys;
 /// # Safety
 ///
 /// - All bytes zero are a valid value.
-/// - It changes only through atomics, since the kernel writes it too.
 /// - It has no destructor.
 pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
     /// Maps a zeroed value of its own, or returns `None` where the kernel does
@@ -41,12 +43,15 @@ pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
     }
 }
 
-// SAFETY: atomics, for which zero is valid, and no destructor.
-unsafe impl<const N: usize> Wiped for [AtomicU64; N] {}
+// SAFETY: zero is valid, it is an atomic, and has no destructor.
+unsafe impl Wiped for AtomicU64 {}
+
+// SAFETY: what holds of each element holds of all.
+unsafe impl<T: Wiped, const N: usize> Wiped for [T; N] {}
 
 /// A wiped value for the whole process, mapped at the first use.
 ///
-/// What it is mapped at stays the same after a fork; only the value is zeroed.
+/// Its address stays the same in a forked child; only the value is zeroed.
 /// `race`: of two threads that map at once neither waits for the other.
 pub(crate) struct WipedCell<T: Wiped>(OnceRef<'static, T>);
 
@@ -69,5 +74,76 @@ impl<T: Wiped> WipedCell<T> {
             }
         }
         self.0.get()
+    }
+}
+
+const GROUP: usize = 64;
+
+/// Wiped values that are lent to threads and taken back.
+///
+/// They are mapped 64 at a time and never unmapped, so that any thread may
+/// reach all of them at any time ([`WipedSlab::iter`]), a new thread costs no
+/// system call, and threads that come and go leave nothing behind.
+pub(crate) struct WipedSlab<T: Wiped, const GROUPS: usize>([Group<T>; GROUPS]);
+
+struct Group<T: Wiped> {
+    values: WipedCell<[T; GROUP]>,
+    /// A bit for each value that is lent. In ordinary memory: after a fork the
+    /// values of the parent's other threads stay lent, for their owners may be
+    /// in the middle of anything. Acquire and release: what the last borrower
+    /// wrote comes before what the next one does.
+    lent: AtomicU64,
+}
+
+impl<T: Wiped, const GROUPS: usize> WipedSlab<T, GROUPS> {
+    pub(crate) const fn new() -> Self {
+        Self(
+            [const {
+                Group {
+                    values: WipedCell::new(),
+                    lent: AtomicU64::new(0),
+                }
+            }; GROUPS],
+        )
+    }
+
+    /// Lends a value, or `None` where there is no wiped memory, or all are lent.
+    pub(crate) fn lend(&self) -> Option<&'static T> {
+        for group in &self.0 {
+            let values = group.values.get_or_map()?;
+            let mut lent = group.lent.load(Relaxed);
+            while lent != u64::MAX {
+                let free = lent.trailing_ones();
+                match group
+                    .lent
+                    .compare_exchange_weak(lent, lent | 1 << free, Acquire, Relaxed)
+                {
+                    Ok(_) => return values.get(free as usize),
+                    Err(now) => lent = now,
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes back a value that was lent, and that its borrower has zeroed.
+    pub(crate) fn take_back(&self, value: &'static T) {
+        for group in &self.0 {
+            let Some(values) = group.values.get() else {
+                return;
+            };
+            if let Some(index) = values.iter().position(|other| core::ptr::eq(other, value)) {
+                group.lent.fetch_and(!(1 << index), Release);
+                return;
+            }
+        }
+    }
+
+    /// All values, lent or not.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
+        self.0
+            .iter()
+            .filter_map(|group| group.values.get())
+            .flatten()
     }
 }
