@@ -57,7 +57,7 @@ use crate::drbg::{self, Block};
 use crate::error::Error;
 use crate::hedge;
 use crate::source::{Served, Source};
-use crate::sys;
+use crate::sys::{self, ThreadExit};
 
 mod page;
 
@@ -89,6 +89,8 @@ pub(crate) struct Pool {
     /// Whether the end of the calling thread retires it.
     ends_with_thread: bool,
 }
+
+static EXIT: ThreadExit = ThreadExit::new();
 
 impl Pool {
     pub(crate) const fn new() -> Self {
@@ -214,7 +216,7 @@ impl Pool {
                 // the destructors of its keys; no call is under way any more.
                 unsafe { (*pool.cast::<Pool>()).retire_shared() };
             }
-            if !sys::at_thread_exit(retire, ptr::from_ref(self).cast_mut().cast()) {
+            if !EXIT.call(retire, ptr::from_ref(self).cast_mut().cast()) {
                 PAGES.take_back(page);
                 return None;
             }
@@ -261,7 +263,7 @@ impl Pool {
 #[inline(never)]
 pub(crate) fn fill_stateless(dest: &mut [Block], source: Source<'_>) -> Result<(), Error> {
     sys::keeping_errno(|| {
-        if source.draw(dest.as_flattened_mut())? == Served::Kernel {
+        if source.draw_output(dest.as_flattened_mut())? == Served::Kernel {
             dest.iter_mut().for_each(|block| V4.give(block));
             return Ok(());
         }

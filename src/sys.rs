@@ -9,7 +9,8 @@
 //! | `open`, `move_above_stdio`, `close`, `pread` | the system calls; a descriptor is close-on-exec from its first instant |
 //! | `entropy_count`, `wait_readable` | `RNDGETENTCNT`; `poll` without a time limit |
 //! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None` |
-//! | `at_thread_exit` | has a function called when the calling thread ends, or returns `false` |
+//! | `VdsoState`, `map_vdso_states`, `vdso_getrandom` | getrandom without a system call, its state, and memory for states; or `None` |
+//! | `ThreadExit` | has a function called when the calling thread ends, or returns `false` |
 //! | `keeping_errno` | makes a call and restores the thread's errno |
 //! | `pid`, `clock`, `at_random` | what the hedge is made of |
 //! | `EPERM` … | the errno values that are decided upon |

@@ -13,7 +13,7 @@ use core::sync::atomic::{
 
 use once_cell::race::OnceRef;
 
-use crate::sys;
+use crate::sys::{self, VdsoState};
 
 /// A value that may live in wiped memory.
 ///
@@ -22,10 +22,15 @@ use crate::sys;
 /// - All bytes zero are a valid value.
 /// - It has no destructor.
 pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
+    /// Maps zeroed memory that is wiped at fork.
+    fn memory(len: usize) -> Option<NonNull<u8>> {
+        sys::map_wiped(len)
+    }
+
     /// Maps a zeroed value of its own, or returns `None` where the kernel does
     /// not promise to wipe it, or refuses the memory.
     fn map() -> Option<&'static Self> {
-        let memory = sys::map_wiped(size_of::<Self>())?;
+        let memory = Self::memory(size_of::<Self>())?;
         // SAFETY: the mapping is zeroed, which is a valid value, at the start
         // of a page, which is aligned for any type, and stays until `unmap`.
         Some(unsafe { memory.cast::<Self>().as_ref() })
@@ -47,7 +52,19 @@ pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
 unsafe impl Wiped for AtomicU64 {}
 
 // SAFETY: what holds of each element holds of all.
-unsafe impl<T: Wiped, const N: usize> Wiped for [T; N] {}
+unsafe impl<T: Wiped, const N: usize> Wiped for [T; N] {
+    fn memory(len: usize) -> Option<NonNull<u8>> {
+        T::memory(len)
+    }
+}
+
+// SAFETY: the kernel, whose state it is, has zero mean that there is no key;
+// no destructor.
+unsafe impl Wiped for VdsoState {
+    fn memory(len: usize) -> Option<NonNull<u8>> {
+        sys::map_vdso_states(len)
+    }
+}
 
 /// A wiped value for the whole process, mapped at the first use.
 ///
@@ -126,7 +143,7 @@ impl<T: Wiped, const GROUPS: usize> WipedSlab<T, GROUPS> {
         None
     }
 
-    /// Takes back a value that was lent, and that its borrower has zeroed.
+    /// Takes back a value that was lent, as the next borrower may find it.
     pub(crate) fn take_back(&self, value: &'static T) {
         for group in &self.0 {
             let Some(values) = group.values.get() else {

@@ -4,6 +4,7 @@
 //! | call | since |
 //! | --- | --- |
 //! | getrandom(2) | 3.17; made by number, because glibc has the function only since 2.25 and a static binary cannot look it up |
+//! | getrandom in the vDSO | 6.11 |
 //! | `MADV_WIPEONFORK` | 4.14 |
 //! | `MADV_DONTDUMP` | 3.4 |
 #![allow(unsafe_code)]
@@ -14,6 +15,10 @@ use core::num::NonZeroUsize;
 use core::ptr::{self, NonNull};
 
 use once_cell::race::OnceNonZeroUsize;
+
+mod vdso;
+
+pub(crate) use vdso::{VdsoState, map_vdso_states, vdso_getrandom};
 
 pub(crate) use libc::{EINTR, EMFILE, ENFILE, ENOSYS, EPERM};
 
@@ -174,47 +179,57 @@ pub(crate) unsafe fn unmap(memory: NonNull<u8>, len: usize) {
     unsafe { libc::munmap(memory.as_ptr().cast::<c_void>(), len) };
 }
 
-/// Has `hook` called with `argument` when the calling thread ends.
+/// A function to be called when a thread ends.
 ///
-/// All callers pass the same `hook`, because the process has one key for it.
-/// A key rather than a `thread_local!` with a destructor: registering the
-/// latter allocates (`__cxa_thread_atexit_impl`), and the caller may be a
-/// signal handler that interrupted malloc(3). glibc keeps the values of the
-/// first 32 keys inside the thread's descriptor.
-pub(crate) fn at_thread_exit(
-    hook: unsafe extern "C" fn(*mut c_void),
-    argument: *mut c_void,
-) -> bool {
+/// A key of pthread_key_create(3) rather than a `thread_local!` with a
+/// destructor: registering the latter allocates (`__cxa_thread_atexit_impl`),
+/// and the caller may be a signal handler that interrupted malloc(3). glibc
+/// keeps the values of the first 32 keys inside the thread's descriptor.
+pub(crate) struct ThreadExit {
     /// The key plus one. `race`: of two threads that create it at once neither
     /// waits, and the loser deletes its own.
-    static KEY: OnceNonZeroUsize = OnceNonZeroUsize::new();
-
-    let key = match KEY.get() {
-        Some(key) => key,
-        None => {
-            let mut key: libc::pthread_key_t = 0;
-            // SAFETY: the pointer leads to a key; `hook` is called with the
-            // non-null values that are set below, as its type says.
-            if unsafe { libc::pthread_key_create(&mut key, Some(hook)) } != 0 {
-                return false;
-            }
-            match NonZeroUsize::new(key as usize + 1) {
-                Some(created) if KEY.set(created).is_ok() => created,
-                _ => {
-                    // SAFETY: created above, and no thread has set a value.
-                    unsafe { libc::pthread_key_delete(key) };
-                    match KEY.get() {
-                        Some(key) => key,
-                        None => return false,
-                    }
-                }
-            }
-        }
-    };
-    let key = (key.get() - 1) as libc::pthread_key_t;
-    // SAFETY: a key that is never deleted once it is published.
-    unsafe { libc::pthread_setspecific(key, argument) == 0 }
+    key: OnceNonZeroUsize,
 }
+
+impl ThreadExit {
+    pub(crate) const fn new() -> Self {
+        Self {
+            key: OnceNonZeroUsize::new(),
+        }
+    }
+
+    /// Has `hook`, the same at each call, called with `argument`, which is not
+    /// null, when the calling thread ends. Returns `false` where that cannot be
+    /// had.
+    pub(crate) fn call(&'static self, hook: Hook, argument: *mut c_void) -> bool {
+        let Some(key) = self.key.get().or_else(|| self.create(hook)) else {
+            return false;
+        };
+        let key = (key.get() - 1) as libc::pthread_key_t;
+        // SAFETY: a key that is never deleted once it is published.
+        unsafe { libc::pthread_setspecific(key, argument) == 0 }
+    }
+
+    fn create(&self, hook: Hook) -> Option<NonZeroUsize> {
+        let mut key: libc::pthread_key_t = 0;
+        // SAFETY: the pointer leads to a key; the hook is called only with the
+        // arguments that its owner gives to `call`.
+        if unsafe { libc::pthread_key_create(&raw mut key, Some(hook)) } != 0 {
+            return None;
+        }
+        if self
+            .key
+            .set(NonZeroUsize::MIN.saturating_add(key as usize))
+            .is_err()
+        {
+            // SAFETY: created above, and no thread has set a value.
+            unsafe { libc::pthread_key_delete(key) };
+        }
+        self.key.get()
+    }
+}
+
+pub(crate) type Hook = unsafe extern "C" fn(*mut c_void);
 
 /// Makes `call` and leaves errno as it was, so that a signal handler that
 /// makes a UUID need not save it for the code it interrupted.

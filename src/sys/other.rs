@@ -72,8 +72,28 @@ pub(crate) fn map_wiped(_: usize) -> Option<NonNull<u8>> {
 /// None: there is no memory that could be given back.
 pub(crate) unsafe fn unmap(_: NonNull<u8>, _: usize) {}
 
-pub(crate) fn at_thread_exit(_: unsafe extern "C" fn(*mut c_void), _: *mut c_void) -> bool {
-    false
+pub(crate) type Hook = unsafe extern "C" fn(*mut c_void);
+
+pub(crate) struct ThreadExit;
+
+impl ThreadExit {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    pub(crate) fn call(&'static self, _: Hook, _: *mut c_void) -> bool {
+        false
+    }
+}
+
+pub(crate) struct VdsoState;
+
+pub(crate) fn map_vdso_states(_: usize) -> Option<NonNull<u8>> {
+    None
+}
+
+pub(crate) fn vdso_getrandom(_: &mut [u8], _: &VdsoState) -> Option<Result<usize, i32>> {
+    None
 }
 
 pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {

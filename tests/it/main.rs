@@ -8,6 +8,10 @@ mod copies;
 #[cfg(target_os = "linux")]
 mod descriptors;
 #[cfg(target_os = "linux")]
+mod guest;
+#[cfg(target_os = "linux")]
+mod pool;
+#[cfg(target_os = "linux")]
 mod sandboxes;
 #[cfg(target_os = "linux")]
 mod scene;
@@ -21,6 +25,7 @@ fn main() {
     for module in [
         copies::SCENARIOS,
         descriptors::SCENARIOS,
+        pool::SCENARIOS,
         sandboxes::SCENARIOS,
         static_build::SCENARIOS,
     ] {

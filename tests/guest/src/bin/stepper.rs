@@ -1,0 +1,348 @@
+//! Injects an event at each instruction of a call.
+//!
+//! A fresh child sets the processor's trap flag and makes the call; the kernel
+//! then signals it after each instruction, and at the chosen one the handler is
+//! the event. Afterwards parent and child draw more than a whole pool, and all
+//! values are compared.
+//!
+//! `stepper STRIDE`: every STRIDE-th position of the long paths, or with 0 none
+//! of them; the fast path is always complete. Prints a line for each path and
+//! event, and fails where a value comes twice, is not random, or a process
+//! hangs or crashes.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+use std::arch::asm;
+use std::collections::BTreeMap;
+use std::process::exit;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use fork_safe_uuid::{Uuid, fill_v4, new_v4, reseed};
+
+/// What is in the middle of being called.
+struct Path {
+    name: &'static str,
+    /// Makes UUIDs until the call is at its interesting place.
+    before: fn(&Log),
+    /// Makes these many at once, or just one.
+    bulk: usize,
+    long: bool,
+}
+
+/// How many UUIDs a pool holds.
+const SLOTS: usize = 251;
+const MOST: usize = SLOTS + 40;
+
+const fn path(name: &'static str, before: fn(&Log), bulk: usize, long: bool) -> Path {
+    Path {
+        name,
+        before,
+        bulk,
+        long,
+    }
+}
+
+const PATHS: [Path; 7] = [
+    path("fast", |log| log.draw(5), 0, false),
+    path("last slot", |log| log.draw(SLOTS - 1), 0, false),
+    path("refill", |log| log.draw(SLOTS), 0, true),
+    path("first call", |_| {}, 0, true),
+    path(
+        "after reseed",
+        |log| {
+            log.draw(5);
+            reseed();
+        },
+        0,
+        true,
+    ),
+    path("bulk from slots", |log| log.draw(5), 7, true),
+    path("bulk past slots", |log| log.draw(SLOTS - 10), MOST, true),
+];
+
+type Event = (&'static str, fn(&Log));
+
+const EVENTS: [Event; 7] = [
+    ("makes one", |log| log.draw(1)),
+    ("makes two", |log| log.draw(2)),
+    ("drains and refills", |log| log.draw(SLOTS + 3)),
+    ("reseeds", |_| reseed()),
+    ("forks", |log| _ = log.fork()),
+    ("makes, forks, makes", |log| {
+        log.draw(1);
+        log.fork().draw(1);
+    }),
+    ("forks, drains in both", |log| log.fork().draw(SLOTS + 3)),
+];
+
+/// Values of one process, in memory that all share.
+#[repr(C)]
+struct Values {
+    len: AtomicUsize,
+    /// Where the interrupted call's values begin.
+    call: AtomicUsize,
+    ids: [Uuid; 2000],
+}
+
+/// The two processes of one run; the index says who is asking.
+struct Log {
+    values: *mut [Values; 2],
+    me: AtomicUsize,
+}
+
+static mut LOG: Option<Log> = None;
+static STEP: AtomicUsize = AtomicUsize::new(0);
+static TARGET: AtomicUsize = AtomicUsize::new(0);
+static EVENT: AtomicUsize = AtomicUsize::new(0);
+
+impl Log {
+    fn mine(&self) -> *mut Values {
+        // SAFETY: the index is 0 or 1.
+        unsafe { (&raw mut (*self.values)[0]).add(self.me.load(SeqCst)) }
+    }
+
+    fn len(&self) -> &AtomicUsize {
+        // SAFETY: shared memory that is never unmapped.
+        unsafe { &(*self.mine()).len }
+    }
+
+    fn put(&self, id: Uuid) {
+        // A handler that logs meanwhile takes the next place.
+        let place = self.len().fetch_add(1, SeqCst);
+        // SAFETY: a place of this process's own, given to nobody else.
+        unsafe {
+            (&raw mut (*self.mine()).ids)
+                .cast::<Uuid>()
+                .add(place)
+                .write(id)
+        };
+    }
+
+    fn draw(&self, count: usize) {
+        (0..count).for_each(|_| self.put(new_v4()));
+    }
+
+    /// Forks; the child returns into the interrupted call, too.
+    fn fork(&self) -> &Self {
+        // SAFETY: one thread; the handler interrupted no allocation.
+        if unsafe { libc::fork() } == 0 {
+            self.me.store(1, SeqCst);
+        }
+        self
+    }
+}
+
+fn log() -> &'static Log {
+    // SAFETY: set once, before any signal.
+    unsafe { (*ptr::addr_of!(LOG)).as_ref().expect("set") }
+}
+
+extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    if STEP.fetch_add(1, SeqCst) == TARGET.load(SeqCst) {
+        EVENTS[EVENT.load(SeqCst)].1(log());
+        // SAFETY: the kernel's record of the interrupted registers; the rest
+        // runs without the trap flag.
+        unsafe {
+            let context = context.cast::<libc::ucontext_t>();
+            (*context).uc_mcontext.gregs[libc::REG_EFL as usize] &= !0x100;
+        }
+    }
+}
+
+/// Makes the call, and nothing else, with the trap flag set.
+fn step(bulk: usize) -> Vec<Uuid> {
+    let mut ids = vec![Uuid::nil(); bulk.max(1)];
+    if bulk == 0 {
+        trap(true);
+        let id = new_v4();
+        trap(false);
+        ids[0] = id;
+    } else {
+        trap(true);
+        fill_v4(&mut ids);
+        trap(false);
+    }
+    ids
+}
+
+#[inline(always)]
+fn trap(on: bool) {
+    // SAFETY: changes one flag, by way of the stack below the red zone.
+    unsafe {
+        if on {
+            asm!(
+                "sub rsp, 128",
+                "pushfq",
+                "or dword ptr [rsp], 0x100",
+                "popfq",
+                "add rsp, 128"
+            );
+        } else {
+            asm!(
+                "sub rsp, 128",
+                "pushfq",
+                "and dword ptr [rsp], -257",
+                "popfq",
+                "add rsp, 128"
+            );
+        }
+    }
+}
+
+/// One run in a fresh child: returns the number of steps, or what went wrong.
+fn run(path: &Path, event: usize, target: usize) -> Result<(usize, bool), String> {
+    // SAFETY: the log's memory is for the two processes of this run, which both
+    // have ended when it is read.
+    let values = unsafe { &mut *log().values };
+    for values in &mut *values {
+        values.len.store(0, SeqCst);
+    }
+    EVENT.store(event, SeqCst);
+    TARGET.store(target, SeqCst);
+    STEP.store(0, SeqCst);
+    let mut ends = [0; 2];
+    // SAFETY: the pointer leads to two ints.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: one thread.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // SAFETY: has the kernel end whoever hangs; a forked child has no alarm.
+        unsafe { libc::alarm(20) };
+        (path.before)(log());
+        let ids = step(path.bulk);
+        // SAFETY: as above, for the child.
+        unsafe { libc::alarm(20) };
+        // SAFETY: shared memory that is never unmapped.
+        unsafe { (*log().mine()).call.store(log().len().load(SeqCst), SeqCst) };
+        ids.into_iter().for_each(|id| log().put(id));
+        log().draw(SLOTS + 10);
+        let steps = STEP.load(SeqCst);
+        // SAFETY: writes eight bytes, and ends without the parent's destructors.
+        unsafe {
+            libc::write(ends[1], (&raw const steps).cast(), 8);
+            libc::_exit(0);
+        }
+    }
+    // SAFETY: ours, and read to the end, which comes when both have ended.
+    let records: Vec<usize> = unsafe {
+        libc::close(ends[1]);
+        let mut records = vec![];
+        let mut record = 0_usize;
+        while libc::read(ends[0], (&raw mut record).cast(), 8) == 8 {
+            records.push(record);
+        }
+        libc::close(ends[0]);
+        let mut status = 0;
+        libc::waitpid(pid, &raw mut status, 0);
+        if status != 0 {
+            return Err(format!("ended with status {status:#x}"));
+        }
+        records
+    };
+    let forks = usize::from(EVENTS[event].0.contains("forks") && target < records[0]);
+    if records.len() != 1 + forks {
+        return Err(format!(
+            "{} of {} processes ended well",
+            records.len(),
+            1 + forks
+        ));
+    }
+    check(values, forks == 1, path.bulk.max(1)).map(|equal| (records[0], equal))
+}
+
+/// All values are random and distinct; only the interrupted call's `made` ones
+/// may be in both processes, and then all of them. Returns whether they are.
+fn check(values: &[Values; 2], forked: bool, made: usize) -> Result<bool, String> {
+    let mut seen = BTreeMap::new();
+    let mut equal = 0;
+    for (who, values) in values.iter().enumerate().take(1 + usize::from(forked)) {
+        for (place, id) in values.ids[..values.len.load(SeqCst)].iter().enumerate() {
+            if id.get_version_num() != 4 || id.as_u128().count_ones() < 20 {
+                return Err(format!("{id} is not random"));
+            }
+            let call = place.wrapping_sub(values.call.load(SeqCst));
+            match seen.insert(id, (who, call)) {
+                None => {}
+                Some((other, same)) if other != who && same == call && call < made => equal += 1,
+                Some(_) => return Err(format!("{id} twice")),
+            }
+        }
+    }
+    if equal != 0 && equal != made {
+        return Err(format!("{equal} values in both"));
+    }
+    Ok(equal != 0)
+}
+
+/// A fork between the check of `alive` and the end of the call leaves the value
+/// in both processes. So many instructions there are at the most: of the fast
+/// path the compare, the branch, the store of the state, and what the compiler
+/// puts behind it.
+const COMMITTED: usize = 12;
+
+fn main() {
+    let stride: usize = std::env::args()
+        .nth(1)
+        .map_or(1, |text| text.parse().expect("a number"));
+    // SAFETY: anonymous memory that the runs share; a zeroed log is valid.
+    unsafe {
+        let memory = libc::mmap(
+            ptr::null_mut(),
+            size_of::<[Values; 2]>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        assert_ne!(memory, libc::MAP_FAILED);
+        LOG = Some(Log {
+            values: memory.cast(),
+            me: AtomicUsize::new(0),
+        });
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_trap as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        assert_eq!(
+            libc::sigaction(libc::SIGTRAP, &raw const action, ptr::null_mut()),
+            0
+        );
+    }
+    let mut failed = false;
+    let mut injected = 0;
+    for path in PATHS.iter().filter(|path| stride > 0 || !path.long) {
+        let stride = if path.long { stride } else { 1 };
+        for (event, (name, _)) in EVENTS.iter().enumerate() {
+            let (steps, _) = run(path, event, usize::MAX).expect("an undisturbed call");
+            let mut equal = 0;
+            let mut errors = BTreeMap::<String, Vec<usize>>::new();
+            // Beginning anywhere, so that runs differ.
+            let first = std::process::id() as usize % stride;
+            for target in (first..steps).step_by(stride) {
+                injected += 1;
+                match run(path, event, target) {
+                    Ok((_, both)) => equal += usize::from(both),
+                    Err(error) => {
+                        let error = error
+                            .split_once(' ')
+                            .map_or("", |(_, rest)| rest)
+                            .to_owned();
+                        errors.entry(error).or_default().push(target);
+                    }
+                }
+            }
+            println!(
+                "{:<16} {:<22} {steps:>6} instructions, both have the value at {equal}{}",
+                path.name,
+                name,
+                if errors.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {errors:?}")
+                }
+            );
+            failed |= !errors.is_empty() || (!path.long && equal > COMMITTED);
+        }
+    }
+    println!("{injected} events injected");
+    exit(i32::from(failed));
+}

@@ -1,0 +1,222 @@
+//! The pool's protocol: an event at each instruction, a fork inside a refill,
+//! and the protocol with one of its steps removed, which must fail.
+
+use std::cell::Cell;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use fork_safe_uuid::source::{EntropySource, Kernel};
+use fork_safe_uuid::{Error, Generator, Uuid};
+
+use crate::guest;
+use crate::scene::{assert_all_good, fork, pipe};
+
+crate::scenarios![
+    an_event_at_any_instruction_repeats_nothing {
+        possible: on_x86_64,
+        seconds: 600
+    },
+    without_asking_alive_a_fork_repeats_uuids {
+        possible: on_x86_64,
+        seconds: 600
+    },
+    without_asking_the_slot_a_handler_leaves_zeros {
+        possible: on_x86_64,
+        seconds: 600
+    },
+    with_the_claim_in_wiped_memory_a_fork_repeats_uuids {
+        possible: on_x86_64,
+        seconds: 600
+    },
+    a_fork_inside_the_first_seed_diverges,
+    a_fork_inside_a_reseed_diverges,
+    a_fork_inside_a_bulk_request_diverges,
+    threads_that_come_and_go_leave_nothing,
+];
+
+/// The stepper needs the trap flag.
+fn on_x86_64() -> bool {
+    cfg!(target_arch = "x86_64")
+}
+
+/// One in so many instructions of the long paths; the fast path is complete.
+const STRIDE: &str = "997";
+
+fn an_event_at_any_instruction_repeats_nothing() {
+    let output = guest::run(
+        &guest::build("stepper", Path::new(guest::ROOT), &[]),
+        STRIDE,
+    );
+    let text = guest::text(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("events injected"), "{text}");
+}
+
+/// Builds this crate with `changes` to the files of `src`, each of which must
+/// match, and lets the stepper find what they break.
+#[track_caller]
+fn assert_broken_by(changes: &[(&str, &str, &str)]) {
+    let copy = tempfile::tempdir().expect("a directory");
+    for part in [
+        "src",
+        "tests",
+        "benches",
+        "examples",
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+    ] {
+        copy_tree(&Path::new(guest::ROOT).join(part), &copy.path().join(part));
+    }
+    for (file, from, to) in changes {
+        let path = copy.path().join("src").join(file);
+        let text = fs::read_to_string(&path).expect("a file of src");
+        assert!(text.contains(from), "{file} has no {from:?} any more");
+        fs::write(&path, text.replace(from, to)).expect("a copy");
+    }
+    let output = guest::run(&guest::build("stepper", copy.path(), &[]), "0");
+    let text = guest::text(&output);
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "the stepper saw nothing: {text}"
+    );
+    eprintln!("{text}");
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).expect("a directory");
+        for entry in fs::read_dir(from).expect("a directory") {
+            let name = entry.expect("an entry").file_name();
+            copy_tree(&from.join(&name), &to.join(&name));
+        }
+    } else if from.exists() {
+        fs::copy(from, to).expect("a file");
+    }
+}
+
+/// Step 5, its second half.
+fn without_asking_alive_a_fork_repeats_uuids() {
+    assert_broken_by(&[(
+        "pool.rs",
+        "if bits == 0 || !page.is_alive() {",
+        "if bits == 0 {",
+    )]);
+}
+
+/// Step 5, its first half.
+fn without_asking_the_slot_a_handler_leaves_zeros() {
+    assert_broken_by(&[(
+        "pool.rs",
+        "if bits == 0 || !page.is_alive() {",
+        "if !page.is_alive() {",
+    )]);
+}
+
+/// Step 2 in the page.
+fn with_the_claim_in_wiped_memory_a_fork_repeats_uuids() {
+    assert_broken_by(&[
+        ("pool.rs", "self.state.", "self.page.get().state."),
+        (
+            "pool.rs",
+            "self.page.set(page);",
+            "page.state.store(BUSY, Relaxed); EMPTY.state.store(0, Relaxed); self.page.set(page);",
+        ),
+        (
+            "pool/page.rs",
+            "    age: AtomicU64,",
+            "    age: AtomicU64,\n    pub(super) state: core::sync::atomic::AtomicUsize,",
+        ),
+        (
+            "pool/page.rs",
+            "age: AtomicU64::new(0),",
+            "age: AtomicU64::new(0), state: core::sync::atomic::AtomicUsize::new(0),",
+        ),
+    ]);
+}
+
+/// A source that forks after each draw that it is told to: the seed is in both
+/// processes, and both return into the interrupted refill.
+#[derive(Default)]
+struct Forking;
+
+thread_local! {
+    static FORKS: Cell<bool> = const { Cell::new(false) };
+    static IN_CHILD: Cell<bool> = const { Cell::new(false) };
+}
+
+impl EntropySource for Forking {
+    fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
+        Kernel.fill(dest)?;
+        if FORKS.take() {
+            IN_CHILD.set(fork() == 0);
+        }
+        Ok(())
+    }
+}
+
+/// `before`, then `call` with a fork inside its draw, then more in both
+/// processes: all distinct.
+#[track_caller]
+fn assert_diverges(before: usize, call: fn(&Generator) -> Vec<Uuid>) {
+    let (mut output, mut input) = pipe();
+    let generator = Generator::with_source(Forking);
+    let mut ids: Vec<_> = (0..before).map(|_| generator.new_v4()).collect();
+    FORKS.set(true);
+    let mut after = call(&generator);
+    assert!(!FORKS.get(), "nothing was drawn");
+    after.extend((0..1000).map(|_| generator.new_v4()));
+    if IN_CHILD.get() {
+        let bytes: Vec<_> = after.iter().flat_map(|id| id.into_bytes()).collect();
+        input.write_all(&bytes).expect("a pipe");
+        std::process::exit(0);
+    }
+    drop(input);
+    let mut bytes = vec![];
+    output.read_to_end(&mut bytes).expect("a pipe");
+    assert_eq!(bytes.len(), 16 * after.len(), "the child failed");
+    ids.extend(after);
+    ids.extend(bytes.as_chunks().0.iter().map(|&id| Uuid::from_bytes(id)));
+    assert_all_good(&ids);
+}
+
+fn a_fork_inside_the_first_seed_diverges() {
+    assert_diverges(0, |generator| vec![generator.new_v4()]);
+}
+
+fn a_fork_inside_a_reseed_diverges() {
+    // Up to the 64 KiB after which a seed is drawn.
+    assert_diverges(17 * 251, |generator| vec![generator.new_v4()]);
+}
+
+fn a_fork_inside_a_bulk_request_diverges() {
+    assert_diverges(0, |generator| {
+        let mut ids = vec![Uuid::nil(); 1000];
+        generator.fill_v4(&mut ids);
+        ids
+    });
+}
+
+fn threads_that_come_and_go_leave_nothing() {
+    fn churn(threads: usize) {
+        for _ in 0..threads {
+            std::thread::spawn(|| {
+                let unbuffered = Generator::unbuffered();
+                [fork_safe_uuid::new_v4(), unbuffered.new_v4()]
+            })
+            .join()
+            .expect("no panic");
+        }
+    }
+    let mappings = || {
+        let maps = fs::read_to_string("/proc/self/maps").expect("proc");
+        maps.lines().count()
+    };
+    churn(10);
+    let before = mappings();
+    churn(2000);
+    // One more may be the allocator's.
+    assert!(mappings() <= before + 1, "{} from {before}", mappings());
+}
