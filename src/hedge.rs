@@ -8,18 +8,19 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::drbg::{self, Block, Nonce};
 use crate::sys;
 
-/// Counts the mixings of this process. Relaxed: only its changing matters.
-static COUNTER: AtomicU32 = AtomicU32::new(0);
+/// Counts the seeds of this process. Relaxed: only its changing matters. Not
+/// for each refill, where threads would pass the cache line to and fro.
+static SEEDS: AtomicU32 = AtomicU32::new(0);
 
-/// The nonce of one refill: the wall clock and the counter.
+/// The nonce of one refill: the wall clock, and a count of the caller's.
 ///
-/// Two clones of a virtual machine go on with the same key and the same
-/// counter; the clock parts them at their first refill. They come as the
-/// nonce under the pool's own secret key, which is a keyed hash of them.
-pub(crate) fn nonce() -> Nonce {
+/// Two clones of a virtual machine go on with the same key and the same count;
+/// the clock parts them at their first refill. As the nonce under the pool's
+/// own secret key they are hashed with it.
+pub(crate) fn nonce(count: u32) -> Nonce {
     Nonce {
         high: sys::clock(),
-        low: COUNTER.fetch_add(1, Relaxed),
+        low: count,
     }
 }
 
@@ -29,7 +30,7 @@ pub(crate) fn nonce() -> Nonce {
 /// alone: whoever slips bytes he knows into the seed still does not know the
 /// result.
 pub(crate) fn fold_into(seed: &mut Block) {
-    let nonce = nonce();
+    let nonce = nonce(SEEDS.fetch_add(1, Relaxed));
     let input = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32 | u128::from(sys::pid());
     drbg::fold(seed, &mut drbg::prf(&sys::at_random(), input.to_be_bytes()));
 }

@@ -270,7 +270,7 @@ pub(crate) fn fill_stateless(dest: &mut [Block], source: Source<'_>) -> Result<(
         if let Some(&first) = dest.first() {
             let mut key = first;
             hedge::fold_into(&mut key);
-            drbg::generate(&mut key, hedge::nonce(), V4, dest);
+            drbg::generate(&mut key, hedge::nonce(0), V4, dest);
             key.zeroize();
         }
         Ok(())

@@ -174,13 +174,15 @@ impl Page {
             if dest.is_empty() {
                 return ready;
             }
+            let age = self.age.load(Relaxed);
             let made = dest.len().max(SLOTS) as u64;
-            self.age.store(self.age.load(Relaxed) + made, Relaxed);
+            self.age.store(age + made, Relaxed);
+            let nonce = hedge::nonce(age as u32);
             if dest.len() >= SLOTS {
-                drbg::generate(key, hedge::nonce(), V4, dest);
+                drbg::generate(key, nonce, V4, dest);
                 return 0;
             }
-            drbg::generate(key, hedge::nonce(), V4, slots);
+            drbg::generate(key, nonce, V4, slots);
             ready = SLOTS;
         }
     }
