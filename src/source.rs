@@ -99,9 +99,7 @@ impl Source<'_> {
         LAST.store(served as u8, Relaxed);
         Ok(served)
     }
-}
 
-impl Source<'_> {
     /// [`Source::draw`], without the system call where that can be had.
     pub(crate) fn draw_output(self, dest: &mut [u8]) -> Result<Served, Error> {
         if matches!(self, Source::System) && vdso::fill(dest) {

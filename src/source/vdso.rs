@@ -8,6 +8,7 @@
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
+use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 use crate::sys::{self, ThreadExit, VdsoState};
 use crate::wipe::WipedSlab;
@@ -19,26 +20,45 @@ static EXIT: ThreadExit = ThreadExit::new();
 
 /// The calling thread's state.
 struct Lent {
+    /// A call is under way; or, for good, the thread was refused a state or has
+    /// ended.
+    ///
+    /// The function has such a flag in its state. But that is wiped in a forked
+    /// child, and a handler that forks in the middle of a call and goes on to
+    /// make UUIDs in the child would use the state under the interrupted call.
+    busy: Cell<bool>,
     state: Cell<Option<&'static VdsoState>>,
-    /// Set before a state is asked for, and for good: a handler that comes
-    /// meanwhile, and a thread that was refused one or has ended, do without.
-    asked: Cell<bool>,
 }
 
 thread_local! {
     static LENT: Lent = const {
         Lent {
+            busy: Cell::new(false),
             state: Cell::new(None),
-            asked: Cell::new(false),
         }
     };
 }
 
 /// Fills all of `dest`, or returns `false` where the system call must.
-pub(super) fn fill(mut dest: &mut [u8]) -> bool {
-    let Some(state) = LENT.with(Lent::get) else {
-        return false;
-    };
+pub(super) fn fill(dest: &mut [u8]) -> bool {
+    LENT.with(|lent| {
+        if lent.busy.get() {
+            return false;
+        }
+        lent.busy.set(true);
+        compiler_fence(SeqCst);
+        let Some(state) = lent.state.get().or_else(|| lent.ask()) else {
+            // Stays busy: not asked again at each call.
+            return false;
+        };
+        let filled = fill_by(state, dest);
+        compiler_fence(SeqCst);
+        lent.busy.set(false);
+        filled
+    })
+}
+
+fn fill_by(state: &VdsoState, mut dest: &mut [u8]) -> bool {
     while !dest.is_empty() {
         match sys::vdso_getrandom(dest, state) {
             Some(Ok(filled @ 1..)) => dest = &mut dest[filled..],
@@ -50,19 +70,16 @@ pub(super) fn fill(mut dest: &mut [u8]) -> bool {
 }
 
 impl Lent {
-    fn get(&self) -> Option<&'static VdsoState> {
-        if self.state.get().is_none() && !self.asked.replace(true) {
-            self.state.set(Self::ask());
-        }
-        self.state.get()
-    }
-
     #[cold]
-    fn ask() -> Option<&'static VdsoState> {
+    fn ask(&self) -> Option<&'static VdsoState> {
         extern "C" fn give_back(_: *mut c_void) {
-            if let Some(state) = LENT.with(|lent| lent.state.take()) {
-                STATES.take_back(state);
-            }
+            LENT.with(|lent| {
+                lent.busy.set(true);
+                compiler_fence(SeqCst);
+                if let Some(state) = lent.state.take() {
+                    STATES.take_back(state);
+                }
+            });
         }
         let state = STATES.lend()?;
         // Not null, or the hook is not called.
@@ -70,6 +87,7 @@ impl Lent {
             STATES.take_back(state);
             return None;
         }
+        self.state.set(Some(state));
         Some(state)
     }
 }

@@ -1,6 +1,8 @@
 //! Every forked copy goes its own way at its first UUID.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use fork_safe_uuid::{Generator, Uuid};
 
@@ -26,6 +28,8 @@ crate::scenarios![
     },
     a_thread_of_a_child_diverges,
     the_first_uuid_of_all_may_be_a_childs,
+    forking_while_threads_generate_hangs_nobody,
+    forking_while_threads_generate_hangs_uuid7,
 ];
 
 const MANY: usize = 5000;
@@ -190,4 +194,57 @@ fn the_first_uuid_of_all_may_be_a_childs() {
     ids.extend(in_copy(fork, || make(MANY)));
     ids.extend(make(MANY));
     assert_all_good(&ids);
+}
+
+/// Forks while two threads generate, and counts the children that hang.
+fn hung_of(children: usize, make: fn() -> Uuid) -> usize {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    make();
+                }
+            });
+        }
+        let pids: Vec<_> = (0..children)
+            .map(|_| {
+                // Meets the threads anywhere.
+                std::thread::sleep(Duration::from_micros(200));
+                let pid = ok(fork());
+                if pid == 0 {
+                    // SAFETY: the kernel ends whoever hangs; one UUID, and out.
+                    unsafe {
+                        libc::alarm(5);
+                        make();
+                        libc::_exit(0);
+                    }
+                }
+                pid
+            })
+            .collect();
+        let hung = pids.into_iter().filter(|&pid| {
+            let mut status = 0;
+            // SAFETY: the pointer leads to an int.
+            ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+            assert!(
+                status == 0 || status == libc::SIGALRM,
+                "ended with {status:#x}"
+            );
+            status != 0
+        });
+        let hung = hung.count();
+        stop.store(true, Relaxed);
+        hung
+    })
+}
+
+fn forking_while_threads_generate_hangs_nobody() {
+    assert_eq!(hung_of(500, fork_safe_uuid::new_v4), 0);
+    assert_eq!(hung_of(200, || Generator::unbuffered().new_v4()), 0);
+}
+
+/// The control: it has a lock.
+fn forking_while_threads_generate_hangs_uuid7() {
+    assert!(hung_of(50, || Uuid::from_bytes(uuid7::uuid4().into())) > 0);
 }

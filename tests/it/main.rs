@@ -16,6 +16,8 @@ mod sandboxes;
 #[cfg(target_os = "linux")]
 mod scene;
 #[cfg(target_os = "linux")]
+mod snapshots;
+#[cfg(target_os = "linux")]
 mod static_build;
 mod values;
 
@@ -27,6 +29,7 @@ fn main() {
         descriptors::SCENARIOS,
         pool::SCENARIOS,
         sandboxes::SCENARIOS,
+        snapshots::SCENARIOS,
         static_build::SCENARIOS,
     ] {
         scenarios.extend_from_slice(module);

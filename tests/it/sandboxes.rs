@@ -43,6 +43,9 @@ crate::scenarios![
     memory_that_is_not_wiped_is_not_used,
     advice_that_is_accepted_and_ignored_is_noticed,
     no_memory_is_no_error,
+    unbuffered_makes_no_system_call {
+        possible: vdso_has_getrandom
+    },
 ];
 
 #[track_caller]
@@ -339,9 +342,37 @@ fn no_memory_is_no_error() {
             let mut ids = [uuid::Uuid::nil(); 100];
             refuse(&[libc::SYS_mmap], libc::ENOMEM);
             ids.fill_with(fork_safe_uuid::new_v4);
+            // No memory for the vDSO's state either.
+            ids[0] = Generator::unbuffered().new_v4();
             ids
         };
         assert!(!fork_safe_uuid::status().pooled());
         ids.to_vec()
     });
+}
+
+/// Since Linux 6.11 on x86-64.
+fn vdso_has_getrandom() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse().ok());
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    cfg!(target_arch = "x86_64") && version >= (6, 11)
+}
+
+fn unbuffered_makes_no_system_call() {
+    let unbuffered = Generator::unbuffered();
+    let mut ids = vec![unbuffered.new_v4()];
+    refuse(&[libc::SYS_getrandom, libc::SYS_openat], libc::EPERM);
+    ids.extend((0..1000).map(|_| unbuffered.new_v4()));
+    assert_all_good(&ids);
+    assert_served_by(Serving::Kernel);
+    // The child's state is wiped, and a new one needs the system call.
+    let child = in_copy(fork, || {
+        let refused = unbuffered.try_new_v4().map_err(|error| error.kind());
+        assert_eq!(refused, Err(ErrorKind::NoSource));
+        vec![]
+    });
+    assert!(child.is_empty());
 }

@@ -38,9 +38,6 @@ static STATE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
 /// Fills a prefix of `dest` and returns its length, or an errno; `None` where
 /// there is no such function.
-///
-/// While a call with the same state is under way, which an interrupting handler
-/// finds, the function makes the system call.
 pub(crate) fn vdso_getrandom(dest: &mut [u8], state: &VdsoState) -> Option<Result<usize, i32>> {
     let function = function()?;
     let opaque = state.0.as_ptr().cast_mut().cast();

@@ -17,14 +17,14 @@ use std::process::exit;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use fork_safe_uuid::{Uuid, fill_v4, new_v4, reseed};
+use fork_safe_uuid::{Generator, Uuid, fill_v4, new_v4, reseed};
 
 /// What is in the middle of being called.
 struct Path {
     name: &'static str,
     /// Makes UUIDs until the call is at its interesting place.
     before: fn(&Log),
-    /// Makes these many at once, or just one.
+    /// Makes these many at once, or just one, or one unbuffered.
     bulk: usize,
     long: bool,
 }
@@ -32,6 +32,7 @@ struct Path {
 /// How many UUIDs a pool holds.
 const SLOTS: usize = 251;
 const MOST: usize = SLOTS + 40;
+const UNBUFFERED: usize = usize::MAX;
 
 const fn path(name: &'static str, before: fn(&Log), bulk: usize, long: bool) -> Path {
     Path {
@@ -42,7 +43,7 @@ const fn path(name: &'static str, before: fn(&Log), bulk: usize, long: bool) -> 
     }
 }
 
-const PATHS: [Path; 7] = [
+const PATHS: [Path; 9] = [
     path("fast", |log| log.draw(5), 0, false),
     path("last slot", |log| log.draw(SLOTS - 1), 0, false),
     path("refill", |log| log.draw(SLOTS), 0, true),
@@ -58,14 +59,17 @@ const PATHS: [Path; 7] = [
     ),
     path("bulk from slots", |log| log.draw(5), 7, true),
     path("bulk past slots", |log| log.draw(SLOTS - 10), MOST, true),
+    path("unbuffered", |log| log.draw_unbuffered(), UNBUFFERED, true),
+    path("first unbuffered", |_| {}, UNBUFFERED, true),
 ];
 
 type Event = (&'static str, fn(&Log));
 
-const EVENTS: [Event; 7] = [
+const EVENTS: [Event; 9] = [
     ("makes one", |log| log.draw(1)),
     ("makes two", |log| log.draw(2)),
     ("drains and refills", |log| log.draw(SLOTS + 3)),
+    ("makes one unbuffered", |log| log.draw_unbuffered()),
     ("reseeds", |_| reseed()),
     ("forks", |log| _ = log.fork()),
     ("makes, forks, makes", |log| {
@@ -73,6 +77,9 @@ const EVENTS: [Event; 7] = [
         log.fork().draw(1);
     }),
     ("forks, drains in both", |log| log.fork().draw(SLOTS + 3)),
+    ("forks, unbuffered in both", |log| {
+        log.fork().draw_unbuffered()
+    }),
 ];
 
 /// Values of one process, in memory that all share.
@@ -122,6 +129,10 @@ impl Log {
         (0..count).for_each(|_| self.put(new_v4()));
     }
 
+    fn draw_unbuffered(&self) {
+        self.put(Generator::unbuffered().new_v4());
+    }
+
     /// Forks; the child returns into the interrupted call, too.
     fn fork(&self) -> &Self {
         // SAFETY: one thread; the handler interrupted no allocation.
@@ -149,10 +160,20 @@ extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
     }
 }
 
+fn made(bulk: usize) -> usize {
+    if bulk == UNBUFFERED { 1 } else { bulk.max(1) }
+}
+
 /// Makes the call, and nothing else, with the trap flag set.
 fn step(bulk: usize) -> Vec<Uuid> {
-    let mut ids = vec![Uuid::nil(); bulk.max(1)];
-    if bulk == 0 {
+    let mut ids = vec![Uuid::nil(); made(bulk)];
+    if bulk == UNBUFFERED {
+        let generator = Generator::unbuffered();
+        trap(true);
+        let id = generator.new_v4();
+        trap(false);
+        ids[0] = id;
+    } else if bulk == 0 {
         trap(true);
         let id = new_v4();
         trap(false);
@@ -247,7 +268,7 @@ fn run(path: &Path, event: usize, target: usize) -> Result<(usize, bool), String
             1 + forks
         ));
     }
-    check(values, forks == 1, path.bulk.max(1)).map(|equal| (records[0], equal))
+    check(values, forks == 1, made(path.bulk)).map(|equal| (records[0], equal))
 }
 
 /// All values are random and distinct; only the interrupted call's `made` ones
@@ -331,7 +352,7 @@ fn main() {
                 }
             }
             println!(
-                "{:<16} {:<22} {steps:>6} instructions, both have the value at {equal}{}",
+                "{:<16} {:<26} {steps:>6} instructions, both have the value at {equal}{}",
                 path.name,
                 name,
                 if errors.is_empty() {

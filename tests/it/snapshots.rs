@@ -1,0 +1,112 @@
+//! What lies in memory, and a virtual machine that is cloned: a fork whose
+//! memory is not wiped.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use fork_safe_uuid::{Generator, Uuid};
+
+use crate::scene::{assert_all_good, fork, in_copy, make};
+
+crate::scenarios![
+    ready_uuids_are_wiped_at_fork_and_not_dumped,
+    a_clone_repeats_at_most_the_pool,
+    a_clone_repeats_nothing_after_reseed,
+    a_clone_repeats_nothing_unbuffered,
+    a_uuid_that_was_handed_out_is_not_kept,
+];
+
+/// The mappings whose flags in smaps contain all of `flags`, as start and end.
+fn mappings(flags: &[&str]) -> Vec<(usize, usize)> {
+    let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
+    let mut range = (0, 0);
+    let mut found = vec![];
+    for line in smaps.lines() {
+        if let Some(has) = line.strip_prefix("VmFlags:") {
+            let has: Vec<_> = has.split_whitespace().collect();
+            if flags.iter().all(|flag| has.contains(flag)) {
+                found.push(range);
+            }
+        } else if let Some((start, rest)) = line.split_once('-')
+            && let (Ok(start), Some(Ok(end))) = (
+                usize::from_str_radix(start, 16),
+                rest.split(' ')
+                    .next()
+                    .map(|end| usize::from_str_radix(end, 16)),
+            )
+        {
+            range = (start, end);
+        }
+    }
+    found
+}
+
+fn ready_uuids_are_wiped_at_fork_and_not_dumped() {
+    assert!(mappings(&["wf", "dd"]).is_empty());
+    make(1);
+    assert_eq!(mappings(&["wf", "dd"]).len(), 1);
+    // No other memory of this crate is only half protected.
+    assert_eq!(mappings(&["wf"]).len(), 1);
+}
+
+/// As a hypervisor does: memory is copied and nothing tells.
+fn keep_on_fork() {
+    let ours = mappings(&["wf", "dd"]);
+    assert!(!ours.is_empty());
+    for (start, end) in ours {
+        // SAFETY: takes a promise back that only a fork would notice.
+        let result = unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_KEEPONFORK) };
+        assert_eq!(result, 0);
+    }
+}
+
+/// The UUIDs that a clone and the original both make, of 5000 each.
+fn repeated(make: impl Fn() -> Vec<Uuid>) -> usize {
+    let clones: BTreeSet<_> = in_copy(fork, &make).into_iter().collect();
+    let mine = make();
+    assert_all_good(&mine);
+    mine.iter().filter(|id| clones.contains(id)).count()
+}
+
+fn a_clone_repeats_at_most_the_pool() {
+    make(1);
+    keep_on_fork();
+    // 250 are ready; that they are repeated shows that the scene is real.
+    assert_eq!(repeated(|| make(5000)), 250);
+}
+
+fn a_clone_repeats_nothing_after_reseed() {
+    make(1);
+    keep_on_fork();
+    let repeated = repeated(|| {
+        fork_safe_uuid::reseed();
+        make(5000)
+    });
+    assert_eq!(repeated, 0);
+}
+
+fn a_clone_repeats_nothing_unbuffered() {
+    make(1);
+    keep_on_fork();
+    let unbuffered = Generator::unbuffered();
+    assert_eq!(
+        repeated(|| (0..5000).map(|_| unbuffered.new_v4()).collect()),
+        0
+    );
+}
+
+fn a_uuid_that_was_handed_out_is_not_kept() {
+    // Hidden from the search in the form it is compared in.
+    let hidden: Vec<_> = make(100).into_iter().map(|id| !id.as_u128()).collect();
+    let (start, end) = mappings(&["wf", "dd"])[0];
+    // SAFETY: the pool's memory, in which nothing changes meanwhile.
+    let pool = unsafe { std::slice::from_raw_parts(start as *const u8, end - start) };
+    let is_there = |hidden: &u128| {
+        let id = (!hidden).to_be_bytes();
+        pool.chunks_exact(16).any(|block| *block == id)
+    };
+    assert!(!hidden.iter().any(is_there));
+    // That the search would find them: the next one is there until it is made.
+    let blocks: BTreeSet<_> = pool.as_chunks::<16>().0.iter().copied().collect();
+    assert!(blocks.contains(&fork_safe_uuid::new_v4().into_bytes()));
+}
