@@ -2,7 +2,9 @@
 //! and no wiped memory.
 //!
 //! What a pool or the tracked descriptor would need is answered with "not
-//! here"; the files above then do without.
+//! here"; the files above then do without. The only unsafe thing here is the
+//! type of a function that the contract has.
+#![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::NonNull;
@@ -25,6 +27,8 @@ pub(crate) struct Identity {
     pub(crate) rdev: Option<u64>,
 }
 
+// The code has another type on UEFI.
+#[allow(clippy::unnecessary_cast)]
 pub(crate) fn getrandom(dest: &mut [u8]) -> Result<usize, i32> {
     match getrandom::fill(dest) {
         Ok(()) => Ok(dest.len()),
