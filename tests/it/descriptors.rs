@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fork_safe_uuid::Generator;
 use fork_safe_uuid::source::Device;
 
+use crate::guest::{self, on_x86_64};
 use crate::scene::{
     Decoy, KINDS, Kind, assert_all_good, close_all, device_number, fork, in_copy, is_closed, make,
     refuse_getrandom, shows_decoy,
@@ -20,6 +21,18 @@ crate::scenarios![
     closed_and_retaken_getrandom_reads_foreign_bytes,
     hammered_nothing_is_consumed_emitted_or_closed,
     hammered_a_check_before_the_read_is_not_enough,
+    swapped_at_any_instruction_nothing_comes_out_or_is_closed {
+        possible: on_x86_64,
+        seconds: 600
+    },
+    without_the_proof_before_the_read_foreign_bytes_come_out {
+        possible: on_x86_64,
+        seconds: 600
+    },
+    without_the_proof_after_the_read_foreign_bytes_come_out {
+        possible: on_x86_64,
+        seconds: 600
+    },
 ];
 
 /// Numbers that a decoy takes after all were closed; the device's was one.
@@ -186,4 +199,33 @@ fn is_character_device(fd: BorrowedFd<'_>) -> bool {
         libc::fstat(fd.as_raw_fd(), &raw mut stat) == 0
             && stat.st_mode & libc::S_IFMT == libc::S_IFCHR
     }
+}
+
+fn swapped_at_any_instruction_nothing_comes_out_or_is_closed() {
+    guest::assert_passes("swapper", &[]);
+}
+
+fn without_the_proof_before_the_read_foreign_bytes_come_out() {
+    // Nor after it, which alone still catches what came before.
+    guest::assert_broken_by(
+        "swapper",
+        &[],
+        &[(
+            "source/device.rs",
+            "sys::identity_of(self.fd) == Ok(self.identity)",
+            "self.fd >= 0",
+        )],
+    );
+}
+
+fn without_the_proof_after_the_read_foreign_bytes_come_out() {
+    guest::assert_broken_by(
+        "swapper",
+        &[],
+        &[(
+            "source/device.rs",
+            "if device.is_proven() {\n            if !kept",
+            "if device.fd >= 0 {\n            if !kept",
+        )],
+    );
 }

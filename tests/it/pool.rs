@@ -4,12 +4,11 @@
 use std::cell::Cell;
 use std::fs;
 use std::io::{Read, Write};
-use std::path::Path;
 
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, Generator, Uuid};
 
-use crate::guest;
+use crate::guest::{self, on_x86_64};
 use crate::scene::{assert_all_good, fork, pipe};
 
 crate::scenarios![
@@ -29,112 +28,86 @@ crate::scenarios![
         possible: on_x86_64,
         seconds: 600
     },
+    without_asking_alive_after_a_refill_a_fork_repeats_uuids {
+        possible: on_x86_64,
+        seconds: 600
+    },
     a_fork_inside_the_first_seed_diverges,
     a_fork_inside_a_reseed_diverges,
     a_fork_inside_a_bulk_request_diverges,
     threads_that_come_and_go_leave_nothing,
 ];
 
-/// The stepper needs the trap flag.
-fn on_x86_64() -> bool {
-    cfg!(target_arch = "x86_64")
-}
-
 /// One in so many instructions of the long paths; the fast path is complete.
-const STRIDE: &str = "997";
+const STRIDE: &str = "1499";
 
 fn an_event_at_any_instruction_repeats_nothing() {
-    let output = guest::run(
-        &guest::build("stepper", Path::new(guest::ROOT), &[]),
-        STRIDE,
-    );
-    let text = guest::text(&output);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("events injected"), "{text}");
-}
-
-/// Builds this crate with `changes` to the files of `src`, each of which must
-/// match, and lets the stepper find what they break.
-#[track_caller]
-fn assert_broken_by(changes: &[(&str, &str, &str)]) {
-    let copy = tempfile::tempdir().expect("a directory");
-    for part in [
-        "src",
-        "tests",
-        "benches",
-        "examples",
-        "Cargo.toml",
-        "Cargo.lock",
-        "README.md",
-    ] {
-        copy_tree(&Path::new(guest::ROOT).join(part), &copy.path().join(part));
-    }
-    for (file, from, to) in changes {
-        let path = copy.path().join("src").join(file);
-        let text = fs::read_to_string(&path).expect("a file of src");
-        assert!(text.contains(from), "{file} has no {from:?} any more");
-        fs::write(&path, text.replace(from, to)).expect("a copy");
-    }
-    let output = guest::run(&guest::build("stepper", copy.path(), &[]), "0");
-    let text = guest::text(&output);
-    assert_eq!(
-        output.status.code(),
-        Some(1),
-        "the stepper saw nothing: {text}"
-    );
-    eprintln!("{text}");
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir_all(to).expect("a directory");
-        for entry in fs::read_dir(from).expect("a directory") {
-            let name = entry.expect("an entry").file_name();
-            copy_tree(&from.join(&name), &to.join(&name));
-        }
-    } else if from.exists() {
-        fs::copy(from, to).expect("a file");
-    }
+    guest::assert_passes("stepper", &[STRIDE]);
 }
 
 /// Step 5, its second half.
 fn without_asking_alive_a_fork_repeats_uuids() {
-    assert_broken_by(&[(
-        "pool.rs",
-        "if bits == 0 || !page.is_alive() {",
-        "if bits == 0 {",
-    )]);
+    guest::assert_broken_by(
+        "stepper",
+        &["0"],
+        &[(
+            "pool.rs",
+            "if bits == 0 || !page.is_alive() {",
+            "if bits == 0 {",
+        )],
+    );
 }
 
 /// Step 5, its first half.
 fn without_asking_the_slot_a_handler_leaves_zeros() {
-    assert_broken_by(&[(
-        "pool.rs",
-        "if bits == 0 || !page.is_alive() {",
-        "if !page.is_alive() {",
-    )]);
+    guest::assert_broken_by(
+        "stepper",
+        &["0"],
+        &[(
+            "pool.rs",
+            "if bits == 0 || !page.is_alive() {",
+            "if !page.is_alive() {",
+        )],
+    );
 }
 
 /// Step 2 in the page.
 fn with_the_claim_in_wiped_memory_a_fork_repeats_uuids() {
-    assert_broken_by(&[
-        ("pool.rs", "self.state.", "self.page.get().state."),
-        (
+    guest::assert_broken_by(
+        "stepper",
+        &["0"],
+        &[
+            ("pool.rs", "self.state.", "self.page.get().state."),
+            (
+                "pool.rs",
+                "self.page.set(page);",
+                "page.state.store(BUSY, Relaxed); EMPTY.state.store(0, Relaxed); self.page.set(page);",
+            ),
+            (
+                "pool/page.rs",
+                "    age: AtomicU64,",
+                "    age: AtomicU64,\n    pub(super) state: core::sync::atomic::AtomicUsize,",
+            ),
+            (
+                "pool/page.rs",
+                "age: AtomicU64::new(0),",
+                "age: AtomicU64::new(0), state: core::sync::atomic::AtomicUsize::new(0),",
+            ),
+        ],
+    );
+}
+
+/// Step 3, its end.
+fn without_asking_alive_after_a_refill_a_fork_repeats_uuids() {
+    guest::assert_broken_by(
+        "stepper",
+        &["499", "refill"],
+        &[(
             "pool.rs",
-            "self.page.set(page);",
-            "page.state.store(BUSY, Relaxed); EMPTY.state.store(0, Relaxed); self.page.set(page);",
-        ),
-        (
-            "pool/page.rs",
-            "    age: AtomicU64,",
-            "    age: AtomicU64,\n    pub(super) state: core::sync::atomic::AtomicUsize,",
-        ),
-        (
-            "pool/page.rs",
-            "age: AtomicU64::new(0),",
-            "age: AtomicU64::new(0), state: core::sync::atomic::AtomicUsize::new(0),",
-        ),
-    ]);
+            "if page.is_alive() {\n                    break Ok(());\n                }",
+            "break Ok(());",
+        )],
+    );
 }
 
 /// A source that forks after each draw that it is told to: the seed is in both

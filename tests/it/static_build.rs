@@ -11,7 +11,7 @@ fn static_getrandom_is_used_and_no_device_opened() {
     let flags = ["-C", "target-feature=+crt-static"];
     let confined = guest::build("confined", Path::new(guest::ROOT), &flags);
 
-    let ours = guest::run(&confined, "ours");
+    let ours = guest::run(&confined, &["ours"]);
     assert!(
         ours.status.success(),
         "{}: {}",
@@ -20,7 +20,7 @@ fn static_getrandom_is_used_and_no_device_opened() {
     );
 
     // The control: it opens the device, for which it is killed.
-    let peer = guest::run(&confined, "peer");
+    let peer = guest::run(&confined, &["peer"]);
     let text = guest::text(&peer);
     assert_eq!(
         peer.status.signal(),
