@@ -1,21 +1,31 @@
 //! Programs of `tests/guest`, built by the scenario that runs them.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// Builds a program from the workspace at `root`, optimised, and returns it.
-pub fn build(program: &str, root: &Path, flags: &[&str]) -> PathBuf {
+/// Builds a program of this workspace, optimised, and returns it.
+pub fn build(program: &str, flags: &[&str]) -> PathBuf {
+    let _turn = turn();
+    // Flags build all anew.
+    let target = format!("guest{}", flags.concat());
+    build_at(Path::new(ROOT), &target, program, flags)
+}
+
+/// Scenarios run side by side; they build one after the other.
+fn turn() -> File {
+    let lock = File::create(Path::new(TEMPORARY).join("lock")).expect("a file");
+    lock.lock().expect("a lock");
+    lock
+}
+
+fn build_at(root: &Path, target: &str, program: &str, flags: &[&str]) -> PathBuf {
     let cargo = env::var_os("CARGO").expect("run by cargo");
-    // A changed copy is built where it stands, and goes with it.
-    let target = if root == Path::new(ROOT) {
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("guest{}", flags.concat()))
-    } else {
-        root.join("target")
-    };
+    let target = Path::new(TEMPORARY).join(target);
     // Named, so that the flags do not reach build scripts and macros.
     let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
     let output = Command::new(cargo)
@@ -29,7 +39,11 @@ pub fn build(program: &str, root: &Path, flags: &[&str]) -> PathBuf {
         .output()
         .expect("cargo");
     assert!(output.status.success(), "{}", text(&output));
-    target.join(triple).join("release").join(program)
+    // The next build puts its own in this place.
+    let scenario = env::var(crate::harness::SCENARIO).expect("in a scenario");
+    let result = Path::new(TEMPORARY).join(scenario.replace("::", "-"));
+    fs::copy(target.join(triple).join("release").join(program), &result).expect("a program");
+    result
 }
 
 pub fn run(program: &Path, arguments: &[&str]) -> Output {
@@ -51,7 +65,7 @@ pub fn on_x86_64() -> bool {
 
 #[track_caller]
 pub fn assert_passes(program: &str, arguments: &[&str]) {
-    let output = run(&build(program, Path::new(ROOT), &[]), arguments);
+    let output = run(&build(program, &[]), arguments);
     assert!(output.status.success(), "{}", text(&output));
 }
 
@@ -59,7 +73,11 @@ pub fn assert_passes(program: &str, arguments: &[&str]) {
 /// which must match, and has it find what they break.
 #[track_caller]
 pub fn assert_broken_by(program: &str, arguments: &[&str], changes: &[(&str, &str, &str)]) {
-    let copy = tempfile::tempdir().expect("a directory");
+    let turn = turn();
+    // Copies share what they are built from. Cargo tells them apart by the
+    // files' times alone, so a copy is made when its turn has come.
+    let copy = Path::new(TEMPORARY).join("changed");
+    let _ = fs::remove_dir_all(&copy);
     for part in [
         "src",
         "tests",
@@ -69,23 +87,22 @@ pub fn assert_broken_by(program: &str, arguments: &[&str], changes: &[(&str, &st
         "Cargo.lock",
         "README.md",
     ] {
-        copy_tree(&Path::new(ROOT).join(part), &copy.path().join(part));
+        copy_tree(&Path::new(ROOT).join(part), &copy.join(part));
     }
     for (file, from, to) in changes {
-        let path = copy.path().join("src").join(file);
+        let path = copy.join("src").join(file);
         let text = fs::read_to_string(&path).expect("a file of src");
         assert!(text.contains(from), "{file} has no {from:?} any more");
         fs::write(&path, text.replace(from, to)).expect("a copy");
     }
-    let output = run(&build(program, copy.path(), &[]), arguments);
+    let program = build_at(&copy, "guest-changed", program, &[]);
+    drop(turn);
+    let output = run(&program, arguments);
     let text = text(&output);
-    assert_eq!(
-        output.status.code(),
-        Some(1),
-        "{program} saw nothing: {text}"
-    );
+    assert_eq!(output.status.code(), Some(1), "nothing was seen: {text}");
 }
 
+/// Copies, with the times of now.
 fn copy_tree(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).expect("a directory");
@@ -94,6 +111,7 @@ fn copy_tree(from: &Path, to: &Path) {
             copy_tree(&from.join(&name), &to.join(&name));
         }
     } else if from.exists() {
-        fs::copy(from, to).expect("a file");
+        let content = fs::read(from).expect("a file");
+        fs::write(to, content).expect("a file");
     }
 }

@@ -47,7 +47,7 @@ macro_rules! scenarios {
     };
 }
 
-const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
+pub const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
 
 pub fn main(scenarios: Vec<Scenario>) -> ! {
     if let Ok(name) = env::var(SCENARIO) {

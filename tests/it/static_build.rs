@@ -1,7 +1,6 @@
 //! A statically linked glibc, where a function cannot be looked up by name.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 
 use crate::guest;
 
@@ -9,7 +8,7 @@ crate::scenarios![static_getrandom_is_used_and_no_device_opened { seconds: 600 }
 
 fn static_getrandom_is_used_and_no_device_opened() {
     let flags = ["-C", "target-feature=+crt-static"];
-    let confined = guest::build("confined", Path::new(guest::ROOT), &flags);
+    let confined = guest::build("confined", &flags);
 
     let ours = guest::run(&confined, &["ours"]);
     assert!(
