@@ -177,10 +177,10 @@ pub fn close_all() {
 /// Whether this process may make namespaces, if need be by way of a user
 /// namespace; asked in a child.
 pub fn may_unshare() -> bool {
-    // SAFETY: the child calls nothing but unshare and _exit.
+    // SAFETY: asked before the harness starts threads.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        // SAFETY: as above.
+        // SAFETY: ends without the parent's destructors.
         unsafe {
             libc::_exit(i32::from(!try_unshare(
                 libc::CLONE_NEWNS | libc::CLONE_NEWPID,
@@ -195,12 +195,15 @@ pub fn may_unshare() -> bool {
 fn try_unshare(flags: i32) -> bool {
     // SAFETY: touches no memory.
     unsafe {
-        let user = if libc::geteuid() == 0 {
-            0
-        } else {
-            libc::CLONE_NEWUSER
-        };
-        libc::unshare(flags | user) == 0
+        let (user, group) = (libc::geteuid(), libc::getegid());
+        if user == 0 {
+            return libc::unshare(flags) == 0;
+        }
+        // Root of a user namespace of its own, as whom it may go on to others.
+        libc::unshare(flags | libc::CLONE_NEWUSER) == 0
+            && fs::write("/proc/self/setgroups", "deny").is_ok()
+            && fs::write("/proc/self/uid_map", format!("0 {user} 1")).is_ok()
+            && fs::write("/proc/self/gid_map", format!("0 {group} 1")).is_ok()
     }
 }
 
