@@ -104,7 +104,7 @@ const BITSLICED: usize = 4;
 /// As a closure it is compiled into the cipher's own loop. With AES
 /// instructions it takes one block a turn: counter and form never leave their
 /// registers, the processor overlaps the turns by itself, and nothing bounds
-/// them but the throughput of the instructions (1.6 ns a block on Zen 4). The
+/// them but the throughput of the instructions (1.8 ns a block on Zen 4). The
 /// groups of `encrypt_par_blocks` are loaded and stored through functions of
 /// another crate that are inlined only in a build with one codegen unit (then
 /// 0.9 ns, by VAES); in any other they cost 2.3 ns.
