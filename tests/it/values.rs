@@ -16,6 +16,7 @@ crate::scenarios![
     a_failing_reseed_goes_on_and_is_counted,
     a_panicking_source_leaves_a_generator_that_is_never_without_key,
     a_constant_source_gives_distinct_uuids_that_do_not_show_it,
+    without_a_pool_a_constant_source_does_not_show_either,
     fast_rng_switched_on_elsewhere_changes_nothing,
     debug_shows_no_secret,
 ];
@@ -153,6 +154,29 @@ fn a_constant_source_gives_distinct_uuids_that_do_not_show_it() {
         !ids.iter()
             .any(|id| id.as_bytes().windows(3).any(|part| part == b"xxx"))
     );
+}
+
+fn without_a_pool_a_constant_source_does_not_show_either() {
+    /// Its panic leaves the pool claimed: each later call asks the source.
+    struct PanicsOnce(Told);
+    impl EntropySource for PanicsOnce {
+        fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
+            assert!(self.0.asked.fetch_add(1, Relaxed) > 0, "the first time");
+            dest.fill(b'x');
+            Ok(())
+        }
+    }
+    let told = Told::default();
+    let generator = Generator::with_source(PanicsOnce(told.clone()));
+    assert!(catch_unwind(AssertUnwindSafe(|| generator.new_v4())).is_err());
+    let mut ids: Vec<_> = (0..100).map(|_| generator.new_v4()).collect();
+    let mut many = [Uuid::nil(); 100];
+    generator.fill_v4(&mut many);
+    ids.extend(many);
+    assert_eq!(told.asked.load(Relaxed), 102, "a call each");
+    assert_distinct_v4(&ids);
+    let shows = |id: &Uuid| id.as_bytes().windows(3).any(|part| part == b"xxx");
+    assert!(!ids.iter().any(shows));
 }
 
 fn fast_rng_switched_on_elsewhere_changes_nothing() {
