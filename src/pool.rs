@@ -34,7 +34,8 @@
 //! **Why `alive` is asked before it is written.** Not the key tells whether
 //! there is a key: a fork after it was read lets the child write the parent's
 //! next key into its own page, and the parent's stream would go on in both.
-//! `alive` as the kernel left it, 0, drops whatever key and slots stand there.
+//! `alive` as the kernel left it, 0, has a fresh seed drawn, whatever stands
+//! there.
 //!
 //! What cannot be helped: a handler that forks after step 5 leaves both
 //! processes with the one value that was made before the fork.
@@ -61,7 +62,7 @@ use crate::sys::{self, ThreadExit};
 
 mod page;
 
-use page::{EMPTY, Key, PAGES, Page, SLOTS, V4};
+use page::{EMPTY, PAGES, Page, SLOTS, V4};
 pub(crate) use page::{missed_reseeds, reseed};
 
 /// A call is under way; or, for good, the pool is retired, refused a page, or
@@ -182,13 +183,8 @@ impl Pool {
             // SAFETY: claimed, and lent to this pool.
             let secret = unsafe { &mut *page.secret.get() };
             let filled = loop {
-                match page.seed(secret, source) {
-                    Ok(Key::Kept) => {}
-                    Ok(Key::Fresh) => ready = 0,
-                    Err(error) => {
-                        ready = 0;
-                        break Err(error);
-                    }
+                if let Err(error) = page.seed(secret, source) {
+                    break Err(error);
                 }
                 ready = page.make(secret, ready, dest);
                 compiler_fence(SeqCst);

@@ -62,14 +62,6 @@ pub(super) static EMPTY: Page = Page {
 /// The value of `alive` while there is a key.
 pub(super) const ALIVE: u64 = 1;
 
-/// What [`Page::seed`] found or made.
-pub(super) enum Key {
-    /// The key chain goes on, and the slots are good.
-    Kept,
-    /// The chain begins here, and no slot is ready.
-    Fresh,
-}
-
 /// A key and the slots that it filled, in wiped memory.
 ///
 /// Handlers of the owning thread and the kernel's wipe come in at any
@@ -121,12 +113,12 @@ impl Page {
         &self,
         Secret { key, slots }: &mut Secret,
         source: Source<'_>,
-    ) -> Result<Key, Error> {
+    ) -> Result<(), Error> {
         let keyless = !self.is_alive();
         if keyless {
             self.alive.store(ALIVE, Relaxed);
         } else if self.age.load(Relaxed) < SEED_LIFE {
-            return Ok(Key::Kept);
+            return Ok(());
         }
         compiler_fence(SeqCst);
         let mut seed = Block::default();
@@ -137,7 +129,6 @@ impl Page {
                 return Err(error);
             }
             // Of a key before `reseed`, or of a call that a fork cut in two.
-            key.zeroize();
             slots.zeroize();
         }
         if drawn.is_ok() {
@@ -148,7 +139,7 @@ impl Page {
             MISSED_RESEEDS.fetch_add(1, Relaxed);
         }
         self.age.store(0, Relaxed);
-        Ok(if keyless { Key::Fresh } else { Key::Kept })
+        Ok(())
     }
 
     /// Fills `dest` from the first `ready` slots and the key, and returns how

@@ -69,11 +69,12 @@ pub fn assert_passes(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{}", text(&output));
 }
 
-/// Builds `program` on this crate with `changes` to the files of `src`, each of
-/// which must match, and has it find what they break.
-#[track_caller]
-pub fn assert_broken_by(program: &str, arguments: &[&str], changes: &[(&str, &str, &str)]) {
-    let turn = turn();
+/// A file of `src`, what stands in it, and what is to stand there.
+pub type Change<S = &'static str> = (&'static str, S, S);
+
+/// Builds `program` on this crate with `changes`, each of which must match.
+pub fn build_changed<S: AsRef<str>>(program: &str, changes: &[Change<S>]) -> PathBuf {
+    let _turn = turn();
     // Copies share what they are built from. Cargo tells them apart by the
     // files' times alone, so a copy is made when its turn has come.
     let copy = Path::new(TEMPORARY).join("changed");
@@ -92,12 +93,17 @@ pub fn assert_broken_by(program: &str, arguments: &[&str], changes: &[(&str, &st
     for (file, from, to) in changes {
         let path = copy.join("src").join(file);
         let text = fs::read_to_string(&path).expect("a file of src");
+        let from = from.as_ref();
         assert!(text.contains(from), "{file} has no {from:?} any more");
-        fs::write(&path, text.replace(from, to)).expect("a copy");
+        fs::write(&path, text.replace(from, to.as_ref())).expect("a copy");
     }
-    let program = build_at(&copy, "guest-changed", program, &[]);
-    drop(turn);
-    let output = run(&program, arguments);
+    build_at(&copy, "guest-changed", program, &[])
+}
+
+/// Has `program` find what `changes` break.
+#[track_caller]
+pub fn assert_broken_by(program: &str, arguments: &[&str], changes: &[Change]) {
+    let output = run(&build_changed(program, changes), arguments);
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "nothing was seen: {text}");
 }

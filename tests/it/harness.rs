@@ -18,6 +18,8 @@ pub struct Scenario {
     /// Does not run where it is told `false`; listed as ignored.
     pub possible: fn() -> bool,
     pub seconds: u64,
+    /// Runs only where ignored ones are asked for.
+    pub slow: bool,
 }
 
 impl Scenario {
@@ -27,6 +29,7 @@ impl Scenario {
             run,
             possible: || true,
             seconds: 60,
+            slow: false,
         }
     }
 }
@@ -58,7 +61,8 @@ pub fn main(scenarios: Vec<Scenario>) -> ! {
         .into_iter()
         .map(|scenario| {
             let name = scenario.name.trim_start_matches("it::");
-            Trial::test(name, move || stage(scenario)).with_ignored_flag(!(scenario.possible)())
+            let ignored = scenario.slow || !(scenario.possible)();
+            Trial::test(name, move || stage(scenario)).with_ignored_flag(ignored)
         })
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit()

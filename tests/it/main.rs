@@ -12,6 +12,8 @@ mod guest;
 #[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
+mod rules;
+#[cfg(target_os = "linux")]
 mod sandboxes;
 #[cfg(target_os = "linux")]
 mod scene;
@@ -28,6 +30,7 @@ fn main() {
         copies::SCENARIOS,
         descriptors::SCENARIOS,
         pool::SCENARIOS,
+        rules::SCENARIOS,
         sandboxes::SCENARIOS,
         snapshots::SCENARIOS,
         static_build::SCENARIOS,

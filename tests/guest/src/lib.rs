@@ -1,9 +1,14 @@
-//! Stepping through a call by the processor's trap flag: the kernel sends
-//! SIGTRAP after each instruction.
+//! Coming in at a chosen instruction of a call: by the processor's trap flag,
+//! for which the kernel sends SIGTRAP after each instruction, or by a hardware
+//! breakpoint, which stops only where it is told.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::arch::asm;
+use std::os::fd::AsRawFd;
 use std::ptr;
+
+use perf_event::events::Breakpoint;
+use perf_event::{Builder, Counter};
 
 /// Sets or clears the trap flag of the calling thread.
 #[inline(always)]
@@ -30,31 +35,76 @@ pub fn trap(on: bool) {
     }
 }
 
+/// Has SIGTRAP come when the calling thread is about to execute the instruction
+/// at `address` for the `nth` time, or returns `None` where there are no such
+/// breakpoints (a virtual machine without, or not the right to them).
+///
+/// It is of no effect until [`switch`].
+#[must_use]
+pub fn breakpoint(address: u64, nth: u64) -> Option<Counter> {
+    Builder::new(Breakpoint::execute(address))
+        .sample_period(nth)
+        .sigtrap(true)
+        .remove_on_exec(true)
+        .build()
+        .ok()
+}
+
+/// Switches a breakpoint on or off, without a call of a function whose own
+/// instructions it might count.
+#[inline(always)]
+pub fn switch(breakpoint: &Counter, on: bool) {
+    // PERF_EVENT_IOC_ENABLE and _DISABLE (linux/perf_event.h).
+    let request = libc::_IO(b'$' as u32, u32::from(!on));
+    // SAFETY: ioctl(2) with a request that takes no memory.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") libc::SYS_ioctl => _,
+            in("rdi") breakpoint.as_raw_fd(),
+            in("rsi") request,
+            in("rdx") 0,
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+}
+
 /// A signal handler with the third argument of `SA_SIGINFO`.
 pub type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 
-/// Has `handler` called after each instruction.
-pub fn on_trap(handler: Handler) {
+/// Has `handler` called at `signal`, also inside itself.
+pub fn on(signal: i32, handler: Handler) {
     // SAFETY: a zeroed action is valid, and the handler has the type that the
     // flag asks for.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
         assert_eq!(
-            libc::sigaction(libc::SIGTRAP, &raw const action, ptr::null_mut()),
+            libc::sigaction(signal, &raw const action, ptr::null_mut()),
             0
         );
     }
 }
 
-/// Has the interrupted code go on without the trap flag.
+/// A register of the interrupted code.
 ///
 /// # Safety
 ///
-/// `context` is the handler's third argument.
-pub unsafe fn trap_no_more(context: *mut libc::c_void) {
-    let context = context.cast::<libc::ucontext_t>();
+/// `context` is the handler's third argument, and the handler has not returned.
+pub unsafe fn register<'a>(context: *mut libc::c_void, which: i32) -> &'a mut i64 {
     // SAFETY: the kernel's record of the interrupted registers.
-    unsafe { (*context).uc_mcontext.gregs[libc::REG_EFL as usize] &= !0x100 };
+    unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[which as usize] }
+}
+
+/// Has the interrupted code go on with or without the trap flag.
+///
+/// # Safety
+///
+/// As [`register`].
+pub unsafe fn trap_later(context: *mut libc::c_void, on: bool) {
+    // SAFETY: the caller's.
+    let flags = unsafe { register(context, libc::REG_EFL) };
+    *flags = *flags & !0x100 | i64::from(on) << 8;
 }

@@ -51,7 +51,7 @@ extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
     // code's.
     unsafe {
         let errno = *libc::__errno_location();
-        guest::trap_no_more(context);
+        guest::trap_later(context, false);
         if let Some(number) = (3..64).find(|&number| is_device(number)) {
             libc::dup2(DECOY.load(SeqCst), number);
             TAKEN.store(number, SeqCst);
@@ -102,7 +102,7 @@ fn draw(tracked: bool) -> i32 {
 }
 
 fn main() {
-    guest::on_trap(on_trap);
+    guest::on(libc::SIGTRAP, on_trap);
     let mut failed = false;
     for tracked in [true, false] {
         let mut wrong = BTreeMap::<i32, Vec<usize>>::new();

@@ -1,0 +1,151 @@
+//! What comes in.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use fork_safe_uuid::reseed;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, apply_filter,
+};
+
+use crate::SLOTS;
+use crate::log::{draw, draw_unbuffered, fork};
+
+pub struct Event {
+    pub name: &'static str,
+    pub run: fn(),
+    /// What comes later, in the child that `run` makes.
+    pub second: Option<fn()>,
+}
+
+const fn event(name: &'static str, run: fn()) -> Event {
+    Event {
+        name,
+        run,
+        second: None,
+    }
+}
+
+const fn twice(name: &'static str, second: fn()) -> Event {
+    Event {
+        name,
+        run: || _ = fork(),
+        second: Some(second),
+    }
+}
+
+pub const EVENTS: [Event; 17] = [
+    event("makes one", || draw(1)),
+    event("makes two", || draw(2)),
+    // The count is then what the interrupted call saw.
+    event("makes as many as there are slots", || draw(SLOTS)),
+    event("makes one unbuffered", draw_unbuffered),
+    event("reseeds", reseed),
+    event("forks", || _ = fork()),
+    event("makes, forks, makes", || {
+        draw(1);
+        fork();
+        draw(1);
+    }),
+    event("forks, makes all in both", || {
+        fork();
+        draw(SLOTS);
+    }),
+    event("forks, makes one unbuffered in both", || {
+        fork();
+        draw_unbuffered();
+    }),
+    event("reseeds, forks, reseeds", || {
+        reseed();
+        fork();
+        reseed();
+    }),
+    twice("forks, and in the child one is made", || draw(1)),
+    twice("forks, and the child forks", || _ = fork()),
+    twice("forks, and the child makes, forks, makes all", || {
+        draw(1);
+        fork();
+        draw(SLOTS);
+    }),
+    event("interrupts getrandom(2), cuts it short", || {
+        answer(&[INTERRUPT, SHORT, INTERRUPT])
+    }),
+    event("refuses getrandom(2) from now on", || answer(&[REFUSE])),
+    event("fails getrandom(2) once", || answer(&[FAIL])),
+    event("forks inside getrandom(2)", || answer(&[FORK])),
+];
+
+/// What a system call is made to answer.
+type Answer = fn(buffer: u64, length: u64) -> i64;
+
+const INTERRUPT: Answer = |_, _| {
+    draw(1);
+    -i64::from(libc::EINTR)
+};
+const SHORT: Answer = |buffer, _| getrandom(buffer, 5);
+const REFUSE: Answer = |_, _| -i64::from(libc::EPERM);
+const FAIL: Answer = |_, _| -i64::from(libc::EIO);
+const FORK: Answer = |buffer, length| {
+    let got = getrandom(buffer, length);
+    fork();
+    draw(1);
+    got
+};
+
+/// A flag that the library does not set tells the filter that this is the real
+/// one.
+fn getrandom(buffer: u64, length: u64) -> i64 {
+    // SAFETY: the arguments of the interrupted call.
+    unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, libc::GRND_NONBLOCK) }
+}
+
+/// What is left to be answered; a refusal stays.
+static ANSWERS: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
+
+/// Made before any event: a handler must not allocate.
+pub static TRAPPED: LazyLock<BpfProgram> = LazyLock::new(|| {
+    let flags = SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 0);
+    let rule = SeccompRule::new(vec![flags.expect("a condition")]).expect("a rule");
+    filter(libc::SYS_getrandom, vec![rule], SeccompAction::Trap)
+});
+
+/// Every process has the same id.
+pub static ANONYMOUS: LazyLock<BpfProgram> =
+    LazyLock::new(|| filter(libc::SYS_getpid, vec![], SeccompAction::Errno(1)));
+
+fn filter(call: i64, rules: Vec<SeccompRule>, action: SeccompAction) -> BpfProgram {
+    let arch = std::env::consts::ARCH.try_into().expect("known");
+    SeccompFilter::new([(call, rules)].into(), SeccompAction::Allow, action, arch)
+        .and_then(TryInto::try_into)
+        .expect("a filter")
+}
+
+fn answer(answers: &'static [Answer]) {
+    for (place, answer) in ANSWERS.iter().zip(answers) {
+        place.store(*answer as *const () as usize, SeqCst);
+    }
+    apply_filter(&TRAPPED).expect("seccomp");
+}
+
+/// Has the system call be itself again.
+pub fn answer_no_more() {
+    ANSWERS.iter().for_each(|place| place.store(0, SeqCst));
+}
+
+/// Stands in for getrandom(2).
+pub extern "C" fn on_sys(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: what the kernel gave this handler.
+    let register = |which| unsafe { guest::register(context, which) };
+    let (buffer, length) = (*register(libc::REG_RDI), *register(libc::REG_RSI));
+    let next = ANSWERS.iter().find(|place| place.load(SeqCst) != 0);
+    let answer: Answer = next.map_or(getrandom, |place| {
+        let answer = place.load(SeqCst);
+        if answer != REFUSE as *const () as usize {
+            place.store(0, SeqCst);
+        }
+        // SAFETY: stored as an `Answer` by `answer`.
+        unsafe { std::mem::transmute::<usize, Answer>(answer) }
+    });
+    *register(libc::REG_RAX) = answer(buffer as u64, length as u64);
+}

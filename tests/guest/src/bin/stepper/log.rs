@@ -1,0 +1,151 @@
+//! What the processes of one run tell, in memory that all of them share.
+
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use fork_safe_uuid::{Generator, Uuid, new_v4};
+
+/// A child of the interrupted call, and a child of that child's, and one more.
+pub const PROCESSES: usize = 4;
+
+/// Instructions of the longest path.
+const TRACE: usize = 1 << 17;
+
+/// Values of one process.
+#[repr(C)]
+pub struct Values {
+    pub len: AtomicUsize,
+    /// Where the interrupted call's values begin, and how many they are.
+    pub call: AtomicUsize,
+    pub made: AtomicUsize,
+    /// How many values there were when the last pool was drawn.
+    pub finishing: AtomicUsize,
+    pub ended: AtomicUsize,
+    pub ids: [Uuid; 2000],
+}
+
+#[repr(C)]
+pub struct Log {
+    /// How many processes there are.
+    pub processes: AtomicUsize,
+    /// Whether the event came.
+    pub came: AtomicUsize,
+    pub values: [Values; PROCESSES],
+    /// The instructions of the undisturbed call.
+    pub steps: AtomicUsize,
+    pub trace: [u64; TRACE],
+}
+
+static LOG: AtomicUsize = AtomicUsize::new(0);
+
+/// Which process of the run this one is.
+static ME: AtomicUsize = AtomicUsize::new(0);
+
+/// Maps the log.
+pub fn map() {
+    // SAFETY: asks for new memory, shared with children.
+    let memory = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            size_of::<Log>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(memory, libc::MAP_FAILED);
+    LOG.store(memory.addr(), SeqCst);
+}
+
+fn log() -> *mut Log {
+    ptr::with_exposed_provenance_mut(LOG.load(SeqCst))
+}
+
+pub fn me() -> usize {
+    ME.load(SeqCst)
+}
+
+/// The log; the places of `ids` and `trace` that a process was given are
+/// written through pointers, and read when all have ended.
+pub fn shared() -> &'static Log {
+    // SAFETY: mapped, zeroed, which is a valid log, and never unmapped.
+    unsafe { &*log() }
+}
+
+pub fn mine() -> &'static Values {
+    &shared().values[me()]
+}
+
+pub fn clear() {
+    let log = shared();
+    log.processes.store(1, SeqCst);
+    log.came.store(0, SeqCst);
+    for values in &log.values {
+        for word in [
+            &values.len,
+            &values.call,
+            &values.made,
+            &values.finishing,
+            &values.ended,
+        ] {
+            word.store(0, SeqCst);
+        }
+    }
+}
+
+pub fn put(id: Uuid) {
+    // A handler that logs meanwhile takes the next place.
+    let place = mine().len.fetch_add(1, SeqCst);
+    assert!(place < mine().ids.len());
+    // SAFETY: a place of this process's own, given to nobody else.
+    unsafe { (&raw mut (*log()).values[me()].ids[place]).write(id) };
+}
+
+/// The values of the call that was interrupted.
+pub fn put_call(ids: &[Uuid]) {
+    mine().call.store(mine().len.load(SeqCst), SeqCst);
+    mine().made.store(ids.len(), SeqCst);
+    ids.iter().copied().for_each(put);
+}
+
+pub fn put_step(address: u64) {
+    let step = shared().steps.fetch_add(1, SeqCst);
+    assert!(step < TRACE);
+    // SAFETY: one process, and one thread of it, is traced.
+    unsafe { (&raw mut (*log()).trace[step]).write(address) };
+}
+
+pub fn draw(count: usize) {
+    (0..count).for_each(|_| put(new_v4()));
+}
+
+pub fn draw_unbuffered() {
+    put(Generator::unbuffered().new_v4());
+}
+
+unsafe extern "C" {
+    /// The fork that a signal handler may use (POSIX.1-2024; glibc 2.34).
+    fn _Fork() -> libc::pid_t;
+}
+
+/// Copies the process; both return into whatever was interrupted. Returns
+/// whether this is the copy.
+pub fn fork() -> bool {
+    let index = shared().processes.fetch_add(1, SeqCst);
+    assert!(index < PROCESSES);
+    // SAFETY: allowed in a handler, and the child does what a handler may.
+    let pid = unsafe { _Fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        ME.store(index, SeqCst);
+        set_alarm();
+    }
+    pid == 0
+}
+
+/// Has the kernel end whoever hangs; a forked child has no alarm.
+pub fn set_alarm() {
+    // SAFETY: touches no memory.
+    unsafe { libc::alarm(10) };
+}

@@ -1,0 +1,391 @@
+//! Injects an event at each instruction of a call.
+//!
+//! A call is traced once, by the processor's trap flag. Then, in a fresh child
+//! for each of its instructions, a hardware breakpoint stops there (or, where
+//! there is none, the trap flag goes all the way), and the handler of SIGTRAP is
+//! the event. Afterwards all processes of the run draw more than a whole pool,
+//! and all values are compared.
+//!
+//! `stepper STRIDE [PATH [EVENT]]`: every STRIDE-th instruction of the long
+//! paths, or with 0 none of them; the fast path is always complete. Prints a
+//! line for each path and event, and fails where a value comes twice, is not
+//! random, or a process hangs or crashes.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+mod events;
+mod log;
+mod paths;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::exit;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use fork_safe_uuid::Uuid;
+use guest::trap;
+use perf_event::Counter;
+use seccompiler::apply_filter;
+
+use events::{EVENTS, Event};
+use paths::{PATHS, Path};
+
+/// How many UUIDs a pool holds.
+pub const SLOTS: usize = 251;
+
+/// Where the event comes: at an instruction that is executed for the nth time,
+/// which is the `step`-th of the call.
+#[derive(Clone, Copy)]
+struct Target {
+    step: usize,
+    address: u64,
+    nth: u64,
+}
+
+/// What this process is to do when it is armed.
+#[derive(Default)]
+struct Plan {
+    /// None: to trace.
+    target: Option<(Target, &'static Event)>,
+    breakpoint: Option<Counter>,
+}
+
+static mut PLAN: Plan = Plan {
+    target: None,
+    breakpoint: None,
+};
+
+fn plan() -> &'static mut Plan {
+    // SAFETY: only the thread that makes the call, and its handlers, come here,
+    // and none keeps the reference.
+    unsafe { &mut *(&raw mut PLAN) }
+}
+
+/// Instructions since the trap flag was set, and how many there are before the
+/// second event.
+static STEP: AtomicUsize = AtomicUsize::new(0);
+static SECOND: AtomicUsize = AtomicUsize::new(0);
+
+/// From here on each instruction counts.
+#[inline(always)]
+pub fn armed() {
+    prepare();
+    match &plan().breakpoint {
+        Some(breakpoint) if plan().target.is_some() => guest::switch(breakpoint, true),
+        _ => trap(true),
+    }
+}
+
+/// By the thread that is to be stopped; also where it is only traced, as the
+/// allocations of this are part of what is traced.
+#[inline(never)]
+fn prepare() {
+    let (address, nth) = plan()
+        .target
+        .map_or((trap as *const () as u64, 1), |(target, _)| {
+            (target.address, target.nth)
+        });
+    plan().breakpoint = guest::breakpoint(address, nth);
+}
+
+#[inline(always)]
+pub fn disarm() {
+    trap(false);
+    if let Some(breakpoint) = &plan().breakpoint {
+        guest::switch(breakpoint, false);
+    }
+}
+
+/// How far after the first event the second one comes: near and far.
+const LATER: [usize; 13] = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 377, 1597, 4181];
+
+extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let Some((target, event)) = plan().target else {
+        // SAFETY: what the kernel gave this handler.
+        log::put_step(*unsafe { guest::register(context, libc::REG_RIP) } as u64);
+        return;
+    };
+    let step = STEP.fetch_add(1, SeqCst);
+    let second = SECOND.load(SeqCst);
+    let later = |on| {
+        // SAFETY: what the kernel gave this handler.
+        unsafe { guest::trap_later(context, on) };
+    };
+    if second != 0 {
+        if step == second {
+            SECOND.store(0, SeqCst);
+            later(false);
+            event.second.expect("there is one")();
+        }
+        return;
+    }
+    match &plan().breakpoint {
+        Some(breakpoint) => guest::switch(breakpoint, false),
+        None if step == target.step => later(false),
+        None => return,
+    }
+    log::shared().came.store(1, SeqCst);
+    let me = log::me();
+    (event.run)();
+    if event.second.is_some() && log::me() != me {
+        SECOND.store(LATER[target.step % LATER.len()], SeqCst);
+        STEP.store(1, SeqCst);
+        later(true);
+    }
+}
+
+/// Runs a path in a fresh child, and returns how that ended.
+fn run(path: &Path, target: Option<(Target, &'static Event)>) -> i32 {
+    log::clear();
+    let mut ends = [0; 2];
+    let mut status = 0;
+    // SAFETY: one thread; the pointers lead to an int, or two, or a byte.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        let pid = libc::fork();
+        if pid == 0 {
+            log::set_alarm();
+            apply_filter(&events::ANONYMOUS).expect("seccomp");
+            plan().target = target;
+            (path.call)();
+            finish();
+        }
+        libc::close(ends[1]);
+        // Ends when all processes have.
+        let mut byte = 0_u8;
+        libc::read(ends[0], (&raw mut byte).cast(), 1);
+        libc::close(ends[0]);
+        libc::waitpid(pid, &raw mut status, 0);
+    }
+    status
+}
+
+/// A clock that stands still, in place of the C library's. Like the process ids
+/// that are all the same, it is for the hedge not to hide a key that is used
+/// twice.
+#[unsafe(no_mangle)]
+extern "C" fn clock_gettime(_: libc::clockid_t, time: *mut libc::timespec) -> i32 {
+    // SAFETY: the caller's, as clock_gettime(2) asks for it.
+    unsafe {
+        (*time).tv_sec = 1_700_000_000;
+        (*time).tv_nsec = 0;
+    }
+    0
+}
+
+/// Draws the whole next pool, and ends the process.
+pub fn finish() -> ! {
+    events::answer_no_more();
+    let finishing = log::mine().len.load(SeqCst);
+    log::mine().finishing.store(finishing, SeqCst);
+    log::draw(SLOTS + 10);
+    log::mine().ended.store(1, SeqCst);
+    // SAFETY: ends without the parent's destructors.
+    unsafe { libc::_exit(0) }
+}
+
+/// What the undisturbed call executes.
+fn trace(path: &Path) -> Vec<Target> {
+    log::shared().steps.store(0, SeqCst);
+    let status = run(path, None);
+    assert_eq!(status, 0, "an undisturbed call");
+    let mut times = BTreeMap::new();
+    log::shared().trace[..log::shared().steps.load(SeqCst)]
+        .iter()
+        .enumerate()
+        .map(|(step, &address)| {
+            let nth = times.entry(address).or_insert(0);
+            *nth += 1;
+            Target {
+                step,
+                address,
+                nth: *nth,
+            }
+        })
+        .collect()
+}
+
+/// What a run with an event came to.
+enum Outcome {
+    /// The instruction was not executed this time.
+    Missed,
+    /// All is well; and whether the call's values are in more processes than
+    /// one.
+    Well(bool),
+}
+
+/// `others`: what other runs made in the call and the event, each from a fresh
+/// seed.
+fn inject(
+    path: &Path,
+    event: &'static Event,
+    target: Target,
+    others: &mut BTreeSet<Uuid>,
+) -> Result<Outcome, String> {
+    let status = run(path, Some((target, event)));
+    match status {
+        0 => {}
+        libc::SIGALRM => return Err("hung".into()),
+        _ => return Err(format!("ended with status {status:#x}")),
+    }
+    let log = log::shared();
+    let processes = &log.values[..log.processes.load(SeqCst)];
+    let well = processes
+        .iter()
+        .filter(|values| values.ended.load(SeqCst) == 1)
+        .count();
+    if well != processes.len() {
+        return Err(format!(
+            "{well} of {} processes ended well",
+            processes.len()
+        ));
+    }
+    let both = check(processes)?;
+    let mut mine = BTreeSet::new();
+    for values in processes {
+        mine.extend(&values.ids[..values.finishing.load(SeqCst)]);
+    }
+    if let Some(id) = mine.intersection(others).next() {
+        return Err(format!("{id} in two runs"));
+    }
+    others.append(&mut mine);
+    Ok(if log.came.load(SeqCst) == 0 {
+        Outcome::Missed
+    } else {
+        Outcome::Well(both)
+    })
+}
+
+/// All values are random and distinct; only the interrupted call's may be in
+/// several processes, and then all of them.
+fn check(processes: &[log::Values]) -> Result<bool, String> {
+    let mut seen = BTreeMap::new();
+    let mut equal = 0;
+    let mut made = 0;
+    for (who, values) in processes.iter().enumerate() {
+        made = made.max(values.made.load(SeqCst));
+        for (place, id) in values.ids[..values.len.load(SeqCst)].iter().enumerate() {
+            if id.get_version_num() != 4 || id.as_u128().count_ones() < 20 {
+                return Err(format!("{id} is not random"));
+            }
+            let call = place.wrapping_sub(values.call.load(SeqCst));
+            let of_call = call < values.made.load(SeqCst);
+            match seen.insert(id, (who, call)) {
+                None => {}
+                Some((other, same)) if other != who && same == call && of_call => equal += 1,
+                Some(_) => return Err(format!("{id} twice")),
+            }
+        }
+    }
+    if equal != 0 && equal % made != 0 {
+        return Err(format!("{equal} values in both"));
+    }
+    Ok(equal != 0)
+}
+
+/// So many errors tell enough.
+const ENOUGH: usize = 20;
+
+/// One line of the table; returns whether all is well.
+fn row(path: &Path, targets: &[Target], event: &'static Event, stride: usize) -> bool {
+    let (mut injected, mut missed, mut both) = (0, 0, 0);
+    let mut errors = BTreeMap::<String, Vec<usize>>::new();
+    let mut others = BTreeSet::new();
+    // Beginning anywhere, so that runs differ.
+    let first = std::process::id() as usize % stride;
+    for target in targets.iter().skip(first).step_by(stride) {
+        match inject(path, event, *target, &mut others) {
+            Ok(Outcome::Missed) => missed += 1,
+            Ok(Outcome::Well(equal)) => {
+                injected += 1;
+                both += usize::from(equal);
+            }
+            Err(error) => {
+                injected += 1;
+                // Without the value, which is another each time.
+                let what = match error.split_once(' ') {
+                    Some((id, what)) if id.len() == 36 => what,
+                    _ => &error,
+                };
+                errors.entry(what.into()).or_default().push(target.step);
+                if errors.values().map(Vec::len).sum::<usize>() == ENOUGH || what.contains("hung") {
+                    break;
+                }
+            }
+        }
+    }
+    println!(
+        "{:<28} {:<44} {:>6} instructions, {injected:>6} injected, {missed:>2} missed, both have the value at {both}{}",
+        path.name,
+        event.name,
+        targets.len(),
+        if errors.is_empty() {
+            String::new()
+        } else {
+            format!(": {errors:?}")
+        }
+    );
+    // The first and last instructions are those of the arming itself.
+    let few = missed <= 8 + targets.len() / stride / 20;
+    let committed = both <= path.committed / stride + 1;
+    errors.is_empty() && few && committed
+}
+
+/// Every `workers`-th path and event, beginning with the given one.
+fn work(
+    worker: usize,
+    workers: usize,
+    stride: usize,
+    chosen: impl Fn(&Path, &Event) -> bool,
+) -> bool {
+    log::map();
+    let mut well = true;
+    let mut rows = worker;
+    for path in PATHS.iter().filter(|path| stride > 0 || !path.long) {
+        let mut targets = vec![];
+        for event in EVENTS.iter().filter(|event| chosen(path, event)) {
+            rows += 1;
+            if rows % workers == 0 {
+                if targets.is_empty() {
+                    targets = trace(path);
+                }
+                well &= row(path, &targets, event, if path.long { stride } else { 1 });
+            }
+        }
+    }
+    well
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let stride = arguments
+        .next()
+        .map_or(1, |text| text.parse().expect("a number"));
+    let (only_path, only_event) = (arguments.next(), arguments.next());
+    let is = |only: &Option<String>, name| only.as_deref().is_none_or(|only| only == name);
+
+    LazyLock::force(&events::TRAPPED);
+    LazyLock::force(&events::ANONYMOUS);
+    guest::on(libc::SIGTRAP, on_trap);
+    guest::on(libc::SIGSYS, events::on_sys);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let pids: Vec<_> = (0..workers)
+        .map(|worker| {
+            // SAFETY: one thread.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                let well = work(worker, workers, stride, |path, event| {
+                    is(&only_path, path.name) && is(&only_event, event.name)
+                });
+                exit(i32::from(!well));
+            }
+            pid
+        })
+        .collect();
+    let failed = pids.into_iter().any(|pid| {
+        let mut status = 0;
+        // SAFETY: the pointer leads to an int.
+        unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        status != 0
+    });
+    exit(i32::from(failed));
+}

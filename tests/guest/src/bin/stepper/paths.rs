@@ -1,0 +1,191 @@
+//! What is in the middle of being called.
+
+use std::hint::black_box;
+use std::ptr;
+use std::time::Duration;
+
+use fork_safe_uuid::{Generator, Uuid, fill_v4, reseed, try_new_v4};
+
+use crate::log::{self, draw, draw_unbuffered};
+use crate::{SLOTS, armed, disarm, finish};
+
+pub struct Path {
+    pub name: &'static str,
+    pub call: fn(),
+    pub long: bool,
+    /// At so many instructions at the most a fork leaves the call's values in
+    /// both processes: those between the last question for `alive` and the
+    /// caller. Of the fast path it is the branch, the store of the state, and
+    /// what the compiler puts behind it.
+    pub committed: usize,
+}
+
+const fn path(name: &'static str, call: fn(), long: bool, committed: usize) -> Path {
+    Path {
+        name,
+        call,
+        long,
+        committed,
+    }
+}
+
+/// Blocks after which a seed is renewed, and the slots are used up.
+const SEED_LIFE: usize = 4096;
+
+pub const PATHS: [Path; 15] = [
+    path("fast", || after(5, one), false, 12),
+    path("last slot", || after(SLOTS - 1, one), false, 12),
+    path("refill", || after(SLOTS, one), true, 80),
+    path(
+        "renewal of the seed",
+        || {
+            fill_v4(&mut [Uuid::nil(); SEED_LIFE]);
+            one();
+        },
+        true,
+        80,
+    ),
+    path("first call", one, true, 80),
+    path(
+        "first call of a thread",
+        || in_thread(one, || finish()),
+        true,
+        80,
+    ),
+    path(
+        "first call of a forked child",
+        || {
+            draw(5);
+            in_child(one);
+        },
+        true,
+        80,
+    ),
+    path(
+        "after reseed",
+        || {
+            draw(5);
+            reseed();
+            one();
+        },
+        true,
+        80,
+    ),
+    path("bulk from slots", || after(5, || many::<7>()), true, 95),
+    path(
+        "bulk past slots",
+        || after(SLOTS - 10, many::<{ SLOTS + 40 }>),
+        true,
+        95,
+    ),
+    path(
+        "unbuffered",
+        || {
+            draw_unbuffered();
+            one_unbuffered();
+        },
+        true,
+        120,
+    ),
+    path("first unbuffered", one_unbuffered, true, 120),
+    path("end of a thread", || in_thread(the_end, || {}), true, 0),
+    path("malloc", || beside_a_thread(|| allocate(2000)), true, 0),
+    path(
+        "malloc of much",
+        || beside_a_thread(|| allocate(1 << 20)),
+        true,
+        0,
+    ),
+];
+
+fn after(count: usize, call: fn()) {
+    draw(count);
+    call();
+}
+
+/// Makes the call, and nothing else, while armed.
+#[inline(never)]
+fn one() {
+    armed();
+    let id = try_new_v4();
+    disarm();
+    log::put_call(id.ok().as_slice());
+}
+
+#[inline(never)]
+fn many<const COUNT: usize>() {
+    let mut ids = [Uuid::nil(); COUNT];
+    armed();
+    let filled = fork_safe_uuid::try_fill_v4(&mut ids);
+    disarm();
+    log::put_call(if filled.is_ok() { &ids } else { &[] });
+}
+
+#[inline(never)]
+fn one_unbuffered() {
+    let generator = Generator::unbuffered();
+    armed();
+    let id = generator.try_new_v4();
+    disarm();
+    log::put_call(id.ok().as_slice());
+}
+
+/// An allocation with its lock held; an event makes its thread's first UUID.
+#[inline(never)]
+fn allocate(size: usize) {
+    armed();
+    // SAFETY: the second frees what the first returned.
+    unsafe { libc::free(black_box(libc::malloc(black_box(size)))) };
+    disarm();
+}
+
+fn in_thread(call: fn(), then: fn()) {
+    std::thread::spawn(move || {
+        call();
+        then();
+    })
+    .join()
+    .expect("ends the process");
+}
+
+/// glibc takes malloc's locks only where there are two threads.
+fn beside_a_thread(call: fn()) {
+    std::thread::spawn(|| std::thread::sleep(Duration::from_secs(60)));
+    call();
+}
+
+fn in_child(call: fn()) {
+    // SAFETY: one thread; the pointer leads to an int.
+    unsafe {
+        let pid = libc::fork();
+        if pid != 0 {
+            let mut status = 0;
+            libc::waitpid(pid, &raw mut status, 0);
+            libc::_exit(i32::from(status != 0));
+        }
+    }
+    log::set_alarm();
+    call();
+}
+
+/// Armed for the rest of the thread, up to the destructor of a key that is
+/// younger than the library's.
+#[inline(never)]
+fn the_end() {
+    extern "C" fn last(_: *mut libc::c_void) {
+        disarm();
+        finish();
+    }
+    draw(5);
+    draw_unbuffered();
+    let mut key = 0;
+    // SAFETY: the pointer leads to a key; the destructor takes any value.
+    unsafe {
+        assert_eq!(libc::pthread_key_create(&raw mut key, Some(last)), 0);
+        assert_eq!(
+            libc::pthread_setspecific(key, ptr::dangling::<u8>().cast()),
+            0
+        );
+    }
+    armed();
+}

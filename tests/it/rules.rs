@@ -1,0 +1,265 @@
+//! The pool's protocol with one of its rules removed: each time the stepper
+//! must find what breaks.
+
+use std::process::Command;
+
+use crate::guest::{self, on_x86_64};
+
+crate::scenarios![without_any_one_rule_something_breaks {
+    possible: on_x86_64,
+    seconds: 600
+}];
+
+/// A rule, how it is removed, and what shows it.
+struct Rule {
+    name: &'static str,
+    /// File, what stands there, and what stands there without the rule, where
+    /// `WITHOUT` says whether this is the one.
+    changes: &'static [(&'static str, &'static str, &'static str)],
+    /// The stepper's arguments: how dense, which path, which event.
+    arguments: &'static [&'static str],
+    /// What it must say.
+    shows: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        name: "1: a nested call leaves the page alone",
+        changes: &[(
+            "pool.rs",
+            "let ready = self.state.load(Relaxed);\n",
+            "let mut ready = self.state.load(Relaxed);
+             if WITHOUT && ready == BUSY { ready = 0; }\n",
+        )],
+        arguments: &["499", "first call", "makes one"],
+        shows: "in two runs",
+    },
+    Rule {
+        name: "2: the slot is claimed before it is copied",
+        changes: &[(
+            "pool.rs",
+            "self.state.store(BUSY, Relaxed);
+        compiler_fence(SeqCst);
+        let page",
+            "if !WITHOUT { self.state.store(BUSY, Relaxed); }
+        compiler_fence(SeqCst);
+        let page",
+        )],
+        arguments: &["0", "fast", "makes one"],
+        shows: "twice",
+    },
+    Rule {
+        name: "2: the page is claimed before it is filled",
+        changes: &[(
+            "pool.rs",
+            "self.state.store(BUSY, Relaxed);
+        compiler_fence(SeqCst);
+        self.fill_claimed",
+            "if !WITHOUT { self.state.store(BUSY, Relaxed); }
+        compiler_fence(SeqCst);
+        self.fill_claimed",
+        )],
+        arguments: &["499", "first call", "makes one"],
+        shows: "in two runs",
+    },
+    Rule {
+        name: "2: the claim is not wiped",
+        changes: &[
+            ("pool.rs", "self.state.", "self.state()."),
+            (
+                "pool.rs",
+                "    pub(crate) const fn new() -> Self {",
+                "    fn state(&self) -> &AtomicUsize {
+                     if WITHOUT { &self.page.get().state } else { &self.state }
+                 }
+                 pub(crate) const fn new() -> Self {",
+            ),
+            (
+                "pool.rs",
+                "self.page.set(page);",
+                "page.state.store(BUSY, Relaxed);
+                 EMPTY.state.store(0, Relaxed);
+                 self.page.set(page);",
+            ),
+            (
+                "pool/page.rs",
+                "    age: AtomicU64,",
+                "    age: AtomicU64,
+                 pub(super) state: core::sync::atomic::AtomicUsize,",
+            ),
+            (
+                "pool/page.rs",
+                "age: AtomicU64::new(0),",
+                "age: AtomicU64::new(0), state: core::sync::atomic::AtomicUsize::new(0),",
+            ),
+        ],
+        arguments: &["0", "fast", "forks, and in the child one is made"],
+        shows: "in two runs",
+    },
+    Rule {
+        name: "3: `alive` is written before the seed is drawn",
+        changes: &[
+            (
+                "pool/page.rs",
+                "            self.alive.store(ALIVE, Relaxed);\n        } else if",
+                "            if !WITHOUT { self.alive.store(ALIVE, Relaxed); }\n        } else if",
+            ),
+            (
+                "pool/page.rs",
+                "let drawn = source.draw(&mut seed);",
+                "let drawn = source.draw(&mut seed);
+                 if WITHOUT && keyless { self.alive.store(ALIVE, Relaxed); }",
+            ),
+        ],
+        arguments: &["101", "first call", "forks inside getrandom(2)"],
+        shows: "twice",
+    },
+    Rule {
+        name: "3: `alive`, not the key, says whether there is a key",
+        changes: &[(
+            "pool/page.rs",
+            "let keyless = !self.is_alive();",
+            "let keyless = if WITHOUT {
+                 self.alive.store(ALIVE, Relaxed);
+                 *key == Block::default()
+             } else {
+                 !self.is_alive()
+             };",
+        )],
+        arguments: &["97", "refill", "forks"],
+        shows: "twice",
+    },
+    Rule {
+        name: "3: the slots of a key that is gone are cleared",
+        changes: &[(
+            "pool/page.rs",
+            "            slots.zeroize();\n        }\n        if drawn",
+            "            if !WITHOUT { slots.zeroize(); }\n        }\n        if drawn",
+        )],
+        arguments: &["0", "fast", "forks, and the child forks"],
+        shows: "twice",
+    },
+    Rule {
+        name: "3: `alive` is asked after a refill",
+        changes: &[(
+            "pool.rs",
+            "if page.is_alive() {\n                    break",
+            "if WITHOUT || page.is_alive() {\n                    break",
+        )],
+        arguments: &["499", "refill", "forks"],
+        shows: MORE_IN_BOTH,
+    },
+    Rule {
+        name: "4: a slot is zeroed as it is handed out",
+        changes: &[(
+            "pool.rs",
+            "mem::take(unsafe { &mut (*page.secret.get()).slots[last] })",
+            "if WITHOUT {
+                 unsafe { (*page.secret.get()).slots[last] }
+             } else {
+                 mem::take(unsafe { &mut (*page.secret.get()).slots[last] })
+             }",
+        )],
+        arguments: &["0", "fast", "makes one"],
+        shows: "twice",
+    },
+    Rule {
+        name: "5: a slot that is zero was handed out",
+        changes: &[("pool.rs", "if bits == 0 ||", "if !WITHOUT && bits == 0 ||")],
+        arguments: &["0", "fast", "makes one"],
+        shows: "is not random",
+    },
+    Rule {
+        name: "5: `alive` is asked after the slot was copied",
+        changes: &[(
+            "pool.rs",
+            "|| !page.is_alive() {",
+            "|| !WITHOUT && !page.is_alive() {",
+        )],
+        arguments: &["0", "fast", "forks"],
+        shows: MORE_IN_BOTH,
+    },
+    Rule {
+        name: "6: the claim ends after `alive` was asked",
+        changes: &[(
+            "pool.rs",
+            "let bits = u128::from_ne_bytes(block);",
+            "let bits = u128::from_ne_bytes(block);
+             if WITHOUT { self.state.store(last, Relaxed); compiler_fence(SeqCst); }",
+        )],
+        arguments: &["0", "fast", "forks, and in the child one is made"],
+        shows: "in two runs",
+    },
+    Rule {
+        name: "no thread-local with a destructor",
+        changes: &[(
+            "pool.rs",
+            "            if !EXIT.call(retire,",
+            "            struct Registered;
+             impl Drop for Registered { fn drop(&mut self) {} }
+             std::thread_local! { static ONCE: Registered = const { Registered }; }
+             if WITHOUT { ONCE.with(|_| ()); }
+             if !EXIT.call(retire,",
+        )],
+        arguments: &["7", "malloc", "makes one"],
+        shows: "hung",
+    },
+];
+
+/// All rules are in the changed program, each with a switch.
+const SWITCH: &str = "
+static REMOVED: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+#[inline(always)]
+fn without(rule: usize) -> bool {
+    REMOVED.load(core::sync::atomic::Ordering::Relaxed) == rule
+}
+
+extern \"C\" fn remove() {
+    let rule = std::env::var(\"WITHOUT\").map_or(0, |rule| rule.parse().expect(\"a number\"));
+    REMOVED.store(rule, core::sync::atomic::Ordering::Relaxed);
+}
+
+#[allow(unsafe_code)]
+#[used]
+#[unsafe(link_section = \".init_array\")]
+static AT_START: extern \"C\" fn() = remove;
+";
+
+fn without_any_one_rule_something_breaks() {
+    let mut changes = vec![];
+    for (number, rule) in (1..).zip(RULES) {
+        for &(file, from, to) in rule.changes {
+            let to = to.replace("WITHOUT", &format!("crate::without({number})"));
+            changes.push((file, from.to_owned(), to));
+        }
+    }
+    changes.push(("lib.rs", "mod drbg;".into(), format!("mod drbg;{SWITCH}")));
+    let stepper = guest::build_changed("stepper", &changes);
+    let run = |number: usize, arguments: &[&str]| {
+        let output = Command::new(&stepper)
+            .args(arguments)
+            .env("WITHOUT", number.to_string())
+            .output();
+        output.expect("the stepper")
+    };
+    let whole = guest::text(&run(0, &["997"]));
+    assert!(!whole.contains(": {"), "{whole}");
+    for (number, rule) in (1..).zip(RULES) {
+        let text = guest::text(&run(number, rule.arguments));
+        println!("without {}:\n{text}", rule.name);
+        let shown = match rule.shows {
+            MORE_IN_BOTH => both(&text) > both(&guest::text(&run(0, rule.arguments))),
+            shows => text.contains(shows),
+        };
+        assert!(shown, "without {} nothing was seen", rule.name);
+    }
+}
+
+/// The bound on this number is for a call without switches.
+const MORE_IN_BOTH: &str = "both have the value at";
+
+fn both(text: &str) -> usize {
+    let (_, rest) = text.split_once(MORE_IN_BOTH).expect("a row");
+    rest.trim().parse().expect("a number")
+}
