@@ -16,6 +16,7 @@ mod events;
 mod log;
 mod paths;
 
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::exit;
 use std::sync::LazyLock;
@@ -42,22 +43,24 @@ struct Target {
 }
 
 /// What this process is to do when it is armed.
-#[derive(Default)]
 struct Plan {
     /// None: to trace.
-    target: Option<(Target, &'static Event)>,
-    breakpoint: Option<Counter>,
+    target: Cell<Option<(Target, &'static Event)>>,
+    breakpoint: OnceCell<Option<Counter>>,
 }
 
-static mut PLAN: Plan = Plan {
-    target: None,
-    breakpoint: None,
+// SAFETY: only the thread that makes the call, and its handlers, come here once
+// the plan is made.
+unsafe impl Sync for Plan {}
+
+static PLAN: Plan = Plan {
+    target: Cell::new(None),
+    breakpoint: OnceCell::new(),
 };
 
-fn plan() -> &'static mut Plan {
-    // SAFETY: only the thread that makes the call, and its handlers, come here,
-    // and none keeps the reference.
-    unsafe { &mut *(&raw mut PLAN) }
+/// The breakpoint, unless the trap flag has to do.
+fn breakpoint() -> Option<&'static Counter> {
+    PLAN.breakpoint.get().and_then(Option::as_ref)
 }
 
 /// Instructions since the trap flag was set, and how many there are before the
@@ -69,8 +72,8 @@ static SECOND: AtomicUsize = AtomicUsize::new(0);
 #[inline(always)]
 pub fn armed() {
     prepare();
-    match &plan().breakpoint {
-        Some(breakpoint) if plan().target.is_some() => guest::switch(breakpoint, true),
+    match breakpoint() {
+        Some(breakpoint) if PLAN.target.get().is_some() => guest::switch(breakpoint, true),
         _ => trap(true),
     }
 }
@@ -79,18 +82,20 @@ pub fn armed() {
 /// allocations of this are part of what is traced.
 #[inline(never)]
 fn prepare() {
-    let (address, nth) = plan()
+    let (address, nth) = PLAN
         .target
+        .get()
         .map_or((trap as *const () as u64, 1), |(target, _)| {
             (target.address, target.nth)
         });
-    plan().breakpoint = guest::breakpoint(address, nth);
+    PLAN.breakpoint
+        .get_or_init(|| guest::breakpoint(address, nth));
 }
 
 #[inline(always)]
 pub fn disarm() {
     trap(false);
-    if let Some(breakpoint) = &plan().breakpoint {
+    if let Some(breakpoint) = breakpoint() {
         guest::switch(breakpoint, false);
     }
 }
@@ -99,7 +104,7 @@ pub fn disarm() {
 const LATER: [usize; 13] = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 377, 1597, 4181];
 
 extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let Some((target, event)) = plan().target else {
+    let Some((target, event)) = PLAN.target.get() else {
         // SAFETY: what the kernel gave this handler.
         log::put_step(*unsafe { guest::register(context, libc::REG_RIP) } as u64);
         return;
@@ -118,7 +123,7 @@ extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
         }
         return;
     }
-    match &plan().breakpoint {
+    match breakpoint() {
         Some(breakpoint) => guest::switch(breakpoint, false),
         None if step == target.step => later(false),
         None => return,
@@ -145,7 +150,7 @@ fn run(path: &Path, target: Option<(Target, &'static Event)>) -> i32 {
         if pid == 0 {
             log::set_alarm();
             apply_filter(&events::ANONYMOUS).expect("seccomp");
-            plan().target = target;
+            PLAN.target.set(target);
             (path.call)();
             finish();
         }
@@ -344,7 +349,7 @@ fn work(
         let mut targets = vec![];
         for event in EVENTS.iter().filter(|event| chosen(path, event)) {
             rows += 1;
-            if rows % workers == 0 {
+            if rows.is_multiple_of(workers) {
                 if targets.is_empty() {
                     targets = trace(path);
                 }

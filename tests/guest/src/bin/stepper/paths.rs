@@ -71,7 +71,7 @@ pub const PATHS: [Path; 15] = [
         true,
         80,
     ),
-    path("bulk from slots", || after(5, || many::<7>()), true, 95),
+    path("bulk from slots", || after(5, many::<7>), true, 95),
     path(
         "bulk past slots",
         || after(SLOTS - 10, many::<{ SLOTS + 40 }>),
