@@ -15,6 +15,8 @@
 //!
 //! A UUID has 122 random bits, so a cipher of 128-bit strength is enough.
 
+use core::hint::black_box;
+
 use aes::Aes128Enc;
 use aes::cipher::{
     Array, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser,
@@ -62,6 +64,10 @@ const STREAM: usize = 4096;
 
 /// Fills `dest` with output of the given form, and replaces `key` by the next
 /// one.
+///
+/// Not inlined: what it leaves on the stack is to lie below its caller's frame,
+/// for [`clear_stack`].
+#[inline(never)]
 pub(crate) fn generate(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
     let base = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32;
     for dest in dest.chunks_mut(STREAM) {
@@ -92,6 +98,18 @@ pub(crate) fn fold(a: &mut Block, b: &mut Block) {
         *a ^= b;
     }
     b.zeroize();
+}
+
+/// Clears the stack below the caller's frame. The cipher leaves round keys there:
+/// `aes` clears them where they stood last, but they were moved.
+///
+/// `black_box` keeps the compiler from dropping an array that nobody reads.
+#[inline(never)]
+pub(crate) fn clear_stack() {
+    /// A release build leaves round keys 2,300 bytes deep. No more than is used
+    /// anyway: a handler's alternate stack may be small.
+    const DEPTH: usize = 3072;
+    black_box(&mut [0_u64; DEPTH / 8]);
 }
 
 /// The bitsliced software cipher makes this many blocks at once, and one costs

@@ -187,6 +187,7 @@ impl Pool {
                     break Err(error);
                 }
                 ready = page.make(secret, ready, dest);
+                drbg::clear_stack();
                 compiler_fence(SeqCst);
                 if page.is_alive() {
                     break Ok(());
@@ -268,6 +269,7 @@ pub(crate) fn fill_stateless(dest: &mut [Block], source: Source<'_>) -> Result<(
             hedge::fold_into(&mut key);
             drbg::generate(&mut key, hedge::nonce(0), V4, dest);
             key.zeroize();
+            drbg::clear_stack();
         }
         Ok(())
     })

@@ -13,7 +13,8 @@ pub fn build(program: &str, flags: &[&str]) -> PathBuf {
     let _turn = turn();
     // Flags build all anew.
     let target = format!("guest{}", flags.concat());
-    build_at(Path::new(ROOT), &target, program, flags)
+    let [program] = build_at(Path::new(ROOT), &target, [program], flags);
+    program
 }
 
 /// Scenarios run side by side; they build one after the other.
@@ -23,7 +24,12 @@ fn turn() -> File {
     lock
 }
 
-fn build_at(root: &Path, target: &str, program: &str, flags: &[&str]) -> PathBuf {
+fn build_at<const N: usize>(
+    root: &Path,
+    target: &str,
+    programs: [&str; N],
+    flags: &[&str],
+) -> [PathBuf; N] {
     let cargo = env::var_os("CARGO").expect("run by cargo");
     let target = Path::new(TEMPORARY).join(target);
     // Named, so that the flags do not reach build scripts and macros.
@@ -31,7 +37,8 @@ fn build_at(root: &Path, target: &str, program: &str, flags: &[&str]) -> PathBuf
     let output = Command::new(cargo)
         .current_dir(root)
         .args(["build", "--quiet", "--release", "--package", "guest"])
-        .args(["--bin", program, "--target", &triple])
+        .args(programs.iter().flat_map(|program| ["--bin", program]))
+        .args(["--target", &triple])
         .arg("--target-dir")
         .arg(&target)
         .env("RUSTFLAGS", flags.join(" "))
@@ -41,9 +48,12 @@ fn build_at(root: &Path, target: &str, program: &str, flags: &[&str]) -> PathBuf
     assert!(output.status.success(), "{}", text(&output));
     // The next build puts its own in this place.
     let scenario = env::var(crate::harness::SCENARIO).expect("in a scenario");
-    let result = Path::new(TEMPORARY).join(scenario.replace("::", "-"));
-    fs::copy(target.join(triple).join("release").join(program), &result).expect("a program");
-    result
+    programs.map(|program| {
+        let name = format!("{}-{program}", scenario.replace("::", "-"));
+        let result = Path::new(TEMPORARY).join(name);
+        fs::copy(target.join(&triple).join("release").join(program), &result).expect("a program");
+        result
+    })
 }
 
 pub fn run(program: &Path, arguments: &[&str]) -> Output {
@@ -72,8 +82,11 @@ pub fn assert_passes(program: &str, arguments: &[&str]) {
 /// A file of `src`, what stands in it, and what is to stand there.
 pub type Change<S = &'static str> = (&'static str, S, S);
 
-/// Builds `program` on this crate with `changes`, each of which must match.
-pub fn build_changed<S: AsRef<str>>(program: &str, changes: &[Change<S>]) -> PathBuf {
+/// Builds programs on this crate with `changes`, each of which must match.
+pub fn build_changed<S: AsRef<str>, const N: usize>(
+    programs: [&str; N],
+    changes: &[Change<S>],
+) -> [PathBuf; N] {
     let _turn = turn();
     // Copies share what they are built from. Cargo tells them apart by the
     // files' times alone, so a copy is made when its turn has come.
@@ -97,13 +110,14 @@ pub fn build_changed<S: AsRef<str>>(program: &str, changes: &[Change<S>]) -> Pat
         assert!(text.contains(from), "{file} has no {from:?} any more");
         fs::write(&path, text.replace(from, to.as_ref())).expect("a copy");
     }
-    build_at(&copy, "guest-changed", program, &[])
+    build_at(&copy, "guest-changed", programs, &[])
 }
 
 /// Has `program` find what `changes` break.
 #[track_caller]
 pub fn assert_broken_by(program: &str, arguments: &[&str], changes: &[Change]) {
-    let output = run(&build_changed(program, changes), arguments);
+    let [program] = build_changed([program], changes);
+    let output = run(&program, arguments);
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "nothing was seen: {text}");
 }

@@ -1,9 +1,11 @@
-//! The pool's protocol with one of its rules removed: each time the stepper
-//! must find what breaks.
+//! The pool and its memory with one of their rules removed: each time a program
+//! of `tests/guest` must find what breaks.
 
 use std::process::Command;
 
 use crate::guest::{self, on_x86_64};
+
+use Program::{Memory, Stepper};
 
 crate::scenarios![without_any_one_rule_something_breaks {
     possible: on_x86_64,
@@ -16,10 +18,17 @@ struct Rule {
     /// File, what stands there, and what stands there without the rule, where
     /// `WITHOUT` says whether this is the one.
     changes: &'static [(&'static str, &'static str, &'static str)],
-    /// The stepper's arguments: how dense, which path, which event.
+    /// The program that finds it, and its arguments; the stepper's are how
+    /// dense, which path, which event.
+    program: Program,
     arguments: &'static [&'static str],
     /// What it must say.
     shows: &'static str,
+}
+
+enum Program {
+    Stepper,
+    Memory,
 }
 
 const RULES: &[Rule] = &[
@@ -31,6 +40,7 @@ const RULES: &[Rule] = &[
             "let mut ready = self.state.load(Relaxed);
              if WITHOUT && ready == BUSY { ready = 0; }\n",
         )],
+        program: Stepper,
         arguments: &["499", "first call", "makes one"],
         shows: "in two runs",
     },
@@ -40,11 +50,12 @@ const RULES: &[Rule] = &[
             "pool.rs",
             "self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
-        let page",
+        let page = self.page.get",
             "if !WITHOUT { self.state.store(BUSY, Relaxed); }
         compiler_fence(SeqCst);
-        let page",
+        let page = self.page.get",
         )],
+        program: Stepper,
         arguments: &["0", "fast", "makes one"],
         shows: "twice",
     },
@@ -59,9 +70,182 @@ const RULES: &[Rule] = &[
         compiler_fence(SeqCst);
         self.fill_claimed",
         )],
+        program: Stepper,
         arguments: &["499", "first call", "makes one"],
         shows: "in two runs",
     },
+    Rule {
+        name: "3: `alive` is written before the seed is drawn",
+        changes: &[
+            (
+                "pool/page.rs",
+                "            self.alive.store(ALIVE, Relaxed);\n        } else if",
+                "            if !WITHOUT { self.alive.store(ALIVE, Relaxed); }\n        } else if",
+            ),
+            (
+                "pool/page.rs",
+                "let drawn = source.draw(&mut seed);",
+                "let drawn = source.draw(&mut seed);
+                 if WITHOUT && keyless { self.alive.store(ALIVE, Relaxed); }",
+            ),
+        ],
+        program: Stepper,
+        arguments: &["101", "first call", "forks inside getrandom(2)"],
+        shows: "twice",
+    },
+    Rule {
+        name: "3: `alive`, not the key, says whether there is a key",
+        changes: &[(
+            "pool/page.rs",
+            "let keyless = !self.is_alive();",
+            "let keyless = if WITHOUT {
+                 self.alive.store(ALIVE, Relaxed);
+                 *key == Block::default()
+             } else {
+                 !self.is_alive()
+             };",
+        )],
+        program: Stepper,
+        arguments: &["97", "refill", "forks"],
+        shows: "twice",
+    },
+    Rule {
+        name: "3: the slots of a key that is gone are cleared",
+        changes: &[(
+            "pool/page.rs",
+            "            slots.zeroize();\n        }\n        if drawn",
+            "            if !WITHOUT { slots.zeroize(); }\n        }\n        if drawn",
+        )],
+        program: Stepper,
+        arguments: &["0", "fast", "forks, and the child forks"],
+        shows: "twice",
+    },
+    Rule {
+        name: "3: `alive` is asked after a refill",
+        changes: &[(
+            "pool.rs",
+            "if page.is_alive() {\n                    break",
+            "if WITHOUT || page.is_alive() {\n                    break",
+        )],
+        program: Stepper,
+        arguments: &["499", "refill", "forks"],
+        shows: MORE_IN_BOTH,
+    },
+    Rule {
+        name: "4: a slot is zeroed as it is handed out",
+        changes: &[(
+            "pool.rs",
+            "mem::take(unsafe { &mut (*page.secret.get()).slots[last] })",
+            "if WITHOUT {
+                 unsafe { (*page.secret.get()).slots[last] }
+             } else {
+                 mem::take(unsafe { &mut (*page.secret.get()).slots[last] })
+             }",
+        )],
+        program: Stepper,
+        arguments: &["0", "fast", "makes one"],
+        shows: "twice",
+    },
+    Rule {
+        name: "5: a slot that is zero was handed out",
+        changes: &[("pool.rs", "if bits == 0 ||", "if !WITHOUT && bits == 0 ||")],
+        program: Stepper,
+        arguments: &["0", "fast", "makes one"],
+        shows: "is not random",
+    },
+    Rule {
+        name: "5: `alive` is asked after the slot was copied",
+        changes: &[(
+            "pool.rs",
+            "|| !page.is_alive() {",
+            "|| !WITHOUT && !page.is_alive() {",
+        )],
+        program: Stepper,
+        arguments: &["0", "fast", "forks"],
+        shows: MORE_IN_BOTH,
+    },
+    Rule {
+        name: "6: the claim ends after `alive` was asked",
+        changes: &[(
+            "pool.rs",
+            "let bits = u128::from_ne_bytes(block);",
+            "let bits = u128::from_ne_bytes(block);
+             if WITHOUT { self.state.store(last, Relaxed); compiler_fence(SeqCst); }",
+        )],
+        program: Stepper,
+        arguments: &["0", "fast", "forks, and in the child one is made"],
+        shows: "in two runs",
+    },
+    Rule {
+        name: "no thread-local with a destructor",
+        changes: &[(
+            "pool.rs",
+            "            if !EXIT.call(retire,",
+            "            struct Registered;
+             impl Drop for Registered { fn drop(&mut self) {} }
+             std::thread_local! { static ONCE: Registered = const { Registered }; }
+             if WITHOUT { ONCE.with(|_| ()); }
+             if !EXIT.call(retire,",
+        )],
+        program: Stepper,
+        arguments: &["7", "malloc", "makes one"],
+        shows: "hung",
+    },
+    Rule {
+        name: "the end of a thread retires its pool for good",
+        changes: &[(
+            "pool.rs",
+            "self.state.store(BUSY, Relaxed);
+        compiler_fence(SeqCst);
+        let page = self.page.replace",
+            "self.state.store(if WITHOUT { 0 } else { BUSY }, Relaxed);
+        compiler_fence(SeqCst);
+        let page = self.page.replace",
+        )],
+        program: Memory,
+        arguments: &["threads"],
+        shows: "before the threads",
+    },
+    Rule {
+        name: "the end of a thread gives its page back",
+        changes: &[(
+            "pool.rs",
+            "            PAGES.take_back(page);
+        }
+    }
+}",
+            "            if !WITHOUT { PAGES.take_back(page); }
+        }
+    }
+}",
+        )],
+        program: Memory,
+        arguments: &["threads"],
+        shows: "before the threads",
+    },
+    Rule {
+        name: "a key is replaced by the block that it makes first",
+        changes: &[(
+            "drbg.rs",
+            "*self.first = first.into();",
+            "if !WITHOUT { *self.first = first.into(); }",
+        )],
+        program: Memory,
+        arguments: &["handed-out"],
+        shows: "a key that made UUIDs",
+    },
+    Rule {
+        name: "memory is wiped at fork",
+        changes: &[(
+            "sys/linux.rs",
+            "advise(libc::MADV_WIPEONFORK)",
+            "advise(if WITHOUT { libc::MADV_NORMAL } else { libc::MADV_WIPEONFORK })",
+        )],
+        program: Memory,
+        arguments: &["child"],
+        shows: "in the child",
+    },
+    // Last, because it changes what the others look for.
     Rule {
         name: "2: the claim is not wiped",
         changes: &[
@@ -93,116 +277,9 @@ const RULES: &[Rule] = &[
                 "age: AtomicU64::new(0), state: core::sync::atomic::AtomicUsize::new(0),",
             ),
         ],
+        program: Stepper,
         arguments: &["0", "fast", "forks, and in the child one is made"],
         shows: "in two runs",
-    },
-    Rule {
-        name: "3: `alive` is written before the seed is drawn",
-        changes: &[
-            (
-                "pool/page.rs",
-                "            self.alive.store(ALIVE, Relaxed);\n        } else if",
-                "            if !WITHOUT { self.alive.store(ALIVE, Relaxed); }\n        } else if",
-            ),
-            (
-                "pool/page.rs",
-                "let drawn = source.draw(&mut seed);",
-                "let drawn = source.draw(&mut seed);
-                 if WITHOUT && keyless { self.alive.store(ALIVE, Relaxed); }",
-            ),
-        ],
-        arguments: &["101", "first call", "forks inside getrandom(2)"],
-        shows: "twice",
-    },
-    Rule {
-        name: "3: `alive`, not the key, says whether there is a key",
-        changes: &[(
-            "pool/page.rs",
-            "let keyless = !self.is_alive();",
-            "let keyless = if WITHOUT {
-                 self.alive.store(ALIVE, Relaxed);
-                 *key == Block::default()
-             } else {
-                 !self.is_alive()
-             };",
-        )],
-        arguments: &["97", "refill", "forks"],
-        shows: "twice",
-    },
-    Rule {
-        name: "3: the slots of a key that is gone are cleared",
-        changes: &[(
-            "pool/page.rs",
-            "            slots.zeroize();\n        }\n        if drawn",
-            "            if !WITHOUT { slots.zeroize(); }\n        }\n        if drawn",
-        )],
-        arguments: &["0", "fast", "forks, and the child forks"],
-        shows: "twice",
-    },
-    Rule {
-        name: "3: `alive` is asked after a refill",
-        changes: &[(
-            "pool.rs",
-            "if page.is_alive() {\n                    break",
-            "if WITHOUT || page.is_alive() {\n                    break",
-        )],
-        arguments: &["499", "refill", "forks"],
-        shows: MORE_IN_BOTH,
-    },
-    Rule {
-        name: "4: a slot is zeroed as it is handed out",
-        changes: &[(
-            "pool.rs",
-            "mem::take(unsafe { &mut (*page.secret.get()).slots[last] })",
-            "if WITHOUT {
-                 unsafe { (*page.secret.get()).slots[last] }
-             } else {
-                 mem::take(unsafe { &mut (*page.secret.get()).slots[last] })
-             }",
-        )],
-        arguments: &["0", "fast", "makes one"],
-        shows: "twice",
-    },
-    Rule {
-        name: "5: a slot that is zero was handed out",
-        changes: &[("pool.rs", "if bits == 0 ||", "if !WITHOUT && bits == 0 ||")],
-        arguments: &["0", "fast", "makes one"],
-        shows: "is not random",
-    },
-    Rule {
-        name: "5: `alive` is asked after the slot was copied",
-        changes: &[(
-            "pool.rs",
-            "|| !page.is_alive() {",
-            "|| !WITHOUT && !page.is_alive() {",
-        )],
-        arguments: &["0", "fast", "forks"],
-        shows: MORE_IN_BOTH,
-    },
-    Rule {
-        name: "6: the claim ends after `alive` was asked",
-        changes: &[(
-            "pool.rs",
-            "let bits = u128::from_ne_bytes(block);",
-            "let bits = u128::from_ne_bytes(block);
-             if WITHOUT { self.state.store(last, Relaxed); compiler_fence(SeqCst); }",
-        )],
-        arguments: &["0", "fast", "forks, and in the child one is made"],
-        shows: "in two runs",
-    },
-    Rule {
-        name: "no thread-local with a destructor",
-        changes: &[(
-            "pool.rs",
-            "            if !EXIT.call(retire,",
-            "            struct Registered;
-             impl Drop for Registered { fn drop(&mut self) {} }
-             std::thread_local! { static ONCE: Registered = const { Registered }; }
-             if WITHOUT { ONCE.with(|_| ()); }
-             if !EXIT.call(retire,",
-        )],
-        arguments: &["7", "malloc", "makes one"],
-        shows: "hung",
     },
 ];
 
@@ -235,24 +312,27 @@ fn without_any_one_rule_something_breaks() {
         }
     }
     changes.push(("lib.rs", "mod drbg;".into(), format!("mod drbg;{SWITCH}")));
-    let stepper = guest::build_changed("stepper", &changes);
-    let run = |number: usize, arguments: &[&str]| {
-        let output = Command::new(&stepper)
-            .args(arguments)
+    let [stepper, memory] = guest::build_changed(["stepper", "memory"], &changes);
+    let run = |number: usize, rule: &Rule| {
+        let program = match rule.program {
+            Stepper => &stepper,
+            Memory => &memory,
+        };
+        let output = Command::new(program)
+            .args(rule.arguments)
             .env("WITHOUT", number.to_string())
-            .output();
-        output.expect("the stepper")
+            .output()
+            .expect("a program");
+        guest::text(&output)
     };
-    let whole = guest::text(&run(0, &["997"]));
-    assert!(!whole.contains(": {"), "{whole}");
     for (number, rule) in (1..).zip(RULES) {
-        let text = guest::text(&run(number, rule.arguments));
-        println!("without {}:\n{text}", rule.name);
-        let shown = match rule.shows {
-            MORE_IN_BOTH => both(&text) > both(&guest::text(&run(0, rule.arguments))),
+        let (with, without) = (run(0, rule), run(number, rule));
+        println!("with {}:\n{with}\nwithout:\n{without}", rule.name);
+        let shown = |text: &str| match rule.shows {
+            MORE_IN_BOTH => both(text) > both(&with),
             shows => text.contains(shows),
         };
-        assert!(shown, "without {} nothing was seen", rule.name);
+        assert!(shown(&without) && !shown(&with), "{}", rule.name);
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 
 use fork_safe_uuid::{Generator, Uuid};
 
+use crate::guest::{self, on_x86_64};
 use crate::scene::{assert_all_good, fork, in_copy, make};
 
 crate::scenarios![
@@ -13,7 +14,18 @@ crate::scenarios![
     a_clone_repeats_at_most_the_pool,
     a_clone_repeats_nothing_after_reseed,
     a_clone_repeats_nothing_unbuffered,
-    a_uuid_that_was_handed_out_is_not_kept,
+    nothing_that_was_handed_out_is_left_in_memory {
+        possible: on_x86_64,
+        seconds: 600
+    },
+    without_clearing_the_stack_round_keys_are_found {
+        possible: on_x86_64,
+        seconds: 600
+    },
+    nothing_of_the_parents_is_in_a_childs_memory {
+        possible: on_x86_64,
+        seconds: 600
+    },
 ];
 
 /// The mappings whose flags in smaps contain all of `flags`, as start and end.
@@ -95,18 +107,17 @@ fn a_clone_repeats_nothing_unbuffered() {
     );
 }
 
-fn a_uuid_that_was_handed_out_is_not_kept() {
-    // Hidden from the search in the form it is compared in.
-    let hidden: Vec<_> = make(100).into_iter().map(|id| !id.as_u128()).collect();
-    let (start, end) = mappings(&["wf", "dd"])[0];
-    // SAFETY: the pool's memory, in which nothing changes meanwhile.
-    let pool = unsafe { std::slice::from_raw_parts(start as *const u8, end - start) };
-    let is_there = |hidden: &u128| {
-        let id = (!hidden).to_be_bytes();
-        pool.chunks_exact(16).any(|block| *block == id)
-    };
-    assert!(!hidden.iter().any(is_there));
-    // That the search would find them: the next one is there until it is made.
-    let blocks: BTreeSet<_> = pool.as_chunks::<16>().0.iter().copied().collect();
-    assert!(blocks.contains(&fork_safe_uuid::new_v4().into_bytes()));
+fn nothing_that_was_handed_out_is_left_in_memory() {
+    guest::assert_passes("memory", &["handed-out"]);
+}
+
+/// The control. Without a switch in the changed program, which would change what
+/// lies on the stack.
+fn without_clearing_the_stack_round_keys_are_found() {
+    let changes = [("pool.rs", "drbg::clear_stack();", "")];
+    guest::assert_broken_by("memory", &["handed-out"], &changes);
+}
+
+fn nothing_of_the_parents_is_in_a_childs_memory() {
+    guest::assert_passes("memory", &["child"]);
 }
