@@ -150,6 +150,10 @@ fn open() -> Result<Option<Opened>, Error> {
         let moved = sys::move_above_stdio(opened.fd);
         opened.close();
         opened.fd = moved.map_err(|errno| URANDOM.os(errno))?;
+        // What stood at the old number when it was duplicated?
+        if !opened.is_proven() {
+            return Ok(None);
+        }
     }
     let ready = wait_until_initialised(opened.fd);
     // Asked again: the wait may have been long, and an error may be another
@@ -157,19 +161,19 @@ fn open() -> Result<Option<Opened>, Error> {
     if !opened.is_proven() {
         return Ok(None);
     }
-    if let Err(error) = ready {
+    if !matches!(ready, Ok(true)) {
         opened.close();
-        return Err(error);
     }
-    Ok(Some(opened))
+    ready.map(|ready| ready.then_some(opened))
 }
 
 /// Returns when the kernel's generator is initialised, for /dev/urandom does
-/// not wait for it.
+/// not wait for it; `false` where another thread took the number of
+/// /dev/random.
 ///
 /// The ioctl is one more proof: null, zero and full, which are of the same
 /// major number, do not have it.
-fn wait_until_initialised(urandom: c_int) -> Result<(), Error> {
+fn wait_until_initialised(urandom: c_int) -> Result<bool, Error> {
     /// Never unset, as the generator stays initialised until the next boot.
     /// Relaxed: it guards nothing.
     static INITIALISED: AtomicBool = AtomicBool::new(false);
@@ -177,7 +181,7 @@ fn wait_until_initialised(urandom: c_int) -> Result<(), Error> {
     let bits = sys::entropy_count(urandom).map_err(|errno| URANDOM.os(errno))?;
     if bits < INITIALISED_BITS && !INITIALISED.load(Relaxed) {
         let Some(random) = RANDOM.open()? else {
-            return Err(RANDOM.failed(Cause::Replaced(1)));
+            return Ok(false);
         };
         let waited = loop {
             match sys::wait_readable(random.fd) {
@@ -189,7 +193,7 @@ fn wait_until_initialised(urandom: c_int) -> Result<(), Error> {
         waited.map_err(|errno| RANDOM.os(errno))?;
     }
     INITIALISED.store(true, Relaxed);
-    Ok(())
+    Ok(true)
 }
 
 /// The tracked descriptor, in wiped memory: a forked child has none.

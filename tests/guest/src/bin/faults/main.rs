@@ -1,0 +1,166 @@
+//! Every combination of faults, against a model.
+//!
+//! A process makes UUIDs; each of its system calls is answered by this program,
+//! truly or with a fault. [`model`] says which calls it makes in which order
+//! and what comes out, and so it must be, to the last call and word.
+//!
+//! With an argument N, one combination in N. Whatever the model says, what is
+//! observed must also keep three promises by itself, see [`check`].
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+use std::collections::BTreeMap;
+use std::process::exit;
+
+mod model;
+mod tracer;
+mod world;
+
+use model::{Model, STEPS, UUID};
+use tracer::{PATTERN, Report};
+use world::{Answer, Call, STRANGER, World};
+
+/// What is wrong with a run that follows the model or not.
+fn check(trace: &[(Call, Answer)], report: &Report) -> Vec<&'static str> {
+    let mut wrong = Vec::new();
+    for (at, &(call, _)) in trace.iter().enumerate() {
+        let before = &trace[..at];
+        match call {
+            Call::Pread(number, _) | Call::EntropyCount(number) | Call::Poll(number)
+                if !is_proven(before, call, number) =>
+            {
+                wrong.push("an unproven number was asked");
+            }
+            Call::Close(number) if before.last() != Some(&(Call::Fstat(number), Answer::Real)) => {
+                wrong.push("an unproven number was closed");
+            }
+            Call::Close(STRANGER) | Call::Fstat(STRANGER) | Call::Other(_) => {
+                wrong.push("a call that is none of the crate's");
+            }
+            _ => {}
+        }
+    }
+    let made = report.iter().filter(|made| made.line() == UUID);
+    let uuids: Vec<_> = made.map(|made| made.uuid).collect();
+    for (index, uuid) in uuids.iter().enumerate() {
+        // Version and variant stand in two of the bytes.
+        if uuid.windows(5).any(|bytes| bytes == [PATTERN; 5]) {
+            wrong.push("bytes of the descriptor came out");
+        }
+        if uuid[6] >> 4 != 4 || uuid[8] >> 6 != 2 || uuids[..index].contains(uuid) {
+            wrong.push("no UUID, or one that was there before");
+        }
+    }
+    wrong
+}
+
+/// Whether the last call with this number was a proof, in this step; a call
+/// that a signal interrupted has read nothing and is passed over.
+fn is_proven(before: &[(Call, Answer)], call: Call, number: usize) -> bool {
+    let interrupted = (call, Answer::Return(-i64::from(libc::EINTR)));
+    let last = before
+        .iter()
+        .rev()
+        .filter(|&&entry| entry != interrupted)
+        .find(|(call, _)| match *call {
+            Call::Step(_) => true,
+            Call::Fstat(other)
+            | Call::Move(other)
+            | Call::EntropyCount(other)
+            | Call::Poll(other)
+            | Call::Pread(other, _)
+            | Call::Close(other) => other == number,
+            _ => false,
+        });
+    last == Some(&(Call::Fstat(number), Answer::Real))
+}
+
+/// The first difference, in words.
+fn difference(
+    expected: &(Vec<(Call, Answer)>, Vec<String>),
+    trace: &[(Call, Answer)],
+    lines: &[String],
+) -> Option<String> {
+    let mut text = String::new();
+    let length = expected.0.len().max(trace.len());
+    if let Some(at) = (0..length).find(|&at| expected.0.get(at) != trace.get(at)) {
+        let from = at.saturating_sub(6);
+        let part = |trace: &[(Call, Answer)]| {
+            let end = trace.len().min(at + 3);
+            format!("{:?}", &trace[from.min(end)..end])
+        };
+        text += &format!("\n  call {at}, expected: {}", part(&expected.0));
+        text += &format!("\n  call {at}, observed: {}", part(trace));
+    }
+    for (step, (expected, line)) in expected.1.iter().zip(lines).enumerate() {
+        if expected != line {
+            text += &format!("\n  {}: expected {expected}", STEPS[step]);
+            text += &format!("\n  {}: observed {line}", STEPS[step]);
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn main() {
+    let argument = std::env::args().nth(1);
+    let one_in: u64 = argument.map_or(1, |argument| argument.parse().expect("a number"));
+    let report = tracer::shared_report();
+    let kernel_has_vdso = kernel_has_vdso();
+    let mut world = World::default();
+    let (mut combinations, mut run, mut calls) = (0, 0, 0);
+    let mut wrong = BTreeMap::<&str, u64>::new();
+    loop {
+        let has_vdso = world.has_vdso(kernel_has_vdso);
+        let outcomes = Model::run(&mut world, has_vdso);
+        if combinations % one_in == 0 {
+            run += 1;
+            let expected = (std::mem::take(&mut world.trace), outcomes);
+            calls += expected.0.len();
+            let mut found = Vec::new();
+            let mut different = None;
+            // Once a minute the kernel takes a new key, and the vDSO, if that
+            // comes in the middle of its call, another one, too.
+            for _ in 0..=u32::from(has_vdso) {
+                world.restart();
+                tracer::run(&mut world, has_vdso, report);
+                found = check(&world.trace, report);
+                let lines: Vec<_> = report.iter().map(tracer::Made::line).collect();
+                different = difference(&expected, &world.trace, &lines);
+                if different.is_none() {
+                    break;
+                }
+            }
+            if let Some(text) = &different {
+                found.push("not as the model says");
+                if wrong.values().sum::<u64>() < 5 {
+                    println!("[{}]{text}", world.describe());
+                }
+            }
+            for what in found {
+                *wrong.entry(what).or_default() += 1;
+            }
+        }
+        combinations += 1;
+        if !world.next() {
+            break;
+        }
+    }
+    println!("{run} of {combinations} combinations, {calls} calls; wrong: {wrong:?}");
+    exit(i32::from(!wrong.is_empty()));
+}
+
+fn kernel_has_vdso() -> bool {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("proc");
+    let Some(line) = maps.lines().find(|line| line.ends_with("[vdso]")) else {
+        return false;
+    };
+    let addresses = line.split(' ').next().and_then(|range| {
+        let (from, to) = range.split_once('-')?;
+        let parse = |text| usize::from_str_radix(text, 16).ok();
+        Some((parse(from)?, parse(to)?))
+    });
+    let (from, to) = addresses.expect("a range");
+    // SAFETY: mapped by the kernel, and never changed.
+    let image = unsafe { std::slice::from_raw_parts(from as *const u8, to - from) };
+    let name = b"__vdso_getrandom\0";
+    image.windows(name.len()).any(|bytes| bytes == name)
+}

@@ -1,0 +1,345 @@
+//! What the crate does, in a few lines: which calls it makes, and what comes
+//! out, for each answer of the kernel.
+
+use fork_safe_uuid::ErrorKind;
+use libc::{EINTR, EINVAL, EMFILE, ENOSYS, EPERM};
+
+use crate::world::{Advice, Answer, Call, Memory, Number, Path, World};
+
+/// Names of what is called, one after the other, in a fresh process.
+pub const STEPS: [&str; 6] = [
+    "try_new_v4",
+    "try_new_v4 again",
+    "unbuffered",
+    "prepare",
+    "unbuffered again",
+    "reseed and try_new_v4",
+];
+
+pub const UUID: &str = "a UUID";
+
+/// Bits of which the kernel says that they suffice, and how often a read is
+/// begun.
+const ATTEMPTS: u32 = 64;
+
+/// Why there is no entropy.
+#[derive(Clone)]
+struct Failure {
+    text: String,
+    errno: Option<i32>,
+}
+
+type Result<T> = std::result::Result<T, Failure>;
+
+fn os(call: &str, errno: i32) -> Failure {
+    let error = std::io::Error::from_raw_os_error(errno);
+    Failure {
+        text: format!("{call}: {error}"),
+        errno: Some(errno),
+    }
+}
+
+fn said(text: &str) -> Failure {
+    Failure {
+        text: text.into(),
+        errno: None,
+    }
+}
+
+/// What `error` is for the caller: its kind, its errno, its text.
+pub fn error_line(kind: ErrorKind, errno: Option<i32>, text: &str) -> String {
+    format!("{kind:?}, {errno:?}: {text}")
+}
+
+/// Memory of the process.
+#[derive(Default)]
+pub struct Model {
+    has_vdso: bool,
+    initialised: bool,
+    /// There is memory to track a descriptor in; the descriptor.
+    can_track: bool,
+    tracked: Option<Number>,
+    /// The thread's pool has memory, or was refused it for good; has UUIDs.
+    pooled: Option<bool>,
+    ready: bool,
+    /// The vDSO's state has memory, or was refused it for good; has a key.
+    vdso: Option<bool>,
+    vdso_has_key: bool,
+    served: &'static str,
+}
+
+impl Model {
+    /// What each step returns; the calls are in the trace of `world`.
+    pub fn run(world: &mut World, has_vdso: bool) -> Vec<String> {
+        let mut model = Self {
+            has_vdso,
+            ..Self::default()
+        };
+        let outcomes = (0..STEPS.len()).map(|step| {
+            world.answer(Call::Step(step));
+            let made = match step {
+                0 | 1 => model.pooled(world).map(|()| UUID.into()),
+                2 | 4 => model.unbuffered(world).map(|()| UUID.into()),
+                3 => model.prepare(world),
+                _ => {
+                    model.ready = false;
+                    model.pooled(world).map(|()| UUID.into())
+                }
+            };
+            made.unwrap_or_else(|line| line)
+        });
+        outcomes.collect()
+    }
+
+    /// The device is opened, whatever serves; if it cannot be, no matter.
+    fn prepare(&mut self, world: &mut World) -> std::result::Result<String, String> {
+        let _ = self.device(world, 1);
+        self.pooled(world)?;
+        let yes = |condition| if condition { "yes" } else { "no" };
+        Ok(format!(
+            "source: {}; pooled: {}; device open: {}; missed reseeds: 0",
+            self.served,
+            yes(self.pooled == Some(true)),
+            yes(self.tracked.is_some()),
+        ))
+    }
+
+    /// A seed makes many UUIDs ready. Without wiped memory nothing is kept.
+    fn pooled(&mut self, world: &mut World) -> std::result::Result<(), String> {
+        if self.ready {
+            return Ok(());
+        }
+        if !*self.pooled.get_or_insert_with(|| wiped_memory(world)) {
+            return self.unbuffered(world);
+        }
+        self.draw(world)?;
+        self.ready = true;
+        Ok(())
+    }
+
+    /// From the vDSO, else as a seed is drawn.
+    fn unbuffered(&mut self, world: &mut World) -> std::result::Result<(), String> {
+        if self.vdso(world) {
+            self.served = "kernel";
+            return Ok(());
+        }
+        self.draw(world)
+    }
+
+    /// getrandom(2); where it is refused, and at each refusal anew, the device.
+    fn draw(&mut self, world: &mut World) -> std::result::Result<(), String> {
+        let errno = match getrandom(world, 16) {
+            Ok(()) => {
+                self.served = "kernel";
+                return Ok(());
+            }
+            Err(errno) => errno,
+        };
+        let kernel = match errno {
+            Some(errno) => os("getrandom(2)", errno),
+            None => said("getrandom(2): a read returned no byte"),
+        };
+        if !matches!(errno, Some(ENOSYS | EPERM)) {
+            let text = format!("no entropy source: {}", kernel.text);
+            return Err(error_line(ErrorKind::Kernel, kernel.errno, &text));
+        }
+        self.device(world, 16).map_err(|device| {
+            let advice = match device.errno {
+                Some(EMFILE) => {
+                    "free a descriptor, raise the limit, or call prepare() before it is reached"
+                }
+                None if device.text.contains("another descriptor") => {
+                    "let no other thread reuse descriptor numbers it did not open"
+                }
+                _ => "call prepare() before entering a chroot or sandbox",
+            };
+            let text = format!(
+                "no entropy source: {}; {}; {advice}",
+                kernel.text, device.text
+            );
+            error_line(ErrorKind::NoSource, device.errno, &text)
+        })?;
+        self.served = "device";
+        Ok(())
+    }
+
+    fn device(&mut self, world: &mut World, mut wanted: usize) -> Result<()> {
+        while wanted > 0 {
+            wanted -= self.read(world, wanted)?;
+        }
+        Ok(())
+    }
+
+    /// Proven, read, proven again; whatever else it was is opened anew.
+    fn read(&mut self, world: &mut World, wanted: usize) -> Result<usize> {
+        for _ in 0..ATTEMPTS {
+            let proven = self.tracked.filter(|&number| is_ours(world, number));
+            let number = match proven {
+                Some(number) => number,
+                None => match self.open(world)? {
+                    Some(number) => number,
+                    None => continue,
+                },
+            };
+            if proven.is_none() {
+                self.can_track = self.can_track || wiped_memory(world);
+                if self.can_track {
+                    self.tracked = Some(number);
+                }
+            }
+            let read = uninterrupted(world, Call::Pread(number, wanted));
+            if !is_ours(world, number) {
+                continue;
+            }
+            if !self.can_track {
+                close(world, number);
+            }
+            return match read {
+                Ok(0) => Err(said("/dev/urandom: a read returned no byte")),
+                Ok(length) => Ok(length),
+                Err(errno) => Err(os("/dev/urandom", errno)),
+            };
+        }
+        Err(said(&format!(
+            "/dev/urandom: another descriptor was put at its number {ATTEMPTS} times in a row"
+        )))
+    }
+
+    /// At a number of at least 3, and initialised; or `None` where a stranger
+    /// took the number meanwhile.
+    fn open(&mut self, world: &mut World) -> Result<Option<Number>> {
+        let Some(mut number) = open_node(world, Path::Urandom)? else {
+            return Ok(None);
+        };
+        if world.is_at_0(number) {
+            let moved = call(world, Call::Move(number)).map(|_| world.newest());
+            close(world, number);
+            number = moved.map_err(|errno| os("/dev/urandom", errno))?;
+            if !is_ours(world, number) {
+                return Ok(None);
+            }
+        }
+        let ready = self.wait_until_initialised(world, number);
+        if !is_ours(world, number) {
+            return Ok(None);
+        }
+        if !matches!(ready, Ok(true)) {
+            close(world, number);
+        }
+        ready.map(|ready| ready.then_some(number))
+    }
+
+    /// Asked of the device, and once for the process waited for.
+    fn wait_until_initialised(&mut self, world: &mut World, number: Number) -> Result<bool> {
+        let count = Call::EntropyCount(number);
+        let few = call(world, count).map_err(|errno| os("/dev/urandom", errno))?;
+        if few > 0 && !self.initialised {
+            let Some(random) = open_node(world, Path::Random)? else {
+                return Ok(false);
+            };
+            let waited = uninterrupted(world, Call::Poll(random));
+            close(world, random);
+            waited.map_err(|errno| os("/dev/random", errno))?;
+        }
+        self.initialised = true;
+        Ok(true)
+    }
+
+    /// The first call maps a state, and the kernel's function fetches a key; if
+    /// that fails, it makes the system call that it is there to save.
+    fn vdso(&mut self, world: &mut World) -> bool {
+        let mapped = |world: &mut World| call(world, Call::Mmap(Memory::Vdso)).is_ok();
+        if !self.has_vdso || !*self.vdso.get_or_insert_with(|| mapped(world)) {
+            return false;
+        }
+        let mut wanted = 16;
+        while wanted > 0 && !self.vdso_has_key {
+            if call(world, Call::Getrandom(32)) == Ok(32) {
+                self.vdso_has_key = true;
+            } else {
+                match call(world, Call::Getrandom(wanted)) {
+                    Ok(length @ 1..) => wanted -= length,
+                    _ => return false,
+                }
+            }
+        }
+        true
+    }
+}
+
+/// The result of a call: a length, or 1 where the device has few bits.
+fn call(world: &mut World, call: Call) -> std::result::Result<usize, i32> {
+    match (world.answer(call), call) {
+        (Answer::Return(result), _) => usize::try_from(result).map_err(|_| -result as i32),
+        (Answer::AtMost(most), Call::Getrandom(wanted) | Call::Pread(_, wanted)) => {
+            Ok(wanted.min(most))
+        }
+        (_, Call::Getrandom(wanted) | Call::Pread(_, wanted)) => Ok(wanted),
+        (Answer::FewBits, _) => Ok(1),
+        (Answer::Real, Call::Madvise(Advice::Nonsense)) => Err(EINVAL),
+        _ => Ok(0),
+    }
+}
+
+/// The same, made again after each signal.
+fn uninterrupted(world: &mut World, made: Call) -> std::result::Result<usize, i32> {
+    loop {
+        let result = call(world, made);
+        if result != Err(EINTR) {
+            return result;
+        }
+    }
+}
+
+/// All of it, or an errno, or no byte.
+fn getrandom(world: &mut World, mut wanted: usize) -> std::result::Result<(), Option<i32>> {
+    while wanted > 0 {
+        match uninterrupted(world, Call::Getrandom(wanted)).map_err(Some)? {
+            0 => return Err(None),
+            length => wanted -= length,
+        }
+    }
+    Ok(())
+}
+
+/// Only from a kernel that wipes, and refuses advice that does not exist.
+fn wiped_memory(world: &mut World) -> bool {
+    if call(world, Call::Mmap(Memory::Wiped)).is_err() {
+        return false;
+    }
+    if call(world, Call::Madvise(Advice::Nonsense)).is_ok()
+        || call(world, Call::Madvise(Advice::WipeOnFork)).is_err()
+    {
+        world.answer(Call::Munmap);
+        return false;
+    }
+    world.answer(Call::Madvise(Advice::DontDump));
+    true
+}
+
+fn is_ours(world: &mut World, number: Number) -> bool {
+    world.answer(Call::Fstat(number)) == Answer::Real
+}
+
+/// Never without a proof of its own.
+fn close(world: &mut World, number: Number) {
+    if is_ours(world, number) {
+        world.answer(Call::Close(number));
+    }
+}
+
+/// Looked at, opened, proven.
+fn open_node(world: &mut World, path: Path) -> Result<Option<Number>> {
+    let name = match path {
+        Path::Urandom => "/dev/urandom",
+        Path::Random => "/dev/random",
+    };
+    match world.answer(Call::Lstat(path)) {
+        Answer::Real => {}
+        Answer::Return(result) => return Err(os(name, -result as i32)),
+        _ => return Err(said(&format!("{name}: is not the kernel's {name}"))),
+    }
+    uninterrupted(world, Call::Open(path)).map_err(|errno| os(name, errno))?;
+    let number = world.newest();
+    Ok(is_ours(world, number).then_some(number))
+}

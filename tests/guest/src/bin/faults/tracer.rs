@@ -1,0 +1,391 @@
+//! Runs a process whose system calls are answered by a [`World`].
+
+use std::ffi::c_void;
+use std::fmt::Write;
+use std::io::Error;
+use std::{mem, ptr};
+
+use fork_safe_uuid::{Generator, prepare, reseed, try_new_v4};
+
+use crate::model::{STEPS, UUID, error_line};
+use crate::world::{Advice, Answer, Call, Field, Memory, Number, Path, STRANGER, World};
+
+/// What all bytes that come by pread(2) are.
+pub const PATTERN: u8 = 0xdb;
+
+/// A system call that does not exist, plus the step that begins; the last one
+/// says that a step is over.
+const MARK: u64 = 7000;
+const REST: u64 = MARK + STEPS.len() as u64;
+
+/// What one step made, written by the child.
+#[repr(C)]
+pub struct Made {
+    pub uuid: [u8; 16],
+    length: usize,
+    text: [u8; 300],
+}
+
+impl Made {
+    pub fn line(&self) -> String {
+        String::from_utf8_lossy(&self.text[..self.length]).into_owned()
+    }
+
+    fn set(&mut self, line: &str) {
+        let length = line.len().min(self.text.len());
+        self.text[..length].copy_from_slice(&line.as_bytes()[..length]);
+        self.length = length;
+    }
+}
+
+pub type Report = [Made; STEPS.len()];
+
+/// A report in memory that a child shares.
+pub fn shared_report() -> &'static mut Report {
+    // SAFETY: new memory, zeroed, which is a valid report; never unmapped.
+    unsafe {
+        let memory = libc::mmap(
+            ptr::null_mut(),
+            size_of::<Report>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        assert_ne!(memory, libc::MAP_FAILED);
+        &mut *memory.cast()
+    }
+}
+
+/// Forks a child that takes the steps, and answers its calls, which are then in
+/// the trace of `world`.
+pub fn run(world: &mut World, has_vdso: bool, report: &mut Report) {
+    // SAFETY: zeros are a valid report.
+    *report = unsafe { mem::zeroed() };
+    // SAFETY: this process has one thread.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        be_traced(world.is_0_free(), has_vdso, report);
+    }
+    assert!(pid > 0);
+    Tracer {
+        pid,
+        world,
+        numbers: Vec::new(),
+        recording: false,
+    }
+    .run();
+}
+
+fn be_traced(is_0_free: bool, has_vdso: bool, report: &mut Report) -> ! {
+    // SAFETY: calls of a process that is about to end; the mark is refused by
+    // the kernel and touches nothing.
+    let mark = |number| unsafe { libc::syscall(number as i64) };
+    if !has_vdso {
+        hide_vdso();
+    }
+    // SAFETY: as above.
+    unsafe {
+        if is_0_free {
+            libc::close(0);
+        }
+        libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+        libc::raise(libc::SIGSTOP);
+    }
+    let unbuffered = Generator::unbuffered();
+    for (step, made) in report.iter_mut().enumerate() {
+        mark(MARK + step as u64);
+        let result = match step {
+            0 | 1 => try_new_v4().map(Ok),
+            2 | 4 => unbuffered.try_new_v4().map(Ok),
+            3 => prepare().map(Err),
+            _ => {
+                reseed();
+                try_new_v4().map(Ok)
+            }
+        };
+        mark(REST);
+        let mut line = String::new();
+        match result {
+            Ok(Ok(uuid)) => {
+                made.uuid = uuid.into_bytes();
+                line.push_str(UUID);
+            }
+            Ok(Err(status)) => write!(line, "{status}").expect("a string"),
+            Err(error) => {
+                line = error_line(error.kind(), error.raw_os_error(), &error.to_string());
+            }
+        }
+        made.set(&line);
+    }
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(0) }
+}
+
+/// Takes the vDSO's address out of the auxiliary vector, in which getauxval(3)
+/// looks.
+fn hide_vdso() {
+    unsafe extern "C" {
+        static environ: *const *const c_void;
+    }
+    // SAFETY: the vector stands behind the null that ends the environment, for
+    // which no variable was ever set in this process, and ends with AT_NULL.
+    unsafe {
+        let mut end = environ;
+        while !(*end).is_null() {
+            end = end.add(1);
+        }
+        let mut entry = end.add(1).cast::<[u64; 2]>().cast_mut();
+        while (*entry)[0] != libc::AT_NULL {
+            if (*entry)[0] == libc::AT_SYSINFO_EHDR {
+                (*entry)[1] = 0;
+            }
+            entry = entry.add(1);
+        }
+    }
+}
+
+struct Tracer<'a> {
+    pid: i32,
+    world: &'a mut World,
+    /// The numbers that the child opened, as the kernel and as the world
+    /// count them; the last is the valid one.
+    numbers: Vec<(u64, Number)>,
+    recording: bool,
+}
+
+impl Tracer<'_> {
+    fn run(mut self) {
+        self.wait();
+        self.ptrace(
+            libc::PTRACE_SETOPTIONS,
+            (libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL) as u64,
+        );
+        while self.resume() {
+            let mut registers = self.registers();
+            let asked = registers;
+            let Some((call, answer)) = self.enter(&asked) else {
+                // Not recorded; or the last, from which none returns.
+                if self.resume() {
+                    continue;
+                }
+                return;
+            };
+            match answer {
+                Answer::Return(_) => registers.orig_rax = u64::MAX,
+                Answer::AtMost(most) => {
+                    let length = length_of(call, &mut registers);
+                    *length = (*length).min(most as u64);
+                }
+                _ => {}
+            }
+            self.set_registers(&registers);
+            assert!(self.resume(), "ended in {call:?}");
+            let mut registers = self.registers();
+            if let Answer::Return(result) = answer {
+                registers.rax = result as u64;
+            }
+            // What the call was made with is the caller's own again.
+            (registers.rsi, registers.rdx) = (asked.rsi, asked.rdx);
+            self.set_registers(&registers);
+            self.leave(call, answer, &asked, registers.rax);
+        }
+    }
+
+    /// What the child asks, and what it is answered.
+    fn enter(&mut self, registers: &libc::user_regs_struct) -> Option<(Call, Answer)> {
+        let number = registers.orig_rax;
+        if (MARK..=REST).contains(&number) {
+            self.recording = number != REST;
+            if self.recording {
+                self.world.answer(Call::Step((number - MARK) as usize));
+            }
+            return None;
+        }
+        // The process id takes no part.
+        if !self.recording || number == libc::SYS_getpid as u64 {
+            return None;
+        }
+        let call = self.call(registers);
+        Some((call, self.world.answer(call)))
+    }
+
+    fn call(&self, registers: &libc::user_regs_struct) -> Call {
+        let (first, second, third) = (registers.rdi, registers.rsi, registers.rdx);
+        let other = Call::Other(registers.orig_rax);
+        match registers.orig_rax as i64 {
+            libc::SYS_getrandom if third == 0 => Call::Getrandom(second as usize),
+            libc::SYS_fstat => Call::Fstat(self.number(first)),
+            libc::SYS_newfstatat if registers.r10 & libc::AT_EMPTY_PATH as u64 != 0 => {
+                Call::Fstat(self.number(first))
+            }
+            libc::SYS_newfstatat if registers.r10 == libc::AT_SYMLINK_NOFOLLOW as u64 => {
+                self.path(second).map_or(other, Call::Lstat)
+            }
+            libc::SYS_lstat => self.path(first).map_or(other, Call::Lstat),
+            libc::SYS_openat => self.path(second).map_or(other, Call::Open),
+            libc::SYS_open => self.path(first).map_or(other, Call::Open),
+            libc::SYS_fcntl if (second, third) == (libc::F_DUPFD_CLOEXEC as u64, 3) => {
+                Call::Move(self.number(first))
+            }
+            libc::SYS_ioctl if second == RNDGETENTCNT => Call::EntropyCount(self.number(first)),
+            libc::SYS_poll if second == 1 => {
+                let mut poll = [0; 4];
+                self.read(first, &mut poll);
+                Call::Poll(self.number(u32::from_ne_bytes(poll).into()))
+            }
+            libc::SYS_pread64 => Call::Pread(self.number(first), third as usize),
+            libc::SYS_close => Call::Close(self.number(first)),
+            libc::SYS_mmap if registers.r10 & 0xf == libc::MAP_DROPPABLE as u64 => {
+                Call::Mmap(Memory::Vdso)
+            }
+            libc::SYS_mmap => Call::Mmap(Memory::Wiped),
+            libc::SYS_madvise => match third as i32 {
+                libc::MADV_WIPEONFORK => Call::Madvise(Advice::WipeOnFork),
+                libc::MADV_DONTDUMP => Call::Madvise(Advice::DontDump),
+                -1 => Call::Madvise(Advice::Nonsense),
+                _ => other,
+            },
+            libc::SYS_munmap => Call::Munmap,
+            _ => other,
+        }
+    }
+
+    /// What a call left behind is changed as the answer says.
+    fn leave(
+        &mut self,
+        call: Call,
+        answer: Answer,
+        registers: &libc::user_regs_struct,
+        result: u64,
+    ) {
+        match (call, answer) {
+            (Call::Open(_) | Call::Move(_), Answer::Real) => {
+                assert!(result < 1000, "{call:?} failed by itself: {result:#x}");
+                self.numbers.push((result, self.world.newest()));
+            }
+            (Call::Pread(..), Answer::Real | Answer::AtMost(_)) if result <= 4096 => {
+                self.write(registers.rsi, &vec![PATTERN; result as usize]);
+            }
+            (Call::EntropyCount(_), Answer::FewBits) => {
+                self.write(registers.rdx, &17_i32.to_ne_bytes());
+            }
+            (Call::Fstat(_) | Call::Lstat(_), Answer::Changed(field)) => {
+                let structure = match registers.orig_rax as i64 {
+                    libc::SYS_newfstatat => registers.rdx,
+                    _ => registers.rsi,
+                };
+                let field = structure
+                    + match field {
+                        Field::Device => mem::offset_of!(libc::stat64, st_dev),
+                        Field::Inode => mem::offset_of!(libc::stat64, st_ino),
+                        Field::Type => mem::offset_of!(libc::stat64, st_mode),
+                        Field::DeviceNumber => mem::offset_of!(libc::stat64, st_rdev),
+                    } as u64;
+                let mut bytes = [0; 4];
+                self.read(field, &mut bytes);
+                // A character device becomes a regular file; 1:9 and 1:8, and
+                // whatever the others are, something else.
+                let other = match answer {
+                    Answer::Changed(Field::Type) => libc::S_IFCHR ^ libc::S_IFREG,
+                    _ => 0x4000,
+                };
+                let changed = u32::from_ne_bytes(bytes) ^ other;
+                self.write(field, &changed.to_ne_bytes());
+            }
+            _ => {}
+        }
+    }
+
+    fn number(&self, number: u64) -> Number {
+        let mut numbers = self.numbers.iter().rev();
+        numbers
+            .find(|(kernels, _)| *kernels == number & 0xffff_ffff)
+            .map_or(STRANGER, |&(_, ours)| ours)
+    }
+
+    fn path(&self, address: u64) -> Option<Path> {
+        let mut bytes = [0; 13];
+        self.read(address, &mut bytes);
+        match &bytes {
+            b"/dev/urandom\0" => Some(Path::Urandom),
+            _ if bytes.starts_with(b"/dev/random\0") => Some(Path::Random),
+            _ => None,
+        }
+    }
+
+    /// Lets the child go on to the next call, or the end of one; `false` where
+    /// it has ended.
+    fn resume(&self) -> bool {
+        self.ptrace(libc::PTRACE_SYSCALL, 0);
+        self.wait()
+    }
+
+    fn wait(&self) -> bool {
+        let mut status = 0;
+        // SAFETY: the pointer leads to an int.
+        let pid = unsafe { libc::waitpid(self.pid, &raw mut status, 0) };
+        assert_eq!(pid, self.pid);
+        if libc::WIFSTOPPED(status) {
+            let signal = libc::WSTOPSIG(status);
+            assert!(
+                [libc::SIGSTOP, libc::SIGTRAP | 0x80].contains(&signal),
+                "signal {signal}"
+            );
+            return true;
+        }
+        assert_eq!(status, 0, "the child failed");
+        false
+    }
+
+    fn ptrace(&self, request: libc::c_uint, data: u64) {
+        // SAFETY: a request that takes a number.
+        let result = unsafe { libc::ptrace(request, self.pid, 0_u64, data) };
+        assert_eq!(result, 0, "{}", Error::last_os_error());
+    }
+
+    fn registers(&self) -> libc::user_regs_struct {
+        // SAFETY: zeros are valid registers.
+        let mut registers: libc::user_regs_struct = unsafe { mem::zeroed() };
+        self.ptrace(libc::PTRACE_GETREGS, &raw mut registers as u64);
+        registers
+    }
+
+    fn set_registers(&self, registers: &libc::user_regs_struct) {
+        self.ptrace(libc::PTRACE_SETREGS, ptr::from_ref(registers) as u64);
+    }
+
+    fn read(&self, address: u64, bytes: &mut [u8]) {
+        let here = iovec(bytes.as_mut_ptr() as u64, bytes.len());
+        let there = iovec(address, bytes.len());
+        // SAFETY: writes to `bytes`, which is as long as it says.
+        let read = unsafe { libc::process_vm_readv(self.pid, &here, 1, &there, 1, 0) };
+        assert_eq!(read, bytes.len() as isize);
+    }
+
+    fn write(&self, address: u64, bytes: &[u8]) {
+        let here = iovec(bytes.as_ptr() as u64, bytes.len());
+        let there = iovec(address, bytes.len());
+        // SAFETY: writes to another process.
+        let written = unsafe { libc::process_vm_writev(self.pid, &here, 1, &there, 1, 0) };
+        assert_eq!(written, bytes.len() as isize);
+    }
+}
+
+const RNDGETENTCNT: u64 = libc::_IOR::<i32>(b'R' as u32, 0);
+
+
+/// Where a read says how much is wanted.
+fn length_of(call: Call, registers: &mut libc::user_regs_struct) -> &mut u64 {
+    match call {
+        Call::Getrandom(_) => &mut registers.rsi,
+        _ => &mut registers.rdx,
+    }
+}
+
+fn iovec(address: u64, length: usize) -> libc::iovec {
+    libc::iovec {
+        iov_base: address as *mut c_void,
+        iov_len: length,
+    }
+}
