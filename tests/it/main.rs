@@ -8,6 +8,8 @@ mod copies;
 #[cfg(target_os = "linux")]
 mod descriptors;
 #[cfg(target_os = "linux")]
+mod faults;
+#[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]
 mod pool;
@@ -29,6 +31,7 @@ fn main() {
     for module in [
         copies::SCENARIOS,
         descriptors::SCENARIOS,
+        faults::SCENARIOS,
         pool::SCENARIOS,
         rules::SCENARIOS,
         sandboxes::SCENARIOS,

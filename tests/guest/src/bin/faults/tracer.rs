@@ -18,6 +18,9 @@ pub const PATTERN: u8 = 0xdb;
 const MARK: u64 = 7000;
 const REST: u64 = MARK + STEPS.len() as u64;
 
+/// No model makes so many calls.
+const ENDLESS: usize = 10_000;
+
 /// What one step made, written by the child.
 #[repr(C)]
 pub struct Made {
@@ -39,6 +42,17 @@ impl Made {
 }
 
 pub type Report = [Made; STEPS.len()];
+
+/// Has this program and its children take turns on one processor, as they do.
+pub fn keep_to_one_processor() {
+    // SAFETY: zeros are an empty set, and the pointers lead to one.
+    unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut set);
+        // Refused, it is only slower.
+        libc::sched_setaffinity(0, size_of_val(&set), &raw const set);
+    }
+}
 
 /// A report in memory that a child shares.
 pub fn shared_report() -> &'static mut Report {
@@ -162,8 +176,7 @@ impl Tracer<'_> {
             (libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL) as u64,
         );
         while self.resume() {
-            let mut registers = self.registers();
-            let asked = registers;
+            let asked = self.registers();
             let Some((call, answer)) = self.enter(&asked) else {
                 // Not recorded; or the last, from which none returns.
                 if self.resume() {
@@ -171,6 +184,7 @@ impl Tracer<'_> {
                 }
                 return;
             };
+            let mut registers = asked;
             match answer {
                 Answer::Return(_) => registers.orig_rax = u64::MAX,
                 Answer::AtMost(most) => {
@@ -179,7 +193,10 @@ impl Tracer<'_> {
                 }
                 _ => {}
             }
-            self.set_registers(&registers);
+            let is_changed = matches!(answer, Answer::Return(_) | Answer::AtMost(_));
+            if is_changed {
+                self.set_registers(&registers);
+            }
             assert!(self.resume(), "ended in {call:?}");
             let mut registers = self.registers();
             if let Answer::Return(result) = answer {
@@ -187,7 +204,9 @@ impl Tracer<'_> {
             }
             // What the call was made with is the caller's own again.
             (registers.rsi, registers.rdx) = (asked.rsi, asked.rdx);
-            self.set_registers(&registers);
+            if is_changed {
+                self.set_registers(&registers);
+            }
             self.leave(call, answer, &asked, registers.rax);
         }
     }
@@ -207,6 +226,7 @@ impl Tracer<'_> {
             return None;
         }
         let call = self.call(registers);
+        assert!(self.world.trace.len() < ENDLESS, "{call:?} for ever");
         Some((call, self.world.answer(call)))
     }
 
@@ -373,7 +393,6 @@ impl Tracer<'_> {
 }
 
 const RNDGETENTCNT: u64 = libc::_IOR::<i32>(b'R' as u32, 0);
-
 
 /// Where a read says how much is wanted.
 fn length_of(call: Call, registers: &mut libc::user_regs_struct) -> &mut u64 {

@@ -1,8 +1,6 @@
 //! The faults, and what each call is answered under them.
 
-use libc::{
-    EACCES, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOMEM, ENOSYS, ENOTTY, EPERM, ESPIPE,
-};
+use libc::{EACCES, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOMEM, ENOSYS, ENOTTY, EPERM, ESPIPE};
 
 /// A descriptor, by the order in which it was opened.
 pub type Number = usize;
@@ -142,6 +140,7 @@ impl Kind {
             Self::Lstat => &[
                 ("works", |_| Real),
                 ("ENOENT", |_| fails(ENOENT)),
+                ("EACCES", |_| fails(EACCES)),
                 ("ENOENT once", |n| fails_if(n == 0, ENOENT)),
                 ("a file", |_| Changed(Field::Type)),
                 ("another device", |_| Changed(Field::DeviceNumber)),
@@ -237,11 +236,12 @@ pub struct World {
 }
 
 impl World {
-    /// Goes to the next combination, or returns `false` after the last one.
-    pub fn next(&mut self) -> bool {
+    /// Goes to the next combination of at most so many faults, or returns
+    /// `false` after the last one.
+    pub fn next(&mut self, most: usize) -> bool {
         while let Some(mut last) = self.choices.pop() {
             last.taken += 1;
-            if last.taken < last.of {
+            if last.taken < last.of && self.faults() < most {
                 self.choices.push(last);
                 self.restart();
                 self.decided = false;
@@ -258,6 +258,11 @@ impl World {
             decided: true,
             ..Self::default()
         };
+    }
+
+    fn faults(&self) -> usize {
+        let choices = self.choices.iter();
+        choices.filter(|choice| choice.taken > 0).count()
     }
 
     /// The faults, for a report.
