@@ -12,13 +12,18 @@
 use std::collections::BTreeMap;
 use std::process::exit;
 
+mod call;
+mod child;
+mod fault;
 mod model;
 mod tracer;
 mod world;
 
+use call::{Answer, Call, STRANGER};
+use child::Report;
 use model::{Model, STEPS, UUID};
-use tracer::{PATTERN, Report};
-use world::{Answer, Call, STRANGER, World};
+use tracer::PATTERN;
+use world::World;
 
 /// What is wrong with a run that follows the model or not.
 fn check(trace: &[(Call, Answer)], report: &Report) -> Vec<&'static str> {
@@ -116,7 +121,7 @@ fn run(
         world.restart();
         tracer::run(world, has_vdso, report);
         let mut wrong = check(&world.trace, report);
-        let lines: Vec<_> = report.iter().map(tracer::Made::line).collect();
+        let lines: Vec<_> = report.iter().map(child::Made::line).collect();
         let different = difference(&expected, &world.trace, &lines);
         // Once a minute the kernel takes a new key, and the vDSO another one,
         // too, if that comes in the middle of its call.
@@ -132,7 +137,7 @@ fn main() {
     let argument = std::env::args().nth(1);
     let most = argument.map_or(usize::MAX, |argument| argument.parse().expect("a number"));
     tracer::keep_to_one_processor();
-    let report = tracer::shared_report();
+    let report = child::shared_report();
     let kernel_has_vdso = kernel_has_vdso();
     let mut world = World::default();
     let (mut combinations, mut calls) = (0, 0);

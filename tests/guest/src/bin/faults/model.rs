@@ -4,7 +4,8 @@
 use fork_safe_uuid::ErrorKind;
 use libc::{EINTR, EINVAL, EMFILE, ENOSYS, EPERM};
 
-use crate::world::{Advice, Answer, Call, Memory, Number, Path, World};
+use crate::call::{Advice, Answer, Call, Memory, Number, Path};
+use crate::world::World;
 
 /// Names of what is called, one after the other, in a fresh process.
 pub const STEPS: [&str; 6] = [
@@ -18,9 +19,11 @@ pub const STEPS: [&str; 6] = [
 
 pub const UUID: &str = "a UUID";
 
-/// Bits of which the kernel says that they suffice, and how often a read is
-/// begun.
+/// How often a read is begun.
 const ATTEMPTS: u32 = 64;
+
+/// So many bits say that the kernel's generator is initialised.
+const ENOUGH: usize = 256;
 
 /// Why there is no entropy.
 #[derive(Clone)]
@@ -232,8 +235,8 @@ impl Model {
     /// Asked of the device, and once for the process waited for.
     fn wait_until_initialised(&mut self, world: &mut World, number: Number) -> Result<bool> {
         let count = Call::EntropyCount(number);
-        let few = call(world, count).map_err(|errno| os("/dev/urandom", errno))?;
-        if few > 0 && !self.initialised {
+        let bits = call(world, count).map_err(|errno| os("/dev/urandom", errno))?;
+        if bits < ENOUGH && !self.initialised {
             let Some(random) = open_node(world, Path::Random)? else {
                 return Ok(false);
             };
@@ -267,7 +270,7 @@ impl Model {
     }
 }
 
-/// The result of a call: a length, or 1 where the device has few bits.
+/// The result of a call: a length, a number of bits, or 0.
 fn call(world: &mut World, call: Call) -> std::result::Result<usize, i32> {
     match (world.answer(call), call) {
         (Answer::Return(result), _) => usize::try_from(result).map_err(|_| -result as i32),
@@ -275,7 +278,7 @@ fn call(world: &mut World, call: Call) -> std::result::Result<usize, i32> {
             Ok(wanted.min(most))
         }
         (_, Call::Getrandom(wanted) | Call::Pread(_, wanted)) => Ok(wanted),
-        (Answer::FewBits, _) => Ok(1),
+        (Answer::Bits(bits), _) => Ok(bits as usize),
         (Answer::Real, Call::Madvise(Advice::Nonsense)) => Err(EINVAL),
         _ => Ok(0),
     }

@@ -1,47 +1,18 @@
 //! Runs a process whose system calls are answered by a [`World`].
 
 use std::ffi::c_void;
-use std::fmt::Write;
 use std::io::Error;
 use std::{mem, ptr};
 
-use fork_safe_uuid::{Generator, prepare, reseed, try_new_v4};
-
-use crate::model::{STEPS, UUID, error_line};
-use crate::world::{Advice, Answer, Call, Field, Memory, Number, Path, STRANGER, World};
+use crate::call::{Advice, Answer, Call, Field, Memory, Number, Path, STRANGER};
+use crate::child::{MARK, REST, Report, be_traced};
+use crate::world::World;
 
 /// What all bytes that come by pread(2) are.
 pub const PATTERN: u8 = 0xdb;
 
-/// A system call that does not exist, plus the step that begins; the last one
-/// says that a step is over.
-const MARK: u64 = 7000;
-const REST: u64 = MARK + STEPS.len() as u64;
-
 /// No model makes so many calls.
 const ENDLESS: usize = 10_000;
-
-/// What one step made, written by the child.
-#[repr(C)]
-pub struct Made {
-    pub uuid: [u8; 16],
-    length: usize,
-    text: [u8; 300],
-}
-
-impl Made {
-    pub fn line(&self) -> String {
-        String::from_utf8_lossy(&self.text[..self.length]).into_owned()
-    }
-
-    fn set(&mut self, line: &str) {
-        let length = line.len().min(self.text.len());
-        self.text[..length].copy_from_slice(&line.as_bytes()[..length]);
-        self.length = length;
-    }
-}
-
-pub type Report = [Made; STEPS.len()];
 
 /// Has this program and its children take turns on one processor, as they do.
 pub fn keep_to_one_processor() {
@@ -51,23 +22,6 @@ pub fn keep_to_one_processor() {
         libc::CPU_SET(libc::sched_getcpu() as usize, &mut set);
         // Refused, it is only slower.
         libc::sched_setaffinity(0, size_of_val(&set), &raw const set);
-    }
-}
-
-/// A report in memory that a child shares.
-pub fn shared_report() -> &'static mut Report {
-    // SAFETY: new memory, zeroed, which is a valid report; never unmapped.
-    unsafe {
-        let memory = libc::mmap(
-            ptr::null_mut(),
-            size_of::<Report>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        );
-        assert_ne!(memory, libc::MAP_FAILED);
-        &mut *memory.cast()
     }
 }
 
@@ -89,74 +43,6 @@ pub fn run(world: &mut World, has_vdso: bool, report: &mut Report) {
         recording: false,
     }
     .run();
-}
-
-fn be_traced(is_0_free: bool, has_vdso: bool, report: &mut Report) -> ! {
-    // SAFETY: calls of a process that is about to end; the mark is refused by
-    // the kernel and touches nothing.
-    let mark = |number| unsafe { libc::syscall(number as i64) };
-    if !has_vdso {
-        hide_vdso();
-    }
-    // SAFETY: as above.
-    unsafe {
-        if is_0_free {
-            libc::close(0);
-        }
-        libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
-        libc::raise(libc::SIGSTOP);
-    }
-    let unbuffered = Generator::unbuffered();
-    for (step, made) in report.iter_mut().enumerate() {
-        mark(MARK + step as u64);
-        let result = match step {
-            0 | 1 => try_new_v4().map(Ok),
-            2 | 4 => unbuffered.try_new_v4().map(Ok),
-            3 => prepare().map(Err),
-            _ => {
-                reseed();
-                try_new_v4().map(Ok)
-            }
-        };
-        mark(REST);
-        let mut line = String::new();
-        match result {
-            Ok(Ok(uuid)) => {
-                made.uuid = uuid.into_bytes();
-                line.push_str(UUID);
-            }
-            Ok(Err(status)) => write!(line, "{status}").expect("a string"),
-            Err(error) => {
-                line = error_line(error.kind(), error.raw_os_error(), &error.to_string());
-            }
-        }
-        made.set(&line);
-    }
-    // SAFETY: ends the process.
-    unsafe { libc::_exit(0) }
-}
-
-/// Takes the vDSO's address out of the auxiliary vector, in which getauxval(3)
-/// looks.
-fn hide_vdso() {
-    unsafe extern "C" {
-        static environ: *const *const c_void;
-    }
-    // SAFETY: the vector stands behind the null that ends the environment, for
-    // which no variable was ever set in this process, and ends with AT_NULL.
-    unsafe {
-        let mut end = environ;
-        while !(*end).is_null() {
-            end = end.add(1);
-        }
-        let mut entry = end.add(1).cast::<[u64; 2]>().cast_mut();
-        while (*entry)[0] != libc::AT_NULL {
-            if (*entry)[0] == libc::AT_SYSINFO_EHDR {
-                (*entry)[1] = 0;
-            }
-            entry = entry.add(1);
-        }
-    }
 }
 
 struct Tracer<'a> {
@@ -243,8 +129,8 @@ impl Tracer<'_> {
                 self.path(second).map_or(other, Call::Lstat)
             }
             libc::SYS_lstat => self.path(first).map_or(other, Call::Lstat),
-            libc::SYS_openat => self.path(second).map_or(other, Call::Open),
-            libc::SYS_open => self.path(first).map_or(other, Call::Open),
+            libc::SYS_openat if third == OPEN => self.path(second).map_or(other, Call::Open),
+            libc::SYS_open if second == OPEN => self.path(first).map_or(other, Call::Open),
             libc::SYS_fcntl if (second, third) == (libc::F_DUPFD_CLOEXEC as u64, 3) => {
                 Call::Move(self.number(first))
             }
@@ -254,12 +140,14 @@ impl Tracer<'_> {
                 self.read(first, &mut poll);
                 Call::Poll(self.number(u32::from_ne_bytes(poll).into()))
             }
-            libc::SYS_pread64 => Call::Pread(self.number(first), third as usize),
+            libc::SYS_pread64 if registers.r10 == 0 => {
+                Call::Pread(self.number(first), third as usize)
+            }
             libc::SYS_close => Call::Close(self.number(first)),
             libc::SYS_mmap if registers.r10 & 0xf == libc::MAP_DROPPABLE as u64 => {
                 Call::Mmap(Memory::Vdso)
             }
-            libc::SYS_mmap => Call::Mmap(Memory::Wiped),
+            libc::SYS_mmap if registers.r10 == PRIVATE => Call::Mmap(Memory::Wiped),
             libc::SYS_madvise => match third as i32 {
                 libc::MADV_WIPEONFORK => Call::Madvise(Advice::WipeOnFork),
                 libc::MADV_DONTDUMP => Call::Madvise(Advice::DontDump),
@@ -279,16 +167,21 @@ impl Tracer<'_> {
         registers: &libc::user_regs_struct,
         result: u64,
     ) {
+        let is_meant = matches!(answer, Answer::Return(_))
+            || matches!(call, Call::Madvise(Advice::Nonsense) | Call::Other(_));
+        assert!(
+            is_meant || result as i64 >= 0,
+            "{call:?} failed by itself: {result:#x}"
+        );
         match (call, answer) {
             (Call::Open(_) | Call::Move(_), Answer::Real) => {
-                assert!(result < 1000, "{call:?} failed by itself: {result:#x}");
                 self.numbers.push((result, self.world.newest()));
             }
-            (Call::Pread(..), Answer::Real | Answer::AtMost(_)) if result <= 4096 => {
+            (Call::Pread(..), Answer::Real | Answer::AtMost(_)) => {
                 self.write(registers.rsi, &vec![PATTERN; result as usize]);
             }
-            (Call::EntropyCount(_), Answer::FewBits) => {
-                self.write(registers.rdx, &17_i32.to_ne_bytes());
+            (Call::EntropyCount(_), Answer::Bits(bits)) => {
+                self.write(registers.rdx, &bits.to_ne_bytes());
             }
             (Call::Fstat(_) | Call::Lstat(_), Answer::Changed(field)) => {
                 let structure = match registers.orig_rax as i64 {
@@ -391,6 +284,11 @@ impl Tracer<'_> {
         assert_eq!(written, bytes.len() as isize);
     }
 }
+
+/// Not inherited, no link followed, never waiting, read only.
+const OPEN: u64 = (libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK) as u64;
+
+const PRIVATE: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
 
 const RNDGETENTCNT: u64 = libc::_IOR::<i32>(b'R' as u32, 0);
 
