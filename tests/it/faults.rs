@@ -117,6 +117,15 @@ const CONTROLS: &[Control] = &[
         ],
     ),
     control(
+        "opening again where the number of /dev/random was taken",
+        OTHERWISE,
+        [
+            "source/device.rs",
+            "return Ok(false);",
+            "return if WITHOUT { Err(RANDOM.failed(Cause::Replaced(1))) } else { Ok(false) };",
+        ],
+    ),
+    control(
         "moving a number below 3",
         OTHERWISE,
         [
