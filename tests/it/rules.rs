@@ -1,287 +1,35 @@
-//! The pool and its memory with one of their rules removed: each time a program
-//! of `tests/guest` must find what breaks.
+//! Each rule of the crate left out in turn: a program of `tests/guest` must find
+//! what breaks, and nothing where no rule is left out.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use crate::guest::{self, on_x86_64};
 
-use Program::{Memory, Stepper};
+mod pool;
+mod source;
 
 crate::scenarios![without_any_one_rule_something_breaks {
     possible: on_x86_64,
     seconds: 600
 }];
 
-/// A rule, how it is removed, and what shows it.
-struct Rule {
+/// A rule, how it is left out, and what shows it.
+pub struct Rule {
     name: &'static str,
     /// File, what stands there, and what stands there without the rule, where
     /// `WITHOUT` says whether this is the one.
     changes: &'static [(&'static str, &'static str, &'static str)],
-    /// The program that finds it, and its arguments; the stepper's are how
-    /// dense, which path, which event.
-    program: Program,
+    /// Who finds it.
+    program: &'static str,
     arguments: &'static [&'static str],
     /// What it must say.
     shows: &'static str,
 }
 
-enum Program {
-    Stepper,
-    Memory,
-}
-
-const RULES: &[Rule] = &[
-    Rule {
-        name: "1: a nested call leaves the page alone",
-        changes: &[(
-            "pool.rs",
-            "let ready = self.state.load(Relaxed);\n",
-            "let mut ready = self.state.load(Relaxed);
-             if WITHOUT && ready == BUSY { ready = 0; }\n",
-        )],
-        program: Stepper,
-        arguments: &["499", "first call", "makes one"],
-        shows: "in two runs",
-    },
-    Rule {
-        name: "2: the slot is claimed before it is copied",
-        changes: &[(
-            "pool.rs",
-            "self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
-        let page = self.page.get",
-            "if !WITHOUT { self.state.store(BUSY, Relaxed); }
-        compiler_fence(SeqCst);
-        let page = self.page.get",
-        )],
-        program: Stepper,
-        arguments: &["0", "fast", "makes one"],
-        shows: "twice",
-    },
-    Rule {
-        name: "2: the page is claimed before it is filled",
-        changes: &[(
-            "pool.rs",
-            "self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
-        self.fill_claimed",
-            "if !WITHOUT { self.state.store(BUSY, Relaxed); }
-        compiler_fence(SeqCst);
-        self.fill_claimed",
-        )],
-        program: Stepper,
-        arguments: &["499", "first call", "makes one"],
-        shows: "in two runs",
-    },
-    Rule {
-        name: "3: `alive` is written before the seed is drawn",
-        changes: &[
-            (
-                "pool/page.rs",
-                "            self.alive.store(ALIVE, Relaxed);\n        } else if",
-                "            if !WITHOUT { self.alive.store(ALIVE, Relaxed); }\n        } else if",
-            ),
-            (
-                "pool/page.rs",
-                "let drawn = source.draw(&mut seed);",
-                "let drawn = source.draw(&mut seed);
-                 if WITHOUT && keyless { self.alive.store(ALIVE, Relaxed); }",
-            ),
-        ],
-        program: Stepper,
-        arguments: &["101", "first call", "forks inside getrandom(2)"],
-        shows: "twice",
-    },
-    Rule {
-        name: "3: `alive`, not the key, says whether there is a key",
-        changes: &[(
-            "pool/page.rs",
-            "let keyless = !self.is_alive();",
-            "let keyless = if WITHOUT {
-                 self.alive.store(ALIVE, Relaxed);
-                 *key == Block::default()
-             } else {
-                 !self.is_alive()
-             };",
-        )],
-        program: Stepper,
-        arguments: &["97", "refill", "forks"],
-        shows: "twice",
-    },
-    Rule {
-        name: "3: the slots of a key that is gone are cleared",
-        changes: &[(
-            "pool/page.rs",
-            "            slots.zeroize();\n        }\n        if drawn",
-            "            if !WITHOUT { slots.zeroize(); }\n        }\n        if drawn",
-        )],
-        program: Stepper,
-        arguments: &["0", "fast", "forks, and the child forks"],
-        shows: "twice",
-    },
-    Rule {
-        name: "3: `alive` is asked after a refill",
-        changes: &[(
-            "pool.rs",
-            "if page.is_alive() {\n                    break",
-            "if WITHOUT || page.is_alive() {\n                    break",
-        )],
-        program: Stepper,
-        arguments: &["499", "refill", "forks"],
-        shows: MORE_IN_BOTH,
-    },
-    Rule {
-        name: "4: a slot is zeroed as it is handed out",
-        changes: &[(
-            "pool.rs",
-            "mem::take(unsafe { &mut (*page.secret.get()).slots[last] })",
-            "if WITHOUT {
-                 unsafe { (*page.secret.get()).slots[last] }
-             } else {
-                 mem::take(unsafe { &mut (*page.secret.get()).slots[last] })
-             }",
-        )],
-        program: Stepper,
-        arguments: &["0", "fast", "makes one"],
-        shows: "twice",
-    },
-    Rule {
-        name: "5: a slot that is zero was handed out",
-        changes: &[("pool.rs", "if bits == 0 ||", "if !WITHOUT && bits == 0 ||")],
-        program: Stepper,
-        arguments: &["0", "fast", "makes one"],
-        shows: "is not random",
-    },
-    Rule {
-        name: "5: `alive` is asked after the slot was copied",
-        changes: &[(
-            "pool.rs",
-            "|| !page.is_alive() {",
-            "|| !WITHOUT && !page.is_alive() {",
-        )],
-        program: Stepper,
-        arguments: &["0", "fast", "forks"],
-        shows: MORE_IN_BOTH,
-    },
-    Rule {
-        name: "6: the claim ends after `alive` was asked",
-        changes: &[(
-            "pool.rs",
-            "let bits = u128::from_ne_bytes(block);",
-            "let bits = u128::from_ne_bytes(block);
-             if WITHOUT { self.state.store(last, Relaxed); compiler_fence(SeqCst); }",
-        )],
-        program: Stepper,
-        arguments: &["0", "fast", "forks, and in the child one is made"],
-        shows: "in two runs",
-    },
-    Rule {
-        name: "no thread-local with a destructor",
-        changes: &[(
-            "pool.rs",
-            "            if !EXIT.call(retire,",
-            "            struct Registered;
-             impl Drop for Registered { fn drop(&mut self) {} }
-             std::thread_local! { static ONCE: Registered = const { Registered }; }
-             if WITHOUT { ONCE.with(|_| ()); }
-             if !EXIT.call(retire,",
-        )],
-        program: Stepper,
-        arguments: &["7", "malloc", "makes one"],
-        shows: "hung",
-    },
-    Rule {
-        name: "the end of a thread retires its pool for good",
-        changes: &[(
-            "pool.rs",
-            "self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
-        let page = self.page.replace",
-            "self.state.store(if WITHOUT { 0 } else { BUSY }, Relaxed);
-        compiler_fence(SeqCst);
-        let page = self.page.replace",
-        )],
-        program: Memory,
-        arguments: &["threads"],
-        shows: "before the threads",
-    },
-    Rule {
-        name: "the end of a thread gives its page back",
-        changes: &[(
-            "pool.rs",
-            "            PAGES.take_back(page);
-        }
-    }
-}",
-            "            if !WITHOUT { PAGES.take_back(page); }
-        }
-    }
-}",
-        )],
-        program: Memory,
-        arguments: &["threads"],
-        shows: "before the threads",
-    },
-    Rule {
-        name: "a key is replaced by the block that it makes first",
-        changes: &[(
-            "drbg.rs",
-            "*self.first = first.into();",
-            "if !WITHOUT { *self.first = first.into(); }",
-        )],
-        program: Memory,
-        arguments: &["handed-out"],
-        shows: "a key that made UUIDs",
-    },
-    Rule {
-        name: "memory is wiped at fork",
-        changes: &[(
-            "sys/linux.rs",
-            "advise(libc::MADV_WIPEONFORK)",
-            "advise(if WITHOUT { libc::MADV_NORMAL } else { libc::MADV_WIPEONFORK })",
-        )],
-        program: Memory,
-        arguments: &["child"],
-        shows: "in the child",
-    },
-    // Last, because it changes what the others look for.
-    Rule {
-        name: "2: the claim is not wiped",
-        changes: &[
-            ("pool.rs", "self.state.", "self.state()."),
-            (
-                "pool.rs",
-                "    pub(crate) const fn new() -> Self {",
-                "    fn state(&self) -> &AtomicUsize {
-                     if WITHOUT { &self.page.get().state } else { &self.state }
-                 }
-                 pub(crate) const fn new() -> Self {",
-            ),
-            (
-                "pool.rs",
-                "self.page.set(page);",
-                "page.state.store(BUSY, Relaxed);
-                 EMPTY.state.store(0, Relaxed);
-                 self.page.set(page);",
-            ),
-            (
-                "pool/page.rs",
-                "    age: AtomicU64,",
-                "    age: AtomicU64,
-                 pub(super) state: core::sync::atomic::AtomicUsize,",
-            ),
-            (
-                "pool/page.rs",
-                "age: AtomicU64::new(0),",
-                "age: AtomicU64::new(0), state: core::sync::atomic::AtomicUsize::new(0),",
-            ),
-        ],
-        program: Stepper,
-        arguments: &["0", "fast", "forks, and in the child one is made"],
-        shows: "in two runs",
-    },
-];
+/// What the stepper says with a greater number behind it than with all rules:
+/// its own bound is for a call without switches.
+const MORE_IN_BOTH: &str = "both have the value at";
 
 /// All rules are in the changed program, each with a switch.
 const SWITCH: &str = "
@@ -304,40 +52,46 @@ static AT_START: extern \"C\" fn() = remove;
 ";
 
 fn without_any_one_rule_something_breaks() {
-    let mut changes = vec![];
-    for (number, rule) in (1..).zip(RULES) {
+    // The pool's last: one of them changes what others look for.
+    let rules: Vec<_> = source::RULES.iter().chain(pool::RULES).collect();
+    let mut changes = vec![(
+        "lib.rs",
+        "mod drbg;".to_owned(),
+        format!("mod drbg;{SWITCH}"),
+    )];
+    for (number, rule) in (1..).zip(&rules) {
         for &(file, from, to) in rule.changes {
             let to = to.replace("WITHOUT", &format!("crate::without({number})"));
             changes.push((file, from.to_owned(), to));
         }
     }
-    changes.push(("lib.rs", "mod drbg;".into(), format!("mod drbg;{SWITCH}")));
-    let [stepper, memory] = guest::build_changed(["stepper", "memory"], &changes);
+    const PROGRAMS: [&str; 3] = ["stepper", "memory", "faults"];
+    let built = BTreeMap::from_iter(
+        PROGRAMS
+            .into_iter()
+            .zip(guest::build_changed(PROGRAMS, &changes)),
+    );
     let run = |number: usize, rule: &Rule| {
-        let program = match rule.program {
-            Stepper => &stepper,
-            Memory => &memory,
-        };
-        let output = Command::new(program)
+        let output = Command::new(&built[rule.program])
             .args(rule.arguments)
             .env("WITHOUT", number.to_string())
-            .output()
-            .expect("a program");
-        guest::text(&output)
+            .output();
+        guest::text(&output.expect("a program"))
     };
-    for (number, rule) in (1..).zip(RULES) {
-        let (with, without) = (run(0, rule), run(number, rule));
+    let mut whole = BTreeMap::new();
+    for (number, rule) in (1..).zip(rules) {
+        let with = whole
+            .entry((rule.program, rule.arguments))
+            .or_insert_with(|| run(0, rule));
+        let without = run(number, rule);
         println!("with {}:\n{with}\nwithout:\n{without}", rule.name);
         let shown = |text: &str| match rule.shows {
-            MORE_IN_BOTH => both(text) > both(&with),
+            MORE_IN_BOTH => both(text) > both(with),
             shows => text.contains(shows),
         };
-        assert!(shown(&without) && !shown(&with), "{}", rule.name);
+        assert!(shown(&without) && !shown(with), "{}", rule.name);
     }
 }
-
-/// The bound on this number is for a call without switches.
-const MORE_IN_BOTH: &str = "both have the value at";
 
 fn both(text: &str) -> usize {
     let (_, rest) = text.split_once(MORE_IN_BOTH).expect("a row");

@@ -1,0 +1,259 @@
+//! The rules of the pool's protocol and of its memory.
+
+use super::{MORE_IN_BOTH, Rule};
+
+/// Its arguments: how dense, which path, which event.
+const STEPPER: &str = "stepper";
+const MEMORY: &str = "memory";
+
+pub const RULES: &[Rule] = &[
+    Rule {
+        name: "1: a nested call leaves the page alone",
+        changes: &[(
+            "pool.rs",
+            "let ready = self.state.load(Relaxed);\n",
+            "let mut ready = self.state.load(Relaxed);
+             if WITHOUT && ready == BUSY { ready = 0; }\n",
+        )],
+        program: STEPPER,
+        arguments: &["499", "first call", "makes one"],
+        shows: "in two runs",
+    },
+    Rule {
+        name: "2: the slot is claimed before it is copied",
+        changes: &[(
+            "pool.rs",
+            "self.state.store(BUSY, Relaxed);
+        compiler_fence(SeqCst);
+        let page = self.page.get",
+            "if !WITHOUT { self.state.store(BUSY, Relaxed); }
+        compiler_fence(SeqCst);
+        let page = self.page.get",
+        )],
+        program: STEPPER,
+        arguments: &["0", "fast", "makes one"],
+        shows: "twice",
+    },
+    Rule {
+        name: "2: the page is claimed before it is filled",
+        changes: &[(
+            "pool.rs",
+            "self.state.store(BUSY, Relaxed);
+        compiler_fence(SeqCst);
+        self.fill_claimed",
+            "if !WITHOUT { self.state.store(BUSY, Relaxed); }
+        compiler_fence(SeqCst);
+        self.fill_claimed",
+        )],
+        program: STEPPER,
+        arguments: &["499", "first call", "makes one"],
+        shows: "in two runs",
+    },
+    Rule {
+        name: "3: `alive` is written before the seed is drawn",
+        changes: &[
+            (
+                "pool/page.rs",
+                "            self.alive.store(ALIVE, Relaxed);\n        } else if",
+                "            if !WITHOUT { self.alive.store(ALIVE, Relaxed); }\n        } else if",
+            ),
+            (
+                "pool/page.rs",
+                "let drawn = source.draw(&mut seed);",
+                "let drawn = source.draw(&mut seed);
+                 if WITHOUT && keyless { self.alive.store(ALIVE, Relaxed); }",
+            ),
+        ],
+        program: STEPPER,
+        arguments: &["101", "first call", "forks inside getrandom(2)"],
+        shows: "twice",
+    },
+    Rule {
+        name: "3: `alive`, not the key, says whether there is a key",
+        changes: &[(
+            "pool/page.rs",
+            "let keyless = !self.is_alive();",
+            "let keyless = if WITHOUT {
+                 self.alive.store(ALIVE, Relaxed);
+                 *key == Block::default()
+             } else {
+                 !self.is_alive()
+             };",
+        )],
+        program: STEPPER,
+        arguments: &["97", "refill", "forks"],
+        shows: "twice",
+    },
+    Rule {
+        name: "3: the slots of a key that is gone are cleared",
+        changes: &[(
+            "pool/page.rs",
+            "            slots.zeroize();\n        }\n        if drawn",
+            "            if !WITHOUT { slots.zeroize(); }\n        }\n        if drawn",
+        )],
+        program: STEPPER,
+        arguments: &["0", "fast", "forks, and the child forks"],
+        shows: "twice",
+    },
+    Rule {
+        name: "3: `alive` is asked after a refill",
+        changes: &[(
+            "pool.rs",
+            "if page.is_alive() {\n                    break",
+            "if WITHOUT || page.is_alive() {\n                    break",
+        )],
+        program: STEPPER,
+        arguments: &["499", "refill", "forks"],
+        shows: MORE_IN_BOTH,
+    },
+    Rule {
+        name: "4: a slot is zeroed as it is handed out",
+        changes: &[(
+            "pool.rs",
+            "mem::take(unsafe { &mut (*page.secret.get()).slots[last] })",
+            "if WITHOUT {
+                 unsafe { (*page.secret.get()).slots[last] }
+             } else {
+                 mem::take(unsafe { &mut (*page.secret.get()).slots[last] })
+             }",
+        )],
+        program: STEPPER,
+        arguments: &["0", "fast", "makes one"],
+        shows: "twice",
+    },
+    Rule {
+        name: "5: a slot that is zero was handed out",
+        changes: &[("pool.rs", "if bits == 0 ||", "if !WITHOUT && bits == 0 ||")],
+        program: STEPPER,
+        arguments: &["0", "fast", "makes one"],
+        shows: "is not random",
+    },
+    Rule {
+        name: "5: `alive` is asked after the slot was copied",
+        changes: &[(
+            "pool.rs",
+            "|| !page.is_alive() {",
+            "|| !WITHOUT && !page.is_alive() {",
+        )],
+        program: STEPPER,
+        arguments: &["0", "fast", "forks"],
+        shows: MORE_IN_BOTH,
+    },
+    Rule {
+        name: "6: the claim ends after `alive` was asked",
+        changes: &[(
+            "pool.rs",
+            "let bits = u128::from_ne_bytes(block);",
+            "let bits = u128::from_ne_bytes(block);
+             if WITHOUT { self.state.store(last, Relaxed); compiler_fence(SeqCst); }",
+        )],
+        program: STEPPER,
+        arguments: &["0", "fast", "forks, and in the child one is made"],
+        shows: "in two runs",
+    },
+    Rule {
+        name: "no thread-local with a destructor",
+        changes: &[(
+            "pool.rs",
+            "            if !EXIT.call(retire,",
+            "            struct Registered;
+             impl Drop for Registered { fn drop(&mut self) {} }
+             std::thread_local! { static ONCE: Registered = const { Registered }; }
+             if WITHOUT { ONCE.with(|_| ()); }
+             if !EXIT.call(retire,",
+        )],
+        program: STEPPER,
+        arguments: &["7", "malloc", "makes one"],
+        shows: "hung",
+    },
+    Rule {
+        name: "the end of a thread retires its pool for good",
+        changes: &[(
+            "pool.rs",
+            "self.state.store(BUSY, Relaxed);
+        compiler_fence(SeqCst);
+        let page = self.page.replace",
+            "self.state.store(if WITHOUT { 0 } else { BUSY }, Relaxed);
+        compiler_fence(SeqCst);
+        let page = self.page.replace",
+        )],
+        program: MEMORY,
+        arguments: &["threads"],
+        shows: "before the threads",
+    },
+    Rule {
+        name: "the end of a thread gives its page back",
+        changes: &[(
+            "pool.rs",
+            "            PAGES.take_back(page);
+        }
+    }
+}",
+            "            if !WITHOUT { PAGES.take_back(page); }
+        }
+    }
+}",
+        )],
+        program: MEMORY,
+        arguments: &["threads"],
+        shows: "before the threads",
+    },
+    Rule {
+        name: "a key is replaced by the block that it makes first",
+        changes: &[(
+            "drbg.rs",
+            "*self.first = first.into();",
+            "if !WITHOUT { *self.first = first.into(); }",
+        )],
+        program: MEMORY,
+        arguments: &["handed-out"],
+        shows: "a key that made UUIDs",
+    },
+    Rule {
+        name: "memory is wiped at fork",
+        changes: &[(
+            "sys/linux.rs",
+            "advise(libc::MADV_WIPEONFORK)",
+            "advise(if WITHOUT { libc::MADV_NORMAL } else { libc::MADV_WIPEONFORK })",
+        )],
+        program: MEMORY,
+        arguments: &["child"],
+        shows: "in the child",
+    },
+    // Last, because it changes what the others look for.
+    Rule {
+        name: "2: the claim is not wiped",
+        changes: &[
+            ("pool.rs", "self.state.", "self.state()."),
+            (
+                "pool.rs",
+                "    pub(crate) const fn new() -> Self {",
+                "    fn state(&self) -> &AtomicUsize {
+                     if WITHOUT { &self.page.get().state } else { &self.state }
+                 }
+                 pub(crate) const fn new() -> Self {",
+            ),
+            (
+                "pool.rs",
+                "self.page.set(page);",
+                "page.state.store(BUSY, Relaxed);
+                 EMPTY.state.store(0, Relaxed);
+                 self.page.set(page);",
+            ),
+            (
+                "pool/page.rs",
+                "    age: AtomicU64,",
+                "    age: AtomicU64,
+                 pub(super) state: core::sync::atomic::AtomicUsize,",
+            ),
+            (
+                "pool/page.rs",
+                "age: AtomicU64::new(0),",
+                "age: AtomicU64::new(0), state: core::sync::atomic::AtomicUsize::new(0),",
+            ),
+        ],
+        program: STEPPER,
+        arguments: &["0", "fast", "forks, and in the child one is made"],
+        shows: "in two runs",
+    },
+];
