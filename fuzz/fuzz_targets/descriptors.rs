@@ -1,2 +1,289 @@
+//! A program that closes, replaces, opens and forks as it likes, in a sandbox
+//! and under a limit, against a model of what it may see: no descriptor of its
+//! own is read, written or closed, no more than one is added and that only where
+//! it must be, all UUIDs are distinct, and an error comes if and only if no
+//! source can be reached.
 #![no_main]
-libfuzzer_sys::fuzz_target!(|_d: &[u8]| {});
+
+use std::sync::OnceLock;
+
+use arbitrary::Arbitrary;
+use fork_safe_uuid::{Error, ErrorKind, Generator, Uuid};
+use libfuzzer_sys::fuzz_target;
+
+mod copies;
+mod scene;
+
+use copies::{Board, board};
+use scene::{Decoys, Refusal, Seen, Thing, seen};
+
+/// The program keeps to the numbers below this one…
+const PROGRAM: usize = 32;
+
+/// …and the model watches these: each copy may add a descriptor.
+const WATCHED: usize = PROGRAM + 16;
+
+#[derive(Arbitrary, Debug, Clone, Copy)]
+enum Number {
+    At(u8),
+    /// Where the device was last.
+    Device,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Operation {
+    Close(Number),
+    CloseRange(u8, u8),
+    Decoy(u8, Number),
+    Copy(Number, Number),
+    Open(Thing),
+    /// A child that goes on with so many operations, or with all.
+    Fork(u8),
+    Refuse(Refusal),
+    Limit(u8),
+    Prepare,
+    One,
+    Many(u16),
+    Unbuffered(u8),
+    Reseed,
+}
+
+/// One process, as its program and this model know it.
+struct World {
+    board: &'static Board,
+    decoys: &'static Decoys,
+    /// What the program has at each number.
+    held: [Option<Seen>; WATCHED],
+    /// Where the crate's descriptor is, and where this process had it last.
+    ours: Option<usize>,
+    last: Option<usize>,
+    refusal: Option<Refusal>,
+    limit: u64,
+    /// The thread has a key, with which it goes on without a source.
+    keyed: bool,
+    /// The vDSO may have one.
+    vdso: bool,
+}
+
+impl World {
+    fn new(board: &'static Board, decoys: &'static Decoys) -> Self {
+        // SAFETY: in a copy whose report needs no descriptor; the decoys are
+        // above the range.
+        unsafe { libc::close_range(3, Decoys::FIRST as u32 - 1, 0) };
+        Self {
+            board,
+            decoys,
+            held: std::array::from_fn(seen),
+            ours: None,
+            last: None,
+            refusal: None,
+            limit: Decoys::END,
+            keyed: false,
+            vdso: false,
+        }
+    }
+
+    fn number(&self, number: Number) -> usize {
+        match number {
+            Number::At(number) => usize::from(number) % PROGRAM,
+            Number::Device => self.last.unwrap_or(3).min(PROGRAM - 1),
+        }
+    }
+
+    /// The program did something to `number`.
+    fn own(&mut self, number: usize) {
+        self.held[number] = seen(number);
+        self.ours = self.ours.filter(|&ours| ours != number);
+    }
+
+    /// Whether the device can be read: the descriptor is there still, or there
+    /// is a number for a new one.
+    fn device(&self) -> bool {
+        let stands = |number: usize| seen(number).is_some_and(Seen::is_device);
+        let free = (3..WATCHED).find(|&number| seen(number).is_none());
+        self.last.is_some_and(stands) || (free.unwrap_or(WATCHED) as u64) < self.limit
+    }
+
+    fn source(&self) -> bool {
+        match self.refusal {
+            None => true,
+            Some(Refusal::Broken) => false,
+            Some(Refusal::Forbidden | Refusal::Missing) => self.device(),
+        }
+    }
+
+    /// Calls the crate, and looks at all numbers afterwards.
+    fn call<T>(&mut self, opens: bool, call: impl FnOnce() -> T) -> T {
+        let before = self.ours;
+        let result = call();
+        let mut ours = None;
+        for (number, held) in self.held.iter().enumerate() {
+            let now = seen(number);
+            if held.is_some() {
+                assert_eq!(now, *held, "{number} is the program's");
+            } else if let Some(now) = now {
+                assert_eq!(ours.replace(number), None, "two descriptors");
+                assert!(number >= 3 && now.is_ours(), "{now:?} at {number}");
+            }
+        }
+        let refused = !matches!(self.refusal, None | Some(Refusal::Broken));
+        assert!(
+            ours == before || before.is_none() && (opens || refused),
+            "the device was at {before:?} and is at {ours:?}"
+        );
+        self.ours = ours;
+        self.last = ours.or(self.last);
+        result
+    }
+
+    /// What was made, or why nothing, where that `can` be.
+    fn made(&self, made: Result<&[Uuid], &Error>, can: bool) {
+        match made {
+            Ok(uuids) => {
+                assert!(can, "UUIDs without a source");
+                self.board.add(uuids);
+                for id in uuids {
+                    assert!(!scene::shows_decoy(id.as_bytes()), "{id} is a decoy's");
+                }
+            }
+            Err(error) => {
+                let kind = match self.refusal {
+                    Some(Refusal::Broken) => ErrorKind::Kernel,
+                    _ => ErrorKind::NoSource,
+                };
+                assert_eq!(error.kind(), kind, "{error}");
+            }
+        }
+    }
+
+    fn fill(&mut self, count: usize, unbuffered: bool) {
+        let source = self.source();
+        let count = count.min(self.board.room());
+        let mut uuids = vec![Uuid::max(); count];
+        let made = self.call(false, || {
+            if unbuffered {
+                Generator::unbuffered().try_fill_v4(&mut uuids)
+            } else {
+                fork_safe_uuid::try_fill_v4(&mut uuids)
+            }
+        });
+        if count == 0 {
+            return assert!(made.is_ok());
+        }
+        if unbuffered {
+            assert!(made.is_ok() || !source, "{made:?}");
+            self.made(made.as_ref().map(|()| &uuids[..]), source || self.vdso);
+            self.vdso |= made.is_ok() && self.refusal.is_none();
+        } else {
+            assert!(made.is_ok() || !source && !self.keyed, "{made:?}");
+            self.made(made.as_ref().map(|()| &uuids[..]), source || self.keyed);
+            self.keyed = made.is_ok();
+        }
+        assert!(made.is_ok() || uuids.iter().all(Uuid::is_nil));
+    }
+
+    fn one(&mut self) {
+        let source = self.source();
+        let made = self.call(false, fork_safe_uuid::try_new_v4);
+        assert!(made.is_ok() || !source && !self.keyed, "{made:?}");
+        self.made(
+            made.as_ref().map(std::slice::from_ref),
+            source || self.keyed,
+        );
+        self.keyed = made.is_ok();
+    }
+
+    fn prepare(&mut self) {
+        let (source, device) = (self.source(), self.device());
+        let status = self.call(true, fork_safe_uuid::prepare);
+        match &status {
+            Ok(status) => assert!(status.device_is_open() || !device, "{status}"),
+            Err(error) => assert!(!source && !self.keyed, "{error}"),
+        }
+        assert!(status.is_err() || source || self.keyed);
+        self.keyed = status.is_ok();
+    }
+
+    fn run(&mut self, operations: &[Operation]) {
+        for (index, operation) in operations.iter().enumerate() {
+            match *operation {
+                Operation::Close(number) => {
+                    let number = self.number(number);
+                    scene::close(number);
+                    self.own(number);
+                }
+                Operation::CloseRange(first, last) => {
+                    let first = self.number(Number::At(first));
+                    for number in first..=self.number(Number::At(last)) {
+                        scene::close(number);
+                        self.own(number);
+                    }
+                }
+                Operation::Decoy(kind, number) => {
+                    let number = self.number(number);
+                    if scene::copy(self.decoys.number(kind), number) {
+                        self.own(number);
+                    }
+                }
+                Operation::Copy(from, to) => {
+                    let (from, to) = (self.number(from), self.number(to));
+                    if from != to && scene::copy(from, to) {
+                        self.own(to);
+                    }
+                }
+                Operation::Open(thing) => {
+                    if let Some(number) = thing.open(PROGRAM) {
+                        self.own(number);
+                    }
+                }
+                Operation::Fork(count) => {
+                    if self.board.fork() {
+                        // What the parent's crate opened is a stranger here.
+                        if let Some(ours) = self.ours {
+                            self.own(ours);
+                        }
+                        (self.last, self.keyed, self.vdso) = (None, false, false);
+                        let rest = &operations[index + 1..];
+                        let count = match count {
+                            0 => rest.len(),
+                            _ => rest.len().min(count.into()),
+                        };
+                        self.run(&rest[..count]);
+                        self.board.leave();
+                    }
+                }
+                Operation::Refuse(refusal) => {
+                    refusal.begin();
+                    self.refusal = Some(refusal);
+                }
+                Operation::Limit(limit) => {
+                    self.limit = match limit {
+                        0..64 => limit.into(),
+                        _ => Decoys::END,
+                    };
+                    scene::limit(self.limit);
+                }
+                Operation::Prepare => self.prepare(),
+                Operation::One => self.one(),
+                Operation::Many(count) => self.fill(usize::from(count) % 4500, false),
+                Operation::Unbuffered(count) => self.fill(count.into(), true),
+                Operation::Reseed => {
+                    self.call(false, fork_safe_uuid::reseed);
+                    self.keyed = false;
+                }
+            }
+        }
+    }
+}
+
+fuzz_target!(|operations: Vec<Operation>| {
+    static DECOYS: OnceLock<Decoys> = OnceLock::new();
+    let decoys = DECOYS.get_or_init(Decoys::new);
+    let board = board();
+    if board.fork() {
+        World::new(board, decoys).run(&operations);
+        board.leave();
+    }
+    board.conclude();
+    decoys.assert_untouched();
+});
