@@ -97,9 +97,9 @@ impl Board {
         }
     }
 
-    /// How many more are remembered.
+    /// How many more are remembered, or 1.
     pub fn room(&self) -> usize {
-        UUIDS - self.used.load(Relaxed)
+        (UUIDS - self.used.load(Relaxed)).max(1)
     }
 
     /// Forks, and returns `true` in the child, which is to [`leave`](Self::leave).

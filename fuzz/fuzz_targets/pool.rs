@@ -1,80 +1,183 @@
-//! Single, bulk, reseed, a failing source and nested calls, in any order: all
-//! UUIDs are distinct, of version 4, and an error leaves Nil.
+//! Single, bulk, reseed, a source that fails, signal handlers and forks in the
+//! middle of a draw, in any order: all UUIDs of all copies are distinct and of
+//! version 4, an error leaves Nil, and what has no key asks the source.
 #![no_main]
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use arbitrary::Arbitrary;
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, Generator, Uuid};
 use libfuzzer_sys::fuzz_target;
 
+mod copies;
+
+use copies::{Board, board};
+
 #[derive(Arbitrary, Debug)]
 enum Operation {
     One,
     Many(u16),
-    Reseed,
-    Fail(bool),
-    Unbuffered,
-    OfThread(u8),
+    Unbuffered(u8),
+    OfThread(u16),
     Anew,
+    Now(Event),
+    /// In the middle of the next draw, before the source has its bytes or after.
+    Before(Event),
+    After(Event),
 }
 
+#[derive(Arbitrary, Debug, Clone, Copy)]
+enum Event {
+    Reseed,
+    Fail(bool),
+    /// Whose handler makes UUIDs, by the same generator too.
+    Signal,
+    /// Both go on, the parent when the child has ended.
+    Fork,
+}
+
+/// The generator, for the handler.
+static GENERATOR: AtomicPtr<Generator> = AtomicPtr::new(ptr::null_mut());
+
 thread_local! {
+    static BOARD: Cell<Option<&'static Board>> = const { Cell::new(None) };
+    static BEFORE: RefCell<Vec<Event>> = const { RefCell::new(vec![]) };
+    static AFTER: RefCell<Vec<Event>> = const { RefCell::new(vec![]) };
     static FAILS: Cell<bool> = const { Cell::new(false) };
-    static NESTED: Cell<Option<Uuid>> = const { Cell::new(None) };
+    static IS_COPY: Cell<bool> = const { Cell::new(false) };
+    /// The generator must ask the source before it makes a UUID.
+    static KEYLESS: Cell<bool> = const { Cell::new(true) };
+    /// A call of the generator is under way, and those of handlers are nested.
+    static IN_DRAW: Cell<bool> = const { Cell::new(false) };
+    static DRAWS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn see(uuids: &[Uuid]) {
+    BOARD.get().expect("set at the start").add(uuids);
+}
+
+extern "C" fn on_signal(_: i32) {
+    let generator = GENERATOR.load(Relaxed);
+    if !generator.is_null() {
+        // SAFETY: raised by this thread, and only while the generator stands.
+        let generator = unsafe { &*generator };
+        one(generator);
+        many(generator, 3);
+    }
+    see(&[fork_safe_uuid::new_v4()]);
+}
+
+fn one(generator: &Generator) {
+    call(|| generator.try_new_v4().map(|id| see(&[id])));
+}
+
+fn many(generator: &Generator, count: usize) {
+    let mut ids = vec![Uuid::max(); count];
+    call(|| {
+        let filled = generator.try_fill_v4(&mut ids);
+        assert!(filled.is_ok() || ids.iter().all(Uuid::is_nil));
+        filled.map(|()| see(&ids))
+    });
+}
+
+/// Calls the generator: it asks the source if it must, and fails only then.
+fn call(call: impl FnOnce() -> Result<(), Error>) {
+    let (draws, keyless) = (DRAWS.get(), KEYLESS.get());
+    let result = call();
+    assert!(DRAWS.get() > draws || !keyless, "nothing was drawn");
+    assert!(result.is_ok() || FAILS.get());
+    if !IN_DRAW.get() {
+        assert!(result.is_ok() || KEYLESS.get(), "the key was good");
+        KEYLESS.set(result.is_err());
+    }
+}
+
+impl Event {
+    fn happen(self) {
+        match self {
+            Event::Reseed => {
+                fork_safe_uuid::reseed();
+                KEYLESS.set(true);
+            }
+            Event::Fail(fails) => FAILS.set(fails),
+            // SAFETY: the handler is ours.
+            Event::Signal => assert_eq!(unsafe { libc::raise(libc::SIGURG) }, 0),
+            Event::Fork => {
+                if BOARD.get().expect("set at the start").fork() {
+                    IS_COPY.set(true);
+                    KEYLESS.set(true);
+                }
+            }
+        }
+    }
 }
 
 struct Source;
 
 impl EntropySource for Source {
     fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
-        // Inside a refill, as a signal handler would be.
-        NESTED.set(Some(fork_safe_uuid::new_v4()));
-        if FAILS.get() {
-            return Err(io::Error::other("told to fail").into());
-        }
-        Kernel.fill(dest)
+        DRAWS.set(DRAWS.get() + 1);
+        let nested = IN_DRAW.replace(true);
+        // Taken, so that nothing happens in the draw of a handler.
+        let after = AFTER.take();
+        BEFORE.take().into_iter().for_each(Event::happen);
+        let filled = if FAILS.get() {
+            Err(io::Error::other("told to fail").into())
+        } else {
+            Kernel.fill(dest)
+        };
+        after.into_iter().for_each(Event::happen);
+        IN_DRAW.set(nested);
+        filled
     }
 }
 
 fuzz_target!(|operations: Vec<Operation>| {
-    let mut seen = BTreeSet::new();
-    let mut see = |ids: &[Uuid]| {
-        for id in ids {
-            assert_eq!(id.get_version_num(), 4);
-            assert!(seen.insert(*id), "{id} twice");
-        }
-    };
-    let mut generator = Generator::with_source(Source);
+    let board = board();
+    BOARD.set(Some(board));
     FAILS.set(false);
+    KEYLESS.set(true);
+    // SAFETY: the handler makes UUIDs and calls nothing that it could interrupt.
+    unsafe { libc::signal(libc::SIGURG, on_signal as *const () as libc::sighandler_t) };
+
+    let mut generator = Generator::with_source(Source);
+    GENERATOR.store(&raw mut generator, Relaxed);
     for operation in operations {
         match operation {
-            Operation::One => match generator.try_new_v4() {
-                Ok(id) => see(&[id]),
-                Err(_) => assert!(FAILS.get()),
-            },
+            Operation::One => one(&generator),
             Operation::Many(count) => {
-                let mut ids = vec![Uuid::max(); usize::from(count) % 5000];
-                match generator.try_fill_v4(&mut ids) {
-                    Ok(()) => see(&ids),
-                    Err(_) => assert!(FAILS.get() && ids.iter().all(Uuid::is_nil)),
-                }
+                let count = 1 + usize::from(count) % 5000;
+                many(&generator, count.min(board.room()));
             }
-            Operation::Reseed => fork_safe_uuid::reseed(),
-            Operation::Fail(fails) => FAILS.set(fails),
-            Operation::Unbuffered => see(&[Generator::unbuffered().new_v4()]),
-            Operation::OfThread(count) => {
-                let mut ids = vec![Uuid::nil(); usize::from(count)];
-                fork_safe_uuid::fill_v4(&mut ids);
+            Operation::Unbuffered(count) => {
+                let mut ids = vec![Uuid::nil(); count.into()];
+                Generator::unbuffered().fill_v4(&mut ids);
                 see(&ids);
             }
-            Operation::Anew => generator = Generator::with_source(Source),
-        }
-        if let Some(id) = NESTED.take() {
-            see(&[id]);
+            Operation::OfThread(count) => {
+                let mut ids = vec![Uuid::nil(); usize::from(count) % 1000];
+                fork_safe_uuid::fill_v4(&mut ids);
+                see(&ids);
+                see(&[fork_safe_uuid::new_v4()]);
+            }
+            Operation::Anew => {
+                generator = Generator::with_source(Source);
+                KEYLESS.set(true);
+            }
+            Operation::Now(event) => event.happen(),
+            Operation::Before(event) => BEFORE.with_borrow_mut(|events| events.push(event)),
+            Operation::After(event) => AFTER.with_borrow_mut(|events| events.push(event)),
         }
     }
+    GENERATOR.store(ptr::null_mut(), Relaxed);
+    if IS_COPY.get() {
+        board.leave();
+    }
+    BEFORE.take();
+    AFTER.take();
+    board.conclude();
 });
