@@ -242,12 +242,13 @@ fn track(opened: Opened, previous: u64) -> bool {
 
 /// Reads a prefix of `dest`, which is not empty, and returns its length.
 fn read(dest: &mut [u8]) -> Result<usize, Error> {
+    let mut readable = true;
     for _ in 0..ATTEMPTS {
         // Asked before the device is opened: a record that another thread
         // makes meanwhile is not overwritten.
         let previous = RECORD.get().map_or(0, |record| record[OWNER].load(Relaxed));
         let (device, kept) = match tracked() {
-            Some(device) if device.is_proven() => (device, true),
+            Some(device) if readable && device.is_proven() => (device, true),
             _ => match open()? {
                 Some(device) => (device, track(device, previous)),
                 None => continue,
@@ -264,6 +265,12 @@ fn read(dest: &mut [u8]) -> Result<usize, Error> {
                 device.close();
             }
             return match result {
+                // The program's own descriptor of the same device, but not
+                // one to read.
+                Err(sys::EBADF) if kept => {
+                    readable = false;
+                    continue;
+                }
                 Ok(0) => Err(URANDOM.failed(Cause::NoByte)),
                 Ok(length) => Ok(length),
                 Err(errno) => Err(URANDOM.os(errno)),

@@ -20,7 +20,7 @@ mod vdso;
 
 pub(crate) use vdso::{VdsoState, map_vdso_states, vdso_getrandom};
 
-pub(crate) use libc::{EINTR, EMFILE, ENFILE, ENOSYS, EPERM};
+pub(crate) use libc::{EBADF, EINTR, EMFILE, ENFILE, ENOSYS, EPERM};
 
 /// Linux numbers /dev/random 1:8 and /dev/urandom 1:9
 /// (Documentation/admin-guide/devices.txt).

@@ -16,6 +16,7 @@ pub(crate) const EMFILE: i32 = -2;
 pub(crate) const ENFILE: i32 = -3;
 pub(crate) const ENOSYS: i32 = -4;
 pub(crate) const EPERM: i32 = -5;
+pub(crate) const EBADF: i32 = -6;
 
 pub(crate) const RANDOM: u64 = 0;
 pub(crate) const URANDOM: u64 = 0;

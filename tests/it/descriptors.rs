@@ -19,6 +19,7 @@ use crate::scene::{
 crate::scenarios![
     closed_and_retaken_nothing_is_consumed_emitted_or_closed,
     closed_and_retaken_getrandom_reads_foreign_bytes,
+    the_programs_own_device_that_cannot_be_read_is_passed_over,
     hammered_nothing_is_consumed_emitted_or_closed,
     hammered_a_check_before_the_read_is_not_enough,
     swapped_at_any_instruction_nothing_comes_out_or_is_closed {
@@ -76,6 +77,32 @@ fn closed_and_retaken_nothing_is_consumed_emitted_or_closed() {
             assert!(decoy.is_untouched(), "{kind:?} consumed");
             assert_all_good(&ids);
             vec![]
+        });
+    }
+}
+
+/// The same device and inode, so that only the read can tell.
+fn the_programs_own_device_that_cannot_be_read_is_passed_over() {
+    for flags in [libc::O_WRONLY, libc::O_PATH] {
+        in_copy(fork, || {
+            refuse_getrandom();
+            let mut ids = make(1);
+            let number = device_number().expect("a descriptor of the device");
+            // SAFETY: the number is nobody else's in this copy, and the path
+            // ends in a zero byte.
+            let own = unsafe {
+                libc::close(number);
+                libc::open(c"/dev/urandom".as_ptr(), flags)
+            };
+            assert_eq!(own, number);
+            let mut byte = 0_u8;
+            // SAFETY: the kernel writes at most the one byte.
+            let read = unsafe { libc::pread(own, (&raw mut byte).cast(), 1, 0) };
+            assert_eq!(read, -1);
+            let unbuffered = Generator::unbuffered();
+            ids.extend((0..1000).map(|_| unbuffered.new_v4()));
+            assert!(!is_closed(own));
+            ids
         });
     }
 }
