@@ -13,7 +13,8 @@ use fork_safe_uuid::Uuid;
 /// UUIDs of one input; more are checked, but not remembered.
 const UUIDS: usize = 32_768;
 
-const COPIES: usize = 12;
+/// Copies of one input.
+const COPIES: usize = 6;
 const TEXT: usize = 1024;
 const COUNTERS: usize = 1 << 18;
 

@@ -34,6 +34,8 @@ impl Seen {
     /// /dev/urandom, whoever opened it, if it can be read.
     pub fn is_device(self) -> bool {
         self.rdev == libc::makedev(1, 9)
+            && self.status_flags & libc::O_ACCMODE != libc::O_WRONLY
+            && self.status_flags & libc::O_PATH == 0
     }
 
     /// /dev/urandom as the crate opens it.
