@@ -3,8 +3,7 @@
 //! A descriptor is a number, and after a `close` elsewhere in the process the
 //! number may be anything. So it is proven at each use:
 //!
-//! 1. The process is the one that opened it, and fstat(2) shows the device
-//!    that was opened.
+//! 1. fstat(2) shows the device that was opened.
 //! 2. The bytes come by pread(2), which the kernel refuses on whatever has a
 //!    stream to consume, and which moves no file's offset.
 //! 3. fstat(2) shows the device still; if not, the bytes are discarded.
@@ -198,26 +197,25 @@ fn wait_until_initialised(urandom: c_int) -> Result<bool, Error> {
 
 /// The tracked descriptor, in wiped memory: a forked child has none.
 ///
-/// `OWNER` holds the process id and the descriptor in one word, 0 for none. It
-/// is published last and asked first, with release and acquire, so that the
-/// device and inode belong to it. Two threads that open at once may mix theirs;
+/// A child that shares its parent's memory (vfork) has the record and a copy of
+/// the descriptor, which serves it as well: were it to track one of its own, the
+/// parent would lose the number of the one that it has open. Of a process id the
+/// record therefore knows nothing.
+///
+/// `FD` holds the descriptor, 0 for none, which is never one of ours. It is
+/// published last and asked first, with release and acquire, so that the device
+/// and inode belong to it. Two threads that open at once may mix theirs;
 /// the check of each use then finds the descriptor unproven, at the worst.
 static RECORD: WipedCell<[AtomicU64; 3]> = WipedCell::new();
-const OWNER: usize = 0;
+const FD: usize = 0;
 const DEV: usize = 1;
 const INO: usize = 2;
 
-/// The record's first word for a descriptor of this process.
-fn owner(fd: c_int) -> u64 {
-    u64::from(sys::pid()) << 32 | fd as u64
-}
-
-/// The tracked descriptor, if this process opened it. A child that shares its
-/// parent's memory (vfork) has the record, but a descriptor table of its own.
+/// The tracked descriptor, not yet proven.
 fn tracked() -> Option<Opened> {
     let record = RECORD.get()?;
-    let fd = record[OWNER].load(Acquire) as u32 as c_int;
-    (fd != 0 && record[OWNER].load(Relaxed) == owner(fd)).then(|| Opened {
+    let fd = record[FD].load(Acquire) as c_int;
+    (fd != 0).then(|| Opened {
         fd,
         identity: Identity {
             dev: record[DEV].load(Relaxed),
@@ -235,8 +233,8 @@ fn track(opened: Opened, previous: u64) -> bool {
     };
     record[DEV].store(opened.identity.dev, Relaxed);
     record[INO].store(opened.identity.ino, Relaxed);
-    record[OWNER]
-        .compare_exchange(previous, owner(opened.fd), AcqRel, Relaxed)
+    record[FD]
+        .compare_exchange(previous, opened.fd as u64, AcqRel, Relaxed)
         .is_ok()
 }
 
@@ -246,7 +244,7 @@ fn read(dest: &mut [u8]) -> Result<usize, Error> {
     for _ in 0..ATTEMPTS {
         // Asked before the device is opened: a record that another thread
         // makes meanwhile is not overwritten.
-        let previous = RECORD.get().map_or(0, |record| record[OWNER].load(Relaxed));
+        let previous = RECORD.get().map_or(0, |record| record[FD].load(Relaxed));
         let (device, kept) = match tracked() {
             Some(device) if readable && device.is_proven() => (device, true),
             _ => match open()? {

@@ -24,6 +24,8 @@ mod snapshots;
 #[cfg(target_os = "linux")]
 mod static_build;
 mod values;
+#[cfg(target_os = "linux")]
+mod vfork;
 
 fn main() {
     let mut scenarios = values::SCENARIOS.to_vec();
@@ -37,6 +39,7 @@ fn main() {
         sandboxes::SCENARIOS,
         snapshots::SCENARIOS,
         static_build::SCENARIOS,
+        vfork::SCENARIOS,
     ] {
         scenarios.extend_from_slice(module);
     }
