@@ -1,8 +1,6 @@
 //! Every forked copy goes its own way at its first UUID.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 
 use fork_safe_uuid::{Generator, Uuid};
 
@@ -28,8 +26,6 @@ crate::scenarios![
     },
     a_thread_of_a_child_diverges,
     the_first_uuid_of_all_may_be_a_childs,
-    forking_while_threads_generate_hangs_nobody,
-    forking_while_threads_generate_hangs_uuid7,
 ];
 
 const MANY: usize = 5000;
@@ -42,12 +38,12 @@ fn both(copy: Copy, make: fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
     ids
 }
 
-fn raw_clone() -> i32 {
+pub fn raw_clone() -> i32 {
     // SAFETY: as fork(2), without the libc's hooks; the scenario has one thread.
     unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32 }
 }
 
-fn clone3() -> i32 {
+pub fn clone3() -> i32 {
     // SAFETY: zeros are a valid `clone_args`.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.exit_signal = libc::SIGCHLD as u64;
@@ -55,7 +51,7 @@ fn clone3() -> i32 {
     unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) as i32 }
 }
 
-fn underscore_fork() -> i32 {
+pub fn underscore_fork() -> i32 {
     // SAFETY: looks a name up; glibc has it since 2.34.
     let function = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_Fork".as_ptr()) };
     assert!(!function.is_null(), "this libc has no _Fork");
@@ -194,57 +190,4 @@ fn the_first_uuid_of_all_may_be_a_childs() {
     ids.extend(in_copy(fork, || make(MANY)));
     ids.extend(make(MANY));
     assert_all_good(&ids);
-}
-
-/// Forks while two threads generate, and counts the children that hang.
-fn hung_of(children: usize, make: fn() -> Uuid) -> usize {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while !stop.load(Relaxed) {
-                    make();
-                }
-            });
-        }
-        let pids: Vec<_> = (0..children)
-            .map(|_| {
-                // Meets the threads anywhere.
-                std::thread::sleep(Duration::from_micros(200));
-                let pid = ok(fork());
-                if pid == 0 {
-                    // SAFETY: the kernel ends whoever hangs; one UUID, and out.
-                    unsafe {
-                        libc::alarm(5);
-                        make();
-                        libc::_exit(0);
-                    }
-                }
-                pid
-            })
-            .collect();
-        let hung = pids.into_iter().filter(|&pid| {
-            let mut status = 0;
-            // SAFETY: the pointer leads to an int.
-            ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
-            assert!(
-                status == 0 || status == libc::SIGALRM,
-                "ended with {status:#x}"
-            );
-            status != 0
-        });
-        let hung = hung.count();
-        stop.store(true, Relaxed);
-        hung
-    })
-}
-
-fn forking_while_threads_generate_hangs_nobody() {
-    assert_eq!(hung_of(500, fork_safe_uuid::new_v4), 0);
-    assert_eq!(hung_of(200, || Generator::unbuffered().new_v4()), 0);
-}
-
-/// The control: it has a lock.
-fn forking_while_threads_generate_hangs_uuid7() {
-    assert!(hung_of(50, || Uuid::from_bytes(uuid7::uuid4().into())) > 0);
 }

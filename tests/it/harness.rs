@@ -18,7 +18,7 @@ pub struct Scenario {
     /// Does not run where it is told `false`; listed as ignored.
     pub possible: fn() -> bool,
     pub seconds: u64,
-    /// Runs only where ignored ones are asked for.
+    /// Too long for every day: `cargo test --release --test it -- --ignored NAME`.
     pub slow: bool,
 }
 

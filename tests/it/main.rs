@@ -4,11 +4,16 @@
 mod harness;
 
 #[cfg(target_os = "linux")]
+mod arena;
+mod bits;
+#[cfg(target_os = "linux")]
 mod copies;
 #[cfg(target_os = "linux")]
 mod descriptors;
 #[cfg(target_os = "linux")]
 mod faults;
+#[cfg(target_os = "linux")]
+mod forest;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]
@@ -23,22 +28,26 @@ mod scene;
 mod snapshots;
 #[cfg(target_os = "linux")]
 mod static_build;
+#[cfg(target_os = "linux")]
+mod torture;
 mod values;
 #[cfg(target_os = "linux")]
 mod vfork;
 
 fn main() {
-    let mut scenarios = values::SCENARIOS.to_vec();
+    let mut scenarios = [bits::SCENARIOS, values::SCENARIOS].concat();
     #[cfg(target_os = "linux")]
     for module in [
         copies::SCENARIOS,
         descriptors::SCENARIOS,
         faults::SCENARIOS,
+        forest::SCENARIOS,
         pool::SCENARIOS,
         rules::SCENARIOS,
         sandboxes::SCENARIOS,
         snapshots::SCENARIOS,
         static_build::SCENARIOS,
+        torture::SCENARIOS,
         vfork::SCENARIOS,
     ] {
         scenarios.extend_from_slice(module);

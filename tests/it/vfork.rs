@@ -41,7 +41,7 @@ crate::scenarios![
 ];
 
 /// How a child is made that shares memory; returns when it has ended.
-type Share = unsafe fn(extern "C" fn(*mut c_void) -> i32, *mut c_void) -> i32;
+pub type Share = unsafe fn(extern "C" fn(*mut c_void) -> i32, *mut c_void) -> i32;
 
 /// vfork(2), in assembly: a compiler does not know that the call returns twice,
 /// the second time to a stack that the child has used.
@@ -50,7 +50,7 @@ type Share = unsafe fn(extern "C" fn(*mut c_void) -> i32, *mut c_void) -> i32;
 ///
 /// `body` may have `argument`.
 #[cfg(target_arch = "x86_64")]
-unsafe fn vfork(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_void) -> i32 {
+pub unsafe fn vfork(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_void) -> i32 {
     let pid: i64;
     // SAFETY: the child calls `body` below what the parent has on the stack,
     // which is aligned, and ends; to the parent, the block is a function call.
@@ -76,7 +76,7 @@ unsafe fn vfork(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_void) 
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-unsafe fn vfork(_: extern "C" fn(*mut c_void) -> i32, _: *mut c_void) -> i32 {
+pub unsafe fn vfork(_: extern "C" fn(*mut c_void) -> i32, _: *mut c_void) -> i32 {
     unreachable!("scenarios ask `on_x86_64`")
 }
 
@@ -85,7 +85,7 @@ unsafe fn vfork(_: extern "C" fn(*mut c_void) -> i32, _: *mut c_void) -> i32 {
 /// # Safety
 ///
 /// `body` may have `argument`.
-unsafe fn clone_vm(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_void) -> i32 {
+pub unsafe fn clone_vm(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_void) -> i32 {
     let mut stack = vec![0_u128; 1 << 14];
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: the end of a stack that is there until the child has ended, and
@@ -95,7 +95,7 @@ unsafe fn clone_vm(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_voi
 
 /// Runs `body` in a child that shares this memory.
 #[track_caller]
-fn in_sharing<F: FnMut()>(share: Share, mut body: F) {
+pub fn in_sharing<F: FnMut()>(share: Share, mut body: F) {
     extern "C" fn call<F: FnMut()>(body: *mut c_void) -> i32 {
         // SAFETY: the closure below, which nothing else uses meanwhile. A panic
         // ends the child, for it cannot leave an `extern "C"` function.

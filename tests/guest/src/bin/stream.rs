@@ -16,7 +16,7 @@ fn random_bits(id: Uuid) -> u128 {
     let id = id.as_u128();
     let high = id >> 80;
     let middle = id >> 64 & 0xfff;
-    let low = id & (1 << 62) - 1;
+    let low = id & ((1 << 62) - 1);
     high << 74 | middle << 62 | low
 }
 
@@ -41,10 +41,11 @@ fn pack(ids: &[Uuid], packed: &mut Vec<u8>) {
 
 fn main() {
     let unbuffered = Generator::unbuffered();
-    let mut fill: Box<dyn FnMut(&mut [Uuid])> = match std::env::args().nth(1).as_deref() {
-        Some("pool") => Box::new(|ids| ids.fill_with(fork_safe_uuid::new_v4)),
-        Some("bulk") => Box::new(fork_safe_uuid::fill_v4),
-        Some("unbuffered") => Box::new(|ids| ids.fill_with(|| unbuffered.new_v4())),
+    let kind = std::env::args().nth(1).unwrap_or_default();
+    let fill = |ids: &mut [Uuid]| match kind.as_str() {
+        "pool" => ids.fill_with(fork_safe_uuid::new_v4),
+        "bulk" => fork_safe_uuid::fill_v4(ids),
+        "unbuffered" => ids.fill_with(|| unbuffered.new_v4()),
         _ => panic!("pool, bulk or unbuffered?"),
     };
     let mut ids = vec![Uuid::nil(); 64 * GROUP];
@@ -72,10 +73,7 @@ mod tests {
         pack(&[Uuid::from_u128(fixed); GROUP], &mut packed);
         assert_eq!(packed, [0; 976]);
         packed.clear();
-        pack(
-            &[Uuid::from_u128(!0 & !(0xb000_4000 << 48)); GROUP],
-            &mut packed,
-        );
+        pack(&[Uuid::from_u128(!(0xb000_4000 << 48)); GROUP], &mut packed);
         assert_eq!(packed, [0xff; 976]);
         // The last bit of the second, and nothing else.
         let mut ids = [Uuid::from_u128(fixed); GROUP];

@@ -1,0 +1,222 @@
+//! A forest of processes, made in every way, that all make UUIDs: one by one,
+//! many at once and without a pool, before, between and after their children.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Instant;
+
+use fork_safe_uuid::{Generator, Uuid, fill_v4};
+
+use crate::arena::{Arena, duplicates};
+use crate::copies::{clone3, raw_clone, underscore_fork};
+use crate::guest::on_x86_64;
+use crate::scene::{Copy, fork, ok, refuse_getrandom};
+use crate::vfork::{clone_vm, in_sharing, vfork};
+
+crate::scenarios![
+    a_small_forest_repeats_nothing {
+        possible: on_x86_64,
+        seconds: 120
+    },
+    fast_rng_repeats_itself_in_the_forest {
+        possible: on_x86_64,
+        seconds: 120
+    },
+    a_hundred_million_of_a_forest_repeat_nothing {
+        possible: on_x86_64,
+        slow: true,
+        seconds: 1200
+    },
+];
+
+/// How copies are made that have memory of their own.
+const COPIES: [Copy; 4] = [fork, underscore_fork, raw_clone, clone3];
+
+struct Forest {
+    arena: Arena,
+    /// What each process makes.
+    each: usize,
+    make: fn(&mut [Uuid]),
+    /// Whether some trees are refused getrandom(2): the peer panics there.
+    may_refuse: bool,
+}
+
+/// A process, and how many are to grow from it, itself included.
+#[derive(Clone, Copy)]
+struct Tree {
+    /// Its number, by which the shapes differ.
+    number: usize,
+    size: usize,
+    depth: usize,
+    refused: bool,
+}
+
+fn ours(ids: &mut [Uuid]) {
+    let (first, rest) = ids.split_at_mut(ids.len() / 16);
+    first.fill_with(fork_safe_uuid::new_v4);
+    let (unbuffered, bulk) = rest.split_at_mut(8);
+    unbuffered.fill_with(|| Generator::unbuffered().new_v4());
+    fill_v4(bulk);
+}
+
+fn peer(ids: &mut [Uuid]) {
+    ids.fill_with(Uuid::new_v4);
+}
+
+impl Forest {
+    fn make(&self, count: usize) {
+        (self.make)(self.arena.claim(count).expect("room"));
+    }
+
+    /// Grows a tree from the calling process.
+    fn grow(&self, tree: Tree) {
+        self.arena.counts().processes.fetch_add(1, Relaxed);
+        self.arena.counts().depth.fetch_max(tree.depth, Relaxed);
+        let part = self.each / 4;
+        let refused = tree.refused || self.may_refuse && tree.number % 32 == 7;
+        if refused && !tree.refused {
+            refuse_getrandom();
+        }
+        // Some have nothing before their children, some have threads' pools.
+        if !tree.number.is_multiple_of(3) {
+            self.make(part);
+        }
+        self.grow_from(Tree { refused, ..tree });
+        if tree.number.is_multiple_of(3) {
+            self.make(part);
+        }
+        self.make(part);
+        // The rest in threads, which raw clones cannot count on: their libc
+        // was not told of the copy.
+        let rest = [part, self.each - 3 * part];
+        if Self::copy_of(tree.number) == 0 {
+            self.arena.counts().threads.fetch_add(2, Relaxed);
+            thread::scope(|scope| {
+                for count in rest {
+                    scope.spawn(move || self.make(count));
+                }
+            });
+        } else {
+            rest.into_iter().for_each(|count| self.make(count));
+        }
+    }
+
+    fn copy_of(number: usize) -> usize {
+        number / 5 % COPIES.len()
+    }
+
+    /// Starts the trees that grow from `tree`, and waits for them.
+    fn grow_from(&self, tree: Tree) {
+        let mut rest = tree.size - 1;
+        let mut number = tree.number;
+        let mut start = || {
+            let mut pids = vec![];
+            // One in five is a chain, the others fan out.
+            let branches = 1 + tree.number % 5;
+            for branch in (1..=branches).rev() {
+                let size = rest.div_ceil(branch);
+                if size == 0 {
+                    break;
+                }
+                rest -= size;
+                let child = Tree {
+                    number: number + 1,
+                    size,
+                    depth: tree.depth + 1,
+                    ..tree
+                };
+                number += size;
+                if size == 1 && child.number.is_multiple_of(2) {
+                    let share = [vfork, clone_vm][child.number / 2 % 2];
+                    in_sharing(share, || {
+                        self.arena.counts().processes.fetch_add(1, Relaxed);
+                        self.make(self.each);
+                    });
+                } else {
+                    pids.push(self.start(child));
+                }
+            }
+            for pid in pids {
+                let mut status = 0;
+                // SAFETY: the pointer leads to an int.
+                ok(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) });
+                assert_eq!(status, 0, "a process failed");
+            }
+        };
+        // One in seven of those that may have threads forks in one.
+        if Self::copy_of(tree.number) == 0 && tree.number.is_multiple_of(7) {
+            self.arena.counts().threads.fetch_add(1, Relaxed);
+            thread::scope(|scope| scope.spawn(start).join().expect("no panic"));
+        } else {
+            start();
+        }
+    }
+
+    fn start(&self, tree: Tree) -> i32 {
+        let pid = ok(COPIES[Self::copy_of(tree.number)]());
+        if pid == 0 {
+            let grown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.grow(tree)));
+            // SAFETY: ends without the parent's destructors.
+            unsafe { libc::_exit(if grown.is_ok() { 0 } else { 101 }) };
+        }
+        pid
+    }
+}
+
+/// Grows a forest of `processes`, each of which makes `each`, and returns how
+/// many are duplicates.
+fn duplicates_of(processes: usize, each: usize, make: fn(&mut [Uuid]), may_refuse: bool) -> usize {
+    let begin = Instant::now();
+    let forest = Forest {
+        arena: Arena::new(processes * each),
+        each,
+        make,
+        may_refuse,
+    };
+    // Of the scenario's own pool, which all inherit, or do not.
+    let mut before = vec![Uuid::nil(); 100];
+    make(&mut before);
+    forest.grow(Tree {
+        number: 0,
+        size: processes,
+        depth: 0,
+        refused: false,
+    });
+    let grown = begin.elapsed();
+    let counts = forest.arena.counts();
+    assert_eq!(counts.processes.load(Relaxed), processes);
+    let threads = counts.threads.load(Relaxed);
+    assert!(threads > processes / 8, "{threads} threads");
+    let depth = counts.depth.load(Relaxed);
+    let ids = forest.arena.into_ids();
+    assert_eq!(ids.len(), processes * each);
+    assert!(ids.iter().all(|id| id.get_version_num() == 4), "not made");
+    let found = duplicates(ids)
+        + before
+            .iter()
+            .filter(|id| ids.binary_search(id).is_ok())
+            .count();
+    eprintln!(
+        "{processes} processes, {threads} threads, {depth} deep: {} UUIDs, {found} duplicates; \
+         made in {grown:.1?}, all in {:.1?}",
+        ids.len(),
+        begin.elapsed()
+    );
+    found
+}
+
+fn a_small_forest_repeats_nothing() {
+    assert_eq!(duplicates_of(120, 4000, ours, true), 0);
+}
+
+/// The control.
+fn fast_rng_repeats_itself_in_the_forest() {
+    assert!(
+        duplicates_of(120, 400, peer, false) > 1000,
+        "fast-rng was mended?"
+    );
+}
+
+fn a_hundred_million_of_a_forest_repeat_nothing() {
+    assert_eq!(duplicates_of(2500, 41_000, ours, true), 0);
+}

@@ -1,0 +1,238 @@
+//! Forks without pause while threads generate, begin and end.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use fork_safe_uuid::{Generator, Uuid, fill_v4};
+
+use crate::arena::{Arena, duplicates};
+use crate::scene::{fork, ok, refuse_getrandom};
+
+crate::scenarios![
+    forking_while_threads_come_and_go_hangs_nobody { seconds: 180 },
+    with_the_device_it_hangs_nobody_either { seconds: 180 },
+    forking_while_threads_generate_hangs_uuid7,
+    forking_while_threads_make_their_first_hangs_nobody { seconds: 180 },
+    with_the_device_their_first_hangs_nobody_either { seconds: 180 },
+    with_the_device_their_first_hangs_getrandom { seconds: 180 },
+];
+
+const LANES: usize = 8;
+/// A child's or a thread's, in the shared memory.
+const PORTION: usize = 24;
+/// Far more than a child waits for its turn on a busy machine.
+const PATIENCE: u32 = 30;
+
+/// One by one, many at once past the slots of a pool, and without a pool.
+fn ours(ids: &mut [Uuid]) {
+    let [first, second, rest @ ..] = ids else {
+        unreachable!("a portion is longer")
+    };
+    *first = fork_safe_uuid::new_v4();
+    *second = Generator::unbuffered().new_v4();
+    let mut many = [Uuid::nil(); 300];
+    fill_v4(&mut many);
+    rest.copy_from_slice(&many[..rest.len()]);
+}
+
+fn peer(ids: &mut [Uuid]) {
+    ids.fill_with(|| Uuid::from_bytes(uuid7::uuid4().into()));
+}
+
+/// Has a child make a portion, or be killed by the alarm.
+fn start_child(arena: &Arena, patience: u32, make: fn(&mut [Uuid])) -> i32 {
+    let pid = ok(fork());
+    if pid == 0 {
+        // SAFETY: the kernel ends whoever hangs.
+        unsafe { libc::alarm(patience) };
+        make(arena.claim(PORTION).expect("room for every child"));
+        // SAFETY: ends the process; other threads' locks may be held for ever.
+        unsafe { libc::_exit(0) };
+    }
+    pid
+}
+
+/// How many of the children hung.
+fn hung(pids: Vec<i32>) -> usize {
+    let hung = |&pid: &i32| {
+        let mut status = 0;
+        // SAFETY: the pointer leads to an int.
+        ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+        let killed = status == libc::SIGALRM;
+        assert!(status == 0 || killed, "ended with {status:#x}");
+        killed
+    };
+    pids.iter().filter(|pid| hung(pid)).count()
+}
+
+/// Forks `children` times while eight threads generate, each of which ends
+/// after a moment and is followed by another. Returns how many children hung.
+fn torture(
+    arena: &Arena,
+    threads: &Arena,
+    children: usize,
+    patience: u32,
+    make: fn(&mut [Uuid]),
+) -> usize {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    let life = || {
+                        let mut spare = [Uuid::nil(); PORTION];
+                        // Room ends; the threads do not.
+                        make(threads.claim(PORTION).unwrap_or(&mut spare));
+                        (0..20).for_each(|_| make(&mut spare));
+                    };
+                    thread::scope(|scope| scope.spawn(life).join()).expect("no panic");
+                }
+            });
+        }
+        let mut total = 0;
+        for _ in 0..children / 50 {
+            let pids = (0..50).map(|_| start_child(arena, patience, make));
+            total += hung(pids.collect());
+        }
+        stop.store(true, Relaxed);
+        total
+    })
+}
+
+/// Mappings, and KiB of resident memory that is not shared.
+fn footprint() -> (usize, usize) {
+    let maps = fs::read_to_string("/proc/self/maps").expect("proc");
+    let status = fs::read_to_string("/proc/self/status").expect("proc");
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .and_then(|text| text.trim().strip_suffix(" kB"))
+        .expect("proc");
+    (maps.lines().count(), resident.parse().expect("a number"))
+}
+
+fn assert_endures(children: usize) {
+    // The C library's heaps, one for each thread, come and go by chance.
+    // SAFETY: before there are threads.
+    assert_eq!(unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) }, 1);
+    let arena = Arena::new((children + 200) * PORTION);
+    let threads = Arena::new(200_000);
+    assert_eq!(torture(&arena, &threads, 200, PATIENCE, ours), 0);
+    let before = footprint();
+    assert_eq!(torture(&arena, &threads, children, PATIENCE, ours), 0);
+    let after = footprint();
+    println!("{before:?} before, {after:?} after");
+    assert!(after.0 <= before.0 + 8, "mappings: {before:?}, {after:?}");
+    assert!(after.1 <= before.1 + 512, "KiB: {before:?}, {after:?}");
+    let children_made = arena.into_ids();
+    assert_eq!(children_made.len(), (children + 200) * PORTION);
+    let threads_made = threads.into_ids();
+    assert!(threads_made.len() > 2 * LANES * PORTION);
+    assert_all_distinct(&mut [children_made, threads_made].concat());
+}
+
+#[track_caller]
+fn assert_all_distinct(ids: &mut [Uuid]) {
+    assert!(ids.iter().all(|id| id.get_version_num() == 4), "not made");
+    assert_eq!(duplicates(ids), 0);
+}
+
+fn forking_while_threads_come_and_go_hangs_nobody() {
+    assert_endures(2000);
+}
+
+fn with_the_device_it_hangs_nobody_either() {
+    refuse_getrandom();
+    assert_endures(500);
+}
+
+/// The control: it has a lock.
+fn forking_while_threads_generate_hangs_uuid7() {
+    let (arena, threads) = (Arena::new(100 * PORTION), Arena::new(PORTION));
+    assert!(
+        torture(&arena, &threads, 100, 5, peer) > 0,
+        "uuid7 was mended?"
+    );
+}
+
+const ROUNDS: usize = 200;
+const CHILDREN: usize = 4;
+const OF_A_ROUND: usize = (LANES + CHILDREN + 1) * PORTION;
+
+/// Forks while eight threads of a new process, which has nothing mapped yet,
+/// make their first. Returns how many children hung, up to the first round in
+/// which one did.
+fn torture_the_first(arena: &Arena, patience: u32, make: fn(&mut [Uuid])) -> i32 {
+    let run = |round| {
+        let pid = ok(fork());
+        if pid != 0 {
+            let mut status = 0;
+            // SAFETY: the pointer leads to an int.
+            ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+            assert!(libc::WIFEXITED(status), "ended with {status:#x}");
+            return libc::WEXITSTATUS(status);
+        }
+        let go = AtomicBool::new(false);
+        let hung = thread::scope(|scope| {
+            for _ in 0..LANES {
+                scope.spawn(|| {
+                    while !go.load(Relaxed) {
+                        thread::yield_now();
+                    }
+                    make(arena.claim(PORTION).expect("room"));
+                });
+            }
+            go.store(true, Relaxed);
+            // Meets them anywhere.
+            thread::sleep(Duration::from_micros(round % 10 * 10));
+            hung(
+                (0..CHILDREN)
+                    .map(|_| start_child(arena, patience, make))
+                    .collect(),
+            )
+        });
+        make(arena.claim(PORTION).expect("room"));
+        // SAFETY: ends without the parent's destructors.
+        unsafe { libc::_exit(hung as i32) }
+    };
+    (0..ROUNDS as u64)
+        .map(run)
+        .find(|&hung| hung > 0)
+        .unwrap_or(0)
+}
+
+fn assert_endures_the_first() {
+    let arena = Arena::new(ROUNDS * OF_A_ROUND);
+    assert_eq!(torture_the_first(&arena, PATIENCE, ours), 0);
+    let made = arena.into_ids();
+    assert_eq!(made.len(), ROUNDS * OF_A_ROUND);
+    assert_all_distinct(made);
+}
+
+fn forking_while_threads_make_their_first_hangs_nobody() {
+    assert_endures_the_first();
+}
+
+fn with_the_device_their_first_hangs_nobody_either() {
+    refuse_getrandom();
+    assert_endures_the_first();
+}
+
+/// The control: a child forked while a thread opens the device waits for that
+/// thread, which it does not have.
+fn with_the_device_their_first_hangs_getrandom() {
+    fn peer(ids: &mut [Uuid]) {
+        ids.fill_with(|| {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes).expect("the device");
+            Uuid::from_bytes(bytes)
+        });
+    }
+    refuse_getrandom();
+    let arena = Arena::new(ROUNDS * OF_A_ROUND);
+    let hung = torture_the_first(&arena, 5, peer);
+    println!("{hung}");
+    assert!(hung > 0, "getrandom was mended?");
+}
