@@ -135,8 +135,8 @@ pub(crate) fn wait_readable(fd: c_int) -> Result<(), i32> {
 /// Maps `len` bytes that are zero, stay out of core dumps, and are zero again
 /// in every forked child.
 ///
-/// Some emulators (qemu-user before 8) accept any advice and follow none, so
-/// the kernel must first refuse one that does not exist.
+/// Some emulators (qemu-user 7.2) accept any advice and follow none, so the
+/// kernel must first refuse one that does not exist.
 pub(crate) fn map_wiped(len: usize) -> Option<NonNull<u8>> {
     const NO_SUCH_ADVICE: c_int = -1;
 

@@ -44,20 +44,20 @@ pub fn raw_clone() -> i32 {
 }
 
 pub fn clone3() -> i32 {
-    // SAFETY: zeros are a valid `clone_args`.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.exit_signal = libc::SIGCHLD as u64;
+    // `struct clone_args` as of Linux 5.3; its fifth word is the exit signal.
+    let mut args = [0_u64; 8];
+    args[4] = libc::SIGCHLD as u64;
     // SAFETY: as fork(2); the pointer leads to the structure, as the size says.
     unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) as i32 }
 }
 
 pub fn underscore_fork() -> i32 {
-    // SAFETY: looks a name up; glibc has it since 2.34.
-    let function = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_Fork".as_ptr()) };
-    assert!(!function.is_null(), "this libc has no _Fork");
-    // SAFETY: POSIX.1-2024 gives it this type.
-    let function: extern "C" fn() -> i32 = unsafe { std::mem::transmute(function) };
-    function()
+    // SAFETY: POSIX.1-2024 gives it this type; glibc has it since 2.34, musl
+    // since 1.2.2.
+    unsafe extern "C" {
+        safe fn _Fork() -> i32;
+    }
+    _Fork()
 }
 
 fn fork_diverges() {

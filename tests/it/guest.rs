@@ -33,7 +33,12 @@ fn build_at<const N: usize>(
     let cargo = env::var_os("CARGO").expect("run by cargo");
     let target = Path::new(TEMPORARY).join(target);
     // Named, so that the flags do not reach build scripts and macros.
-    let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let libc = if cfg!(target_env = "musl") {
+        "musl"
+    } else {
+        "gnu"
+    };
+    let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
     let output = Command::new(cargo)
         .current_dir(root)
         .args(["build", "--quiet", "--release", "--package", "guest"])

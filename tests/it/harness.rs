@@ -52,6 +52,9 @@ macro_rules! scenarios {
 
 pub const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
 
+/// Words before the program that is a scenario: an emulator and its options.
+pub const RUNNER: &str = "FORK_SAFE_UUID_RUNNER";
+
 pub fn main(scenarios: Vec<Scenario>) -> ! {
     if let Ok(name) = env::var(SCENARIO) {
         let scenario = scenarios.iter().find(|scenario| scenario.name == name);
@@ -77,7 +80,17 @@ fn be(scenario: &Scenario) -> ! {
 
 fn stage(scenario: Scenario) -> Result<(), Failed> {
     let mut output = tempfile::tempfile()?;
-    let mut command = Command::new(env::current_exe()?);
+    let program = env::current_exe()?;
+    let runner = env::var(RUNNER).unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    let mut command = match words.next() {
+        Some(emulator) => {
+            let mut command = Command::new(emulator);
+            command.args(words).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
     command
         .env(SCENARIO, scenario.name)
         .stdin(Stdio::null())

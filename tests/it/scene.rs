@@ -2,6 +2,7 @@
 //! that stand where ours was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env::consts::ARCH;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -33,25 +34,47 @@ pub fn keep_standard_error() {
 }
 
 /// Puts a filter over the calling thread that does `action` to `calls`.
-pub fn confine(calls: &[i64], action: SeccompAction) {
+// A number of a call is as wide as a register.
+#[allow(clippy::useless_conversion)]
+pub fn confine(calls: &[libc::c_long], action: SeccompAction) {
+    // `seccompiler` does not know 32-bit x86. A filter that looks at numbers
+    // alone differs in the architecture that its second instruction asks for;
+    // its third kills all others, such as a 64-bit program that is executed.
+    const AUDIT_ARCH_I386: u32 = 0x4000_0003;
+    let on_x86 = cfg!(target_arch = "x86");
+    let arch = if on_x86 { "x86_64" } else { ARCH };
     let filter = SeccompFilter::new(
         calls
             .iter()
-            .map(|&call| (call, vec![]))
+            .map(|&call| (i64::from(call), vec![]))
             .collect::<BTreeMap<_, _>>(),
         SeccompAction::Allow,
         action,
-        std::env::consts::ARCH
-            .try_into()
-            .expect("a known architecture"),
+        arch.try_into().expect("a known architecture"),
     )
     .expect("a filter");
-    let program: BpfProgram = filter.try_into().expect("a program");
+    let mut program: BpfProgram = filter.try_into().expect("a program");
+    if on_x86 {
+        program[1].k = AUDIT_ARCH_I386;
+        program[2].k = libc::SECCOMP_RET_ALLOW;
+    }
     apply_filter(&program).expect("seccomp");
 }
 
+/// What musl opens files by, where there is such a call.
+#[cfg(any(target_arch = "x86_64", target_arch = "x86", target_arch = "arm"))]
+pub const SYS_OPEN: libc::c_long = libc::SYS_open;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "arm")))]
+pub const SYS_OPEN: libc::c_long = libc::SYS_openat;
+
+/// What libcs map memory by.
+#[cfg(target_pointer_width = "64")]
+pub const SYS_MMAP: libc::c_long = libc::SYS_mmap;
+#[cfg(target_pointer_width = "32")]
+pub const SYS_MMAP: libc::c_long = libc::SYS_mmap2;
+
 /// Has `calls` answered with `errno`.
-pub fn refuse(calls: &[i64], errno: i32) {
+pub fn refuse(calls: &[libc::c_long], errno: i32) {
     confine(calls, SeccompAction::Errno(errno as u32));
 }
 
@@ -171,7 +194,8 @@ pub fn is_closed(number: RawFd) -> bool {
 
 pub fn close_all() {
     // SAFETY: nothing that owns one of them is used afterwards.
-    ok(unsafe { libc::close_range(0, REPORT as u32 - 1, 0) });
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 0, REPORT - 1, 0) };
+    ok(result as i32);
 }
 
 /// Whether this process may make namespaces, if need be by way of a user
@@ -214,7 +238,7 @@ pub fn unshare(flags: i32) {
 
 /// Mounts in this process's namespace only.
 #[track_caller]
-pub fn mount(source: &Path, target: &str, kind: &str, flags: u64) {
+pub fn mount(source: &Path, target: &str, kind: &str, flags: libc::c_ulong) {
     let text = |text: &str| CString::new(text).expect("no zero byte");
     let source = text(source.to_str().expect("UTF-8"));
     let (target, kind) = (text(target), text(kind));
