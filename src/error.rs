@@ -1,12 +1,12 @@
-//! The one error: no entropy, and which call said so.
+//! The one error: no entropy, or no timestamp, and which call said so.
 
 use core::fmt;
 use std::io;
 
 use crate::sys;
 
-/// The error of every `try_*` function: there is no entropy, so there is no
-/// UUID.
+/// The error of every `try_*` function: there is no entropy, or for the
+/// versions that time orders no timestamp, so there is no UUID.
 ///
 /// The text names each call that failed, and what to do where something can be
 /// done. Nothing is remembered: the next call tries everything again.
@@ -21,7 +21,7 @@ use crate::sys;
 /// ```
 pub struct Error(Repr);
 
-/// Which source failed; see [`Error::kind`].
+/// What failed; see [`Error::kind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -33,6 +33,9 @@ pub enum ErrorKind {
     Device,
     /// A source of the program's own failed ([`Error::from`] an [`io::Error`]).
     Custom,
+    /// The wall clock cannot be read, or shows a time that the version has no
+    /// timestamp for.
+    Clock,
 }
 
 enum Repr {
@@ -40,6 +43,7 @@ enum Repr {
     Device(Failure),
     NoSource { kernel: Failure, device: Failure },
     Custom(io::Error),
+    Clock(Failure),
 }
 
 /// One call that failed.
@@ -59,6 +63,10 @@ pub(crate) enum Cause {
     NoByte,
     /// At each of this many attempts another descriptor stood at the number.
     Replaced(u32),
+    /// The clock shows a time before this day.
+    Before(&'static str),
+    /// The clock shows a time after this day, or did.
+    After(&'static str),
 }
 
 impl Cause {
@@ -80,6 +88,10 @@ impl Error {
         Self(Repr::Device(failure))
     }
 
+    pub(crate) const fn clock(failure: Failure) -> Self {
+        Self(Repr::Clock(failure))
+    }
+
     /// Whether getrandom(2) is not to be had: an old kernel or a sandbox.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(
@@ -99,7 +111,7 @@ impl Error {
         }
     }
 
-    /// Returns which source failed.
+    /// Returns what failed.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self.0 {
@@ -107,6 +119,7 @@ impl Error {
             Repr::Device(_) => ErrorKind::Device,
             Repr::NoSource { .. } => ErrorKind::NoSource,
             Repr::Custom(_) => ErrorKind::Custom,
+            Repr::Clock(_) => ErrorKind::Clock,
         }
     }
 
@@ -117,6 +130,7 @@ impl Error {
         match &self.0 {
             Repr::Kernel(failure)
             | Repr::Device(failure)
+            | Repr::Clock(failure)
             | Repr::NoSource {
                 device: failure, ..
             } => failure.cause.raw_os_error(),
@@ -145,17 +159,25 @@ impl fmt::Display for Failure {
                 f,
                 "another descriptor was put at its number {times} times in a row"
             ),
+            Cause::Before(day) => write!(f, "it is before {day}"),
+            Cause::After(day) => write!(f, "it is, or was, after {day}"),
         }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Repr::Clock(clock) = &self.0 {
+            return match clock.cause {
+                Cause::Os(_) => write!(f, "no timestamp: {clock}; have the sandbox allow it"),
+                _ => write!(f, "no timestamp: {clock}; set the clock"),
+            };
+        }
         f.write_str("no entropy source: ")?;
         let device = match &self.0 {
             Repr::Kernel(kernel) => return kernel.fmt(f),
             Repr::Custom(error) => return error.fmt(f),
-            Repr::Device(device) => device,
+            Repr::Device(device) | Repr::Clock(device) => device,
             Repr::NoSource { kernel, device } => {
                 write!(f, "{kernel}; ")?;
                 device

@@ -4,6 +4,7 @@ use core::fmt;
 
 use uuid::Uuid;
 
+use crate::clock::{Clock, Reading, v7};
 use crate::drbg::Block;
 use crate::error::Error;
 use crate::pool::{self, Miss, Pool};
@@ -32,6 +33,9 @@ pub struct Generator {
     pool: Pool,
     /// `None`: the system's sources.
     custom: Option<Box<dyn EntropySource + Send>>,
+    order: v7::Order,
+    /// `None`: the system's clock.
+    clock: Option<Box<dyn Clock + Send>>,
 }
 
 impl Generator {
@@ -41,9 +45,15 @@ impl Generator {
     /// not wipe memory at fork, it is [unbuffered](Self::unbuffered).
     #[must_use]
     pub const fn new() -> Self {
+        Self::with_pool(Pool::new())
+    }
+
+    const fn with_pool(pool: Pool) -> Self {
         Self {
-            pool: Pool::new(),
+            pool,
             custom: None,
+            order: v7::Order::new(),
+            clock: None,
         }
     }
 
@@ -53,10 +63,7 @@ impl Generator {
     /// without a call of [`reseed`](crate::reseed). A UUID costs a system call.
     #[must_use]
     pub const fn unbuffered() -> Self {
-        Self {
-            pool: Pool::none(),
-            custom: None,
-        }
+        Self::with_pool(Pool::none())
     }
 
     /// Returns a generator that is seeded from `source` and from nothing else,
@@ -68,10 +75,19 @@ impl Generator {
     /// needed it, and from then on each UUID asks `source`.
     #[must_use]
     pub fn with_source(source: impl EntropySource + Send + 'static) -> Self {
-        Self {
-            pool: Pool::new(),
-            custom: Some(Box::new(source)),
-        }
+        let mut generator = Self::new();
+        generator.custom = Some(Box::new(source));
+        generator
+    }
+
+    /// Returns this generator with another clock than the system's, for
+    /// [`now_v7`](Self::now_v7).
+    ///
+    /// For tests and for simulated time; see [`Clock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock + Send + 'static) -> Self {
+        self.clock = Some(Box::new(clock));
+        self
     }
 
     /// Returns a random UUID (version 4, RFC 9562 section 5.4).
@@ -119,7 +135,68 @@ impl Generator {
     /// If the source fails when a seed is needed; see [`Error`]. All of `dest`
     /// is then Nil.
     pub fn try_fill_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
-        fill_v4(dest, |blocks| self.pool.fill(blocks, self.source()))
+        fill(dest, |blocks| {
+            self.pool.fill(blocks, self.source(), pool::as_it_is)
+        })
+    }
+
+    /// Returns a UUID of now (version 7, RFC 9562 section 5.7), greater than
+    /// all that this generator returned before.
+    ///
+    /// What [`now_v7`](crate::now_v7) says of order and randomness holds here.
+    ///
+    /// # Panics
+    ///
+    /// If there is no entropy or no timestamp, with the text of the [`Error`].
+    #[inline]
+    #[must_use]
+    pub fn now_v7(&self) -> Uuid {
+        or_panic(self.try_now_v7())
+    }
+
+    /// Returns a UUID of now (version 7), or says why there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_now_v7`](crate::try_now_v7).
+    #[inline]
+    pub fn try_now_v7(&self) -> Result<Uuid, Error> {
+        let word = self.order.next(self.now()?)?;
+        Ok(v7::uuid(word, self.try_new_v4()?))
+    }
+
+    /// Overwrites `dest` with UUIDs of now (version 7) in increasing order,
+    /// faster than one by one.
+    ///
+    /// What [`fill_v7`](crate::fill_v7) says of randomness holds here.
+    ///
+    /// # Panics
+    ///
+    /// If there is no entropy or no timestamp, with the text of the [`Error`].
+    pub fn fill_v7(&self, dest: &mut [Uuid]) {
+        or_panic(self.try_fill_v7(dest));
+    }
+
+    /// Overwrites `dest` with UUIDs of now (version 7) in increasing order, or
+    /// says why there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_now_v7`](crate::try_now_v7). All of `dest` is then Nil.
+    pub fn try_fill_v7(&self, dest: &mut [Uuid]) -> Result<(), Error> {
+        fill(dest, |blocks| {
+            let first = self.order.next_of_many(self.now()?, blocks.len())?;
+            let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
+            self.pool.fill(blocks, self.source(), shape)
+        })
+    }
+
+    #[inline]
+    fn now(&self) -> Result<Reading, Error> {
+        match &self.clock {
+            Some(clock) => Ok(clock.now().into()),
+            None => Reading::of_system(),
+        }
     }
 
     #[cold]
@@ -158,7 +235,7 @@ impl fmt::Debug for Generator {
 }
 
 /// Has `fill` write to all of `dest`, or leaves it Nil.
-pub(crate) fn fill_v4(
+pub(crate) fn fill(
     dest: &mut [Uuid],
     fill: impl FnOnce(&mut [Block]) -> Result<(), Error>,
 ) -> Result<(), Error> {
@@ -180,11 +257,11 @@ pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
     #[cold]
     #[inline(never)]
     #[track_caller]
-    fn no_entropy(error: &Error) -> ! {
+    fn failed(error: &Error) -> ! {
         panic!("{error}")
     }
     match result {
         Ok(value) => value,
-        Err(error) => no_entropy(&error),
+        Err(error) => failed(&error),
     }
 }

@@ -18,8 +18,12 @@ static SEEDS: AtomicU32 = AtomicU32::new(0);
 /// the clock parts them at their first refill. As the nonce under the pool's
 /// own secret key they are hashed with it.
 pub(crate) fn nonce(count: u32) -> Nonce {
+    // A clock that cannot be read is one hedge less.
+    let (seconds, nanos) = sys::wall_clock().unwrap_or_default();
     Nonce {
-        high: sys::clock(),
+        high: (seconds as u64)
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(nanos.into()),
         low: count,
     }
 }

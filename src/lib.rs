@@ -7,6 +7,8 @@ mod local;
 mod generator;
 mod status;
 
+pub mod clock;
+
 mod pool;
 
 mod drbg;
@@ -23,5 +25,8 @@ pub use uuid::Uuid;
 
 pub use error::{Error, ErrorKind};
 pub use generator::Generator;
-pub use local::{fill_v4, new_v4, prepare, reseed, status, try_fill_v4, try_new_v4};
+pub use local::{
+    fill_v4, fill_v7, new_v4, now_v1, now_v6, now_v7, prepare, random_node, reseed, status,
+    try_fill_v4, try_fill_v7, try_new_v4, try_now_v1, try_now_v6, try_now_v7, try_random_node,
+};
 pub use status::{Serving, Status};

@@ -37,6 +37,10 @@
 //! `alive` as the kernel left it, 0, has a fresh seed drawn, whatever stands
 //! there.
 //!
+//! **Why `shape` is inside.** A bulk request may be given another form than that
+//! of random UUIDs, in place. Asked before that, `alive` would leave a long
+//! time in which a handler that forks has both processes return the same.
+//!
 //! What cannot be helped: a handler that forks after step 5 leaves both
 //! processes with the one value that was made before the fork.
 #![allow(unsafe_code)]
@@ -68,6 +72,9 @@ pub(crate) use page::{missed_reseeds, reseed};
 /// A call is under way; or, for good, the pool is retired, refused a page, or
 /// was left by a source that panicked. The page is then nobody else's.
 const BUSY: usize = usize::MAX;
+
+/// The shape of version 4, which the blocks have already.
+pub(crate) fn as_it_is(_: &mut [Block]) {}
 
 /// Why nothing was ready.
 #[derive(Clone, Copy)]
@@ -148,22 +155,28 @@ impl Pool {
     pub(crate) fn take_missed(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
         let mut block = [Block::default()];
         match miss {
-            Miss::None => self.fill(&mut block, source)?,
-            Miss::Claimed => self.fill_claimed(&mut block, 0, source)?,
+            Miss::None => self.fill(&mut block, source, as_it_is)?,
+            Miss::Claimed => self.fill_claimed(&mut block, 0, source, as_it_is)?,
         }
         Ok(block[0])
     }
 
-    /// Fills `dest`. The whole request is one claim: after a fork in the middle
-    /// the child makes all of it anew.
-    pub(crate) fn fill(&self, dest: &mut [Block], source: Source<'_>) -> Result<(), Error> {
+    /// Fills `dest` with UUIDs of version 4, of which `shape` makes what was
+    /// asked for. The whole request is one claim: after a fork in the middle the
+    /// child makes all of it anew.
+    pub(crate) fn fill(
+        &self,
+        dest: &mut [Block],
+        source: Source<'_>,
+        shape: impl Fn(&mut [Block]),
+    ) -> Result<(), Error> {
         let ready = self.state.load(Relaxed);
         if ready == BUSY {
-            return fill_stateless(dest, source);
+            return fill_stateless(dest, source, shape);
         }
         self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
-        self.fill_claimed(dest, ready, source)
+        self.fill_claimed(dest, ready, source, shape)
     }
 
     /// Goes on from step 3, with `ready` slots to begin with.
@@ -174,11 +187,12 @@ impl Pool {
         dest: &mut [Block],
         mut ready: usize,
         source: Source<'_>,
+        shape: impl Fn(&mut [Block]),
     ) -> Result<(), Error> {
         sys::keeping_errno(|| {
             let Some(page) = self.page_or_lend() else {
                 // Stays busy: not asked again at each call.
-                return fill_stateless(dest, source);
+                return fill_stateless(dest, source, shape);
             };
             // SAFETY: claimed, and lent to this pool.
             let secret = unsafe { &mut *page.secret.get() };
@@ -187,6 +201,7 @@ impl Pool {
                     break Err(error);
                 }
                 ready = page.make(secret, ready, dest);
+                shape(dest);
                 drbg::clear_stack();
                 compiler_fence(SeqCst);
                 if page.is_alive() {
@@ -258,19 +273,22 @@ impl Pool {
 /// or from the program's own source is only ever a key.
 #[cold]
 #[inline(never)]
-pub(crate) fn fill_stateless(dest: &mut [Block], source: Source<'_>) -> Result<(), Error> {
+fn fill_stateless(
+    dest: &mut [Block],
+    source: Source<'_>,
+    shape: impl Fn(&mut [Block]),
+) -> Result<(), Error> {
     sys::keeping_errno(|| {
         if source.draw_output(dest.as_flattened_mut())? == Served::Kernel {
             dest.iter_mut().for_each(|block| V4.give(block));
-            return Ok(());
-        }
-        if let Some(&first) = dest.first() {
+        } else if let Some(&first) = dest.first() {
             let mut key = first;
             hedge::fold_into(&mut key);
             drbg::generate(&mut key, hedge::nonce(0), V4, dest);
             key.zeroize();
             drbg::clear_stack();
         }
+        shape(dest);
         Ok(())
     })
 }

@@ -12,12 +12,15 @@
 //! | `VdsoState`, `map_vdso_states`, `vdso_getrandom` | getrandom without a system call, its state, and memory for states; or `None` |
 //! | `ThreadExit` | has a function called when the calling thread ends, or returns `false` |
 //! | `keeping_errno` | makes a call and restores the thread's errno |
-//! | `pid`, `clock`, `at_random` | what the hedge is made of |
+//! | `wall_clock` | seconds since 1970, rounded down, and nanoseconds; or an errno |
+//! | `pid`, `at_random` | with it, what the hedge is made of |
 //! | `EPERM` … | the errno values that are decided upon |
 //!
 //! A system without wiped memory answers `None` to `map_wiped`; every UUID is
 //! then drawn from `getrandom`. Nothing here blocks on another thread or
 //! allocates.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -28,3 +31,18 @@ pub(crate) use linux::*;
 mod other;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use other::*;
+
+/// Seconds since 1970, rounded down, and the rest in nanoseconds.
+pub(crate) fn since_1970(time: SystemTime) -> (i64, u32) {
+    const SECOND: i128 = 1_000_000_000;
+    // No `Duration` is too long for its nanoseconds.
+    let nanos = match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => after.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    };
+    // A `SystemTime` has 64 bits of seconds on each system, or fewer.
+    (
+        nanos.div_euclid(SECOND) as i64,
+        nanos.rem_euclid(SECOND) as u32,
+    )
+}

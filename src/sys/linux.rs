@@ -254,21 +254,18 @@ pub(crate) fn pid() -> u32 {
     unsafe { libc::syscall(libc::SYS_getpid) as u32 }
 }
 
-/// Nanoseconds of the wall clock, or 0 where it cannot be read.
-///
-/// Not the monotonic one: that goes on from the snapshot's time in a restored
+/// Not the monotonic clock: that goes on from the snapshot's time in a restored
 /// machine, while the wall clock is set anew.
-pub(crate) fn clock() -> u64 {
+// The widths of these fields differ between architectures.
+#[allow(clippy::unnecessary_cast)]
+#[inline]
+pub(crate) fn wall_clock() -> Result<(i64, u32), i32> {
     let mut now = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: `now` has room for the structure.
-    if unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, now.as_mut_ptr()) } != 0 {
-        return 0;
-    }
+    checked(unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, now.as_mut_ptr()) })?;
     // SAFETY: clock_gettime(2) succeeded, so it filled the structure.
     let now = unsafe { now.assume_init() };
-    (now.tv_sec as u64)
-        .wrapping_mul(1_000_000_000)
-        .wrapping_add(now.tv_nsec as u64)
+    Ok((now.tv_sec as i64, now.tv_nsec as u32))
 }
 
 /// The 16 random bytes that the kernel gave this program at exec

@@ -8,6 +8,7 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::NonNull;
+use std::time::SystemTime;
 
 /// None of these is an errno that `getrandom` below returns: there is no
 /// second source to turn to.
@@ -109,8 +110,12 @@ pub(crate) fn pid() -> u32 {
     0
 }
 
-pub(crate) fn clock() -> u64 {
-    0
+pub(crate) fn wall_clock() -> Result<(i64, u32), i32> {
+    // std panics there.
+    if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+        return Err(ENOSYS);
+    }
+    Ok(super::since_1970(SystemTime::now()))
 }
 
 pub(crate) fn at_random() -> [u8; 16] {

@@ -1,0 +1,201 @@
+//! What time it is, for UUIDs that time orders: versions 7, 6 and 1.
+//!
+//! A clock may stand still or go back. Nobody here waits for it: the last
+//! timestamp plus one is used until it comes past.
+
+use std::time::SystemTime;
+
+use uuid::timestamp::UUID_TICKS_BETWEEN_EPOCHS;
+
+use crate::error::{Cause, Error, Failure};
+use crate::sys;
+
+pub(crate) mod gregorian;
+pub(crate) mod v7;
+
+/// A clock of the program's own, for tests and for simulated time.
+///
+/// It may stand still, jump and go back.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, SystemTime, UNIX_EPOCH};
+///
+/// use fork_safe_uuid::{Generator, clock::Clock};
+///
+/// /// Always the same time.
+/// struct Frozen(SystemTime);
+///
+/// impl Clock for Frozen {
+///     fn now(&self) -> SystemTime {
+///         self.0
+///     }
+/// }
+///
+/// let clock = Frozen(UNIX_EPOCH + Duration::from_secs(1));
+/// let generator = Generator::new().with_clock(clock);
+/// let (a, b) = (generator.now_v7(), generator.now_v7());
+/// assert!(a < b);
+/// assert!(a.to_string().starts_with("00000000-03e8-7"));
+/// ```
+pub trait Clock {
+    /// Returns the time of now.
+    fn now(&self) -> SystemTime;
+}
+
+/// A point in time: seconds since 1970, rounded down, and the rest.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading {
+    seconds: i64,
+    nanos: u32,
+}
+
+/// Both kinds of timestamp have 60 bits.
+const TICKS_END: i64 = 1 << 60;
+
+/// What they count, and between which days.
+struct Range {
+    per_second: i64,
+    /// Ticks before 1970.
+    offset: i64,
+    begin: &'static str,
+    end: &'static str,
+}
+
+/// 60 bits: `unix_ts_ms`, and the millisecond in 4096 parts of 244 ns, which
+/// fill `rand_a` (RFC 9562 section 6.2, method 3).
+const V7: Range = Range {
+    per_second: 4_096_000,
+    offset: 0,
+    begin: "1970-01-01",
+    end: "10889-08-02",
+};
+
+/// 60 bits of 100 ns since the Gregorian calendar (RFC 9562 section 5.1).
+const GREGORIAN: Range = Range {
+    per_second: 10_000_000,
+    offset: UUID_TICKS_BETWEEN_EPOCHS as i64,
+    begin: "1582-10-15",
+    end: "5236-03-31",
+};
+
+impl Reading {
+    /// Not by [`SystemTime::now`], which panics where the call is refused.
+    #[inline]
+    pub(crate) fn of_system() -> Result<Self, Error> {
+        match sys::wall_clock() {
+            Ok((seconds, nanos)) => Ok(Self { seconds, nanos }),
+            Err(errno) => Err(Error::clock(Failure {
+                call: "clock_gettime(2)",
+                cause: Cause::Os(errno),
+            })),
+        }
+    }
+
+    #[inline]
+    fn ticks(self, range: &Range) -> Result<u64, Error> {
+        // Exact for both: a tick never lies across two seconds, nor, in version
+        // 7, across two milliseconds.
+        let part = u64::from(self.nanos) * range.per_second as u64 / 1_000_000_000;
+        let ticks = self
+            .seconds
+            .checked_mul(range.per_second)
+            .and_then(|ticks| ticks.checked_add(part as i64 + range.offset));
+        match ticks {
+            Some(ticks @ 0..TICKS_END) => Ok(ticks as u64),
+            _ if self.seconds < 0 => Err(out_of_range(Cause::Before(range.begin))),
+            _ => Err(range.is_over()),
+        }
+    }
+}
+
+impl Range {
+    /// Also where the clock went back, and the last timestamp cannot.
+    fn is_over(&self) -> Error {
+        out_of_range(Cause::After(self.end))
+    }
+}
+
+#[cold]
+fn out_of_range(cause: Cause) -> Error {
+    Error::clock(Failure {
+        call: "wall clock",
+        cause,
+    })
+}
+
+impl From<SystemTime> for Reading {
+    fn from(time: SystemTime) -> Self {
+        let (seconds, nanos) = sys::since_1970(time);
+        Self { seconds, nanos }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    /// Ticks of version 7 and of version 1, or the text of the error.
+    fn ticks(time: SystemTime) -> [Result<u64, String>; 2] {
+        [V7, GREGORIAN].map(|range| {
+            let ticks = Reading::from(time).ticks(&range);
+            ticks.map_err(|error| error.to_string())
+        })
+    }
+
+    fn error(text: &str) -> Result<u64, String> {
+        Err(format!("no timestamp: wall clock: {text}; set the clock"))
+    }
+
+    #[test]
+    fn a_tick_of_version_7_is_the_4096th_part_of_a_millisecond() {
+        for (nanos, expected) in [
+            (0, 0),
+            (244, 0),
+            (245, 1),
+            (999_999, 4095),
+            (1_000_000, 4096),
+            (999_999_999, 4_095_999),
+        ] {
+            let time = UNIX_EPOCH + Duration::new(7, nanos);
+            assert_eq!(ticks(time)[0], Ok(7 * 4_096_000 + expected), "{nanos}");
+        }
+    }
+
+    #[test]
+    fn the_gregorian_count_is_that_of_the_rfc() {
+        // Appendix A.1: 2022-02-22 14:22:22 at UTC-5.
+        let time = UNIX_EPOCH + Duration::from_secs(1_645_557_742);
+        assert_eq!(ticks(time)[1], Ok(0x1EC_9414_C232_AB00));
+    }
+
+    #[test]
+    fn a_time_that_has_no_timestamp_is_an_error() {
+        let ns = Duration::from_nanos(1);
+        for (version, begin, end, begin_text, end_text) in [
+            (0, UNIX_EPOCH, 1 << 48, "1970-01-01", "10889-08-02"),
+            (
+                1,
+                UNIX_EPOCH - Duration::from_secs(12_219_292_800),
+                // 2^60 times 100 ns, without the part of a millisecond.
+                115_292_150_460_684,
+                "1582-10-15",
+                "5236-03-31",
+            ),
+        ] {
+            assert_eq!(ticks(begin)[version], Ok(0));
+            let before = error(&format!("it is before {begin_text}"));
+            assert_eq!(ticks(begin - ns)[version], before);
+            assert_eq!(ticks(UNIX_EPOCH - Duration::MAX / 4)[version], before);
+            let end = begin + Duration::from_millis(end);
+            assert!(ticks(end - Duration::from_millis(1))[version].is_ok());
+            let after = error(&format!("it is, or was, after {end_text}"));
+            assert_eq!(ticks(end + Duration::from_millis(1))[version], after);
+        }
+        let last = UNIX_EPOCH + Duration::from_millis(1 << 48) - ns;
+        assert_eq!(ticks(last)[0], Ok((1 << 60) - 1));
+    }
+}

@@ -1,0 +1,174 @@
+//! Versions 6 and 1: a count of 100 ns, a clock sequence and a node
+//! (RFC 9562 sections 5.1 and 5.6).
+//!
+//! **The count is the process's**: no two threads get the same, nor any thread
+//! one twice. It is in ordinary memory: that a forked child inherits it is
+//! harmless.
+//!
+//! **The clock sequence and the random node are the copy's**: they are drawn at
+//! their first use and live in memory that is wiped at fork, and `reseed`
+//! clears them.
+//!
+//! **Why the clock sequence is asked again after the count was taken.** A
+//! handler that forks in between would leave the same count with the same clock
+//! sequence in both processes. In the child the word is no longer what it was,
+//! and the call starts over.
+//!
+//! **Why a drawing claims the word first.** A handler that forks between the
+//! drawing and its storing would have both processes store the same. In the
+//! child the claim is wiped, and no later one is like it.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use uuid::Uuid;
+
+use super::{GREGORIAN, Reading};
+use crate::error::Error;
+use crate::sys;
+use crate::wipe::WipedCell;
+
+/// What is drawn, in a word of 64 bits: this one is set, the others are random.
+/// Of the clock sequence all are compared and 14 used.
+const DRAWN: u64 = 1 << 63;
+
+const CLOCK_SEQUENCE: usize = 0;
+const NODE: usize = 1;
+
+/// All words here are Relaxed: none of them guards another, and each is taken
+/// by an exchange.
+pub(crate) struct Gregorian {
+    /// The last count that was taken.
+    last: AtomicU64,
+    /// Drawings so far. Not wiped, so that a child's are none of its parent's.
+    claims: AtomicU64,
+    /// 0, a claim, or a drawing.
+    drawings: WipedCell<[AtomicU64; 2]>,
+}
+
+/// The process's.
+pub(crate) static PROCESS: Gregorian = Gregorian::new();
+
+impl Gregorian {
+    const fn new() -> Self {
+        Self {
+            last: AtomicU64::new(0),
+            claims: AtomicU64::new(0),
+            drawings: WipedCell::new(),
+        }
+    }
+
+    /// Returns a count and a clock sequence that no other call in this process
+    /// gets, by random bits of `draw`.
+    pub(crate) fn next(
+        &self,
+        now: impl Fn() -> Result<Reading, Error>,
+        draw: impl Fn() -> Result<u64, Error>,
+    ) -> Result<(u64, u16), Error> {
+        loop {
+            let sequence = self.drawing(CLOCK_SEQUENCE, &draw)?;
+            let count = self.count(now()?)?;
+            if self.is_still(CLOCK_SEQUENCE, sequence) {
+                return Ok((count, (sequence & 0x3fff) as u16));
+            }
+        }
+    }
+
+    /// Returns this copy's random node, with the bit that no network card has
+    /// (RFC 9562 section 6.10).
+    pub(crate) fn node(&self, draw: impl Fn() -> Result<u64, Error>) -> Result<[u8; 6], Error> {
+        let [_, _, mut node @ ..] = self.drawing(NODE, &draw)?.to_be_bytes();
+        node[0] |= 1;
+        Ok(node)
+    }
+
+    /// Has clock sequence and node drawn anew.
+    pub(crate) fn forget(&self) {
+        for word in self.drawings.get().into_iter().flatten() {
+            word.store(0, Relaxed);
+        }
+    }
+
+    #[inline]
+    fn count(&self, now: Reading) -> Result<u64, Error> {
+        let now = now.ticks(&GREGORIAN)?;
+        let mut last = self.last.load(Relaxed);
+        loop {
+            let next = now.max(last + 1);
+            if next >= super::TICKS_END as u64 {
+                return Err(GREGORIAN.is_over());
+            }
+            match self
+                .last
+                .compare_exchange_weak(last, next, Relaxed, Relaxed)
+            {
+                Ok(_) => return Ok(next),
+                Err(other) => last = other,
+            }
+        }
+    }
+
+    /// Whether the word has not been wiped, where it can be.
+    #[inline]
+    fn is_still(&self, word: usize, drawing: u64) -> bool {
+        match self.drawings.get() {
+            Some(words) => words[word].load(Relaxed) == drawing,
+            None => true,
+        }
+    }
+
+    #[inline]
+    fn drawing(&self, word: usize, draw: &impl Fn() -> Result<u64, Error>) -> Result<u64, Error> {
+        if let Some(words) = self.drawings.get() {
+            let drawing = words[word].load(Relaxed);
+            if drawing & DRAWN != 0 {
+                return Ok(drawing);
+            }
+        }
+        self.drawing_anew(word, draw)
+    }
+
+    #[cold]
+    fn drawing_anew(
+        &self,
+        word: usize,
+        draw: &impl Fn() -> Result<u64, Error>,
+    ) -> Result<u64, Error> {
+        let Some(words) = sys::keeping_errno(|| self.drawings.get_or_map()) else {
+            // Nothing can be kept: each call has its own.
+            return Ok(draw()? | DRAWN);
+        };
+        let word = &words[word];
+        loop {
+            let mut claim = word.load(Relaxed);
+            if claim & DRAWN != 0 {
+                return Ok(claim);
+            }
+            if claim == 0 {
+                claim = self.claims.fetch_add(1, Relaxed) + 1;
+                if word.compare_exchange(0, claim, Relaxed, Relaxed).is_err() {
+                    continue;
+                }
+            }
+            // Another's claim does as well: it was there before the drawing.
+            let drawing = draw()? | DRAWN;
+            if word
+                .compare_exchange(claim, drawing, Relaxed, Relaxed)
+                .is_ok()
+            {
+                return Ok(drawing);
+            }
+        }
+    }
+}
+
+/// Version 1.
+#[inline]
+pub(crate) fn v1((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
+    uuid::Builder::from_gregorian_timestamp(count, sequence, node).into_uuid()
+}
+
+/// Version 6.
+#[inline]
+pub(crate) fn v6((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
+    uuid::Builder::from_sorted_gregorian_timestamp(count, sequence, node).into_uuid()
+}
