@@ -161,7 +161,7 @@ impl Generator {
     /// As [`try_now_v7`](crate::try_now_v7).
     #[inline]
     pub fn try_now_v7(&self) -> Result<Uuid, Error> {
-        let word = self.order.next(self.now()?)?;
+        let word = v7::word(self.now()?, |now| self.order.next(now, 1))?;
         Ok(v7::uuid(word, self.try_new_v4()?))
     }
 
@@ -185,7 +185,7 @@ impl Generator {
     /// As [`try_now_v7`](crate::try_now_v7). All of `dest` is then Nil.
     pub fn try_fill_v7(&self, dest: &mut [Uuid]) -> Result<(), Error> {
         fill(dest, |blocks| {
-            let first = self.order.next_of_many(self.now()?, blocks.len())?;
+            let first = v7::word(self.now()?, |now| self.order.next(now, blocks.len()))?;
             let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
             self.pool.fill(blocks, self.source(), shape)
         })

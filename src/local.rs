@@ -143,9 +143,15 @@ pub fn now_v7() -> Uuid {
 /// 1970 do not reach: before 1970, or after 10889-08-02.
 #[inline]
 pub fn try_now_v7() -> Result<Uuid, Error> {
-    let now = Reading::of_system()?;
-    let word = ORDER.with(|order| order.next(now))?;
+    let word = next_v7(1)?;
     Ok(v7::uuid(word, try_new_v4()?))
+}
+
+#[inline]
+fn next_v7(len: usize) -> Result<u64, Error> {
+    v7::word(Reading::of_system()?, |now| {
+        ORDER.with(|order| order.next(now, len))
+    })
 }
 
 /// Overwrites `dest` with UUIDs of now (version 7) in increasing order, faster
@@ -177,8 +183,7 @@ pub fn fill_v7(dest: &mut [Uuid]) {
 /// As [`try_now_v7`]. All of `dest` is then Nil.
 pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
     generator::fill(dest, |blocks| {
-        let now = Reading::of_system()?;
-        let first = ORDER.with(|order| order.next_of_many(now, blocks.len()))?;
+        let first = next_v7(blocks.len())?;
         let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
         POOL.with(|pool| pool.fill(blocks, Source::System, shape))
     })

@@ -59,6 +59,7 @@ impl Gregorian {
 
     /// Returns a count and a clock sequence that no other call in this process
     /// gets, by random bits of `draw`.
+    #[inline]
     pub(crate) fn next(
         &self,
         now: impl Fn() -> Result<Reading, Error>,
@@ -75,6 +76,7 @@ impl Gregorian {
 
     /// Returns this copy's random node, with the bit that no network card has
     /// (RFC 9562 section 6.10).
+    #[inline]
     pub(crate) fn node(&self, draw: impl Fn() -> Result<u64, Error>) -> Result<[u8; 6], Error> {
         let [_, _, mut node @ ..] = self.drawing(NODE, &draw)?.to_be_bytes();
         node[0] |= 1;
