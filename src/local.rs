@@ -2,19 +2,24 @@
 
 use uuid::Uuid;
 
-use crate::clock::{Reading, gregorian, v7};
-use crate::drbg::Block;
+use crate::clock::gregorian;
 use crate::error::Error;
 use crate::generator;
 use crate::pool::{self, Miss, Pool};
 use crate::source::{self, Source};
 use crate::status::Status;
 
+mod time;
+
+pub use time::{
+    fill_v7, now_v1, now_v6, now_v7, random_node, try_fill_v7, try_now_v1, try_now_v6, try_now_v7,
+    try_random_node,
+};
+
 thread_local! {
     /// Constant and without a destructor: reaching it allocates nothing and
     /// works at any time of the thread's life.
     static POOL: Pool = const { Pool::of_thread() };
-    static ORDER: v7::Order = const { v7::Order::new() };
 }
 
 /// Returns a random UUID (version 4, RFC 9562 section 5.4).
@@ -99,213 +104,6 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
     generator::fill(dest, |blocks| {
         POOL.with(|pool| pool.fill(blocks, Source::System, pool::as_it_is))
     })
-}
-
-/// Returns a UUID of now (version 7, RFC 9562 section 5.7), greater than all
-/// that this thread returned before.
-///
-/// - **Order.** Strictly increasing in each thread, also if the clock stands
-///   still or goes back: the last timestamp is then held, and a counter in it
-///   goes on. Between threads and processes UUIDs are ordered by the clock, to
-///   244 ns. A signal handler's are in order with one another.
-/// - **The time** is that of the clock. It runs ahead only where a thread makes
-///   more than 65 million UUIDs a second, or while the clock stands still: by
-///   15 ns with each. After a clock that was wrong by a year was set right, a
-///   thread holds the wrong time for a year.
-/// - **Randomness.** 58 bits are unguessable, of [`new_v4`] 122. The others
-///   tell when the UUID was made.
-///
-/// # Panics
-///
-/// If there is no entropy, or the clock shows a time before 1970 or after 10889,
-/// with the text of the [`Error`]; [`try_now_v7`] returns it instead.
-///
-/// # Examples
-///
-/// ```
-/// let (a, b) = (fork_safe_uuid::now_v7(), fork_safe_uuid::now_v7());
-/// assert!(a < b);
-/// assert_eq!(a.get_version_num(), 7);
-/// ```
-#[inline]
-#[must_use]
-pub fn now_v7() -> Uuid {
-    generator::or_panic(try_now_v7())
-}
-
-/// Returns a UUID of now (version 7, RFC 9562 section 5.7), or says why there
-/// is none.
-///
-/// # Errors
-///
-/// As [`try_new_v4`], and with [`ErrorKind::Clock`](crate::ErrorKind::Clock) if
-/// the clock cannot be read, or shows a time that 48 bits of milliseconds since
-/// 1970 do not reach: before 1970, or after 10889-08-02.
-#[inline]
-pub fn try_now_v7() -> Result<Uuid, Error> {
-    let word = next_v7(1)?;
-    Ok(v7::uuid(word, try_new_v4()?))
-}
-
-#[inline]
-fn next_v7(len: usize) -> Result<u64, Error> {
-    v7::word(Reading::of_system()?, |now| {
-        ORDER.with(|order| order.next(now, len))
-    })
-}
-
-/// Overwrites `dest` with UUIDs of now (version 7) in increasing order, faster
-/// than one by one.
-///
-/// All have the timestamp of one moment. Whoever knows one of them must guess
-/// 32 bits for its neighbour; who knows none, 57.
-///
-/// # Panics
-///
-/// As [`now_v7`].
-///
-/// # Examples
-///
-/// ```
-/// let mut ids = vec![fork_safe_uuid::Uuid::nil(); 1000];
-/// fork_safe_uuid::fill_v7(&mut ids);
-/// assert!(ids.is_sorted_by(|a, b| a < b));
-/// ```
-pub fn fill_v7(dest: &mut [Uuid]) {
-    generator::or_panic(try_fill_v7(dest));
-}
-
-/// Overwrites `dest` with UUIDs of now (version 7) in increasing order, or says
-/// why there are none.
-///
-/// # Errors
-///
-/// As [`try_now_v7`]. All of `dest` is then Nil.
-pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
-    generator::fill(dest, |blocks| {
-        let first = next_v7(blocks.len())?;
-        let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
-        POOL.with(|pool| pool.fill(blocks, Source::System, shape))
-    })
-}
-
-/// Returns a UUID of now and of `node` (version 6, RFC 9562 section 5.6).
-///
-/// A version 1 in another order of its fields: sorted as bytes, UUIDs are in
-/// the order of time. What [`now_v1`] says holds here, and its UUIDs and these
-/// have no timestamp in common.
-///
-/// # Panics
-///
-/// As [`now_v1`].
-///
-/// # Examples
-///
-/// ```
-/// let node = fork_safe_uuid::random_node();
-/// let (a, b) = (fork_safe_uuid::now_v6(&node), fork_safe_uuid::now_v6(&node));
-/// assert!(a < b);
-/// assert_eq!(a.get_version_num(), 6);
-/// ```
-#[inline]
-#[must_use]
-pub fn now_v6(node: &[u8; 6]) -> Uuid {
-    generator::or_panic(try_now_v6(node))
-}
-
-/// Returns a UUID of now and of `node` (version 6), or says why there is none.
-///
-/// # Errors
-///
-/// As [`try_now_v1`].
-#[inline]
-pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
-    Ok(gregorian::v6(next_gregorian()?, node))
-}
-
-/// Returns a UUID of now and of `node` (version 1, RFC 9562 section 5.1).
-///
-/// - **Unique** in this process for any node, in whatever thread: each UUID has
-///   a timestamp of its own. If the clock stands still or goes back, or more
-///   than 10 million UUIDs a second are made, timestamps run ahead by 100 ns
-///   with each. Nothing is kept in a file.
-/// - **Of two processes with one node**, one the forked copy of the other or
-///   not, the clock sequence of 14 random bits is the same once in 16,384; then
-///   UUIDs of the same 100 ns are the same. Use [`random_node`], which has 47
-///   bits more.
-/// - **Nothing here is a secret**: one UUID tells the clock sequence and the
-///   node of all others of the process.
-///
-/// # Panics
-///
-/// If there is no entropy, or the clock shows a time before 1582 or after 5236,
-/// with the text of the [`Error`]; [`try_now_v1`] returns it instead.
-///
-/// # Examples
-///
-/// ```
-/// let id = fork_safe_uuid::now_v1(&fork_safe_uuid::random_node());
-/// assert_eq!(id.get_version_num(), 1);
-/// ```
-#[inline]
-#[must_use]
-pub fn now_v1(node: &[u8; 6]) -> Uuid {
-    generator::or_panic(try_now_v1(node))
-}
-
-/// Returns a UUID of now and of `node` (version 1), or says why there is none.
-///
-/// # Errors
-///
-/// As [`try_new_v4`], and with [`ErrorKind::Clock`](crate::ErrorKind::Clock) if
-/// the clock cannot be read, or shows a time that 60 bits of 100 ns since
-/// 1582-10-15 do not reach: before that day, or after 5236-03-31.
-#[inline]
-pub fn try_now_v1(node: &[u8; 6]) -> Result<Uuid, Error> {
-    Ok(gregorian::v1(next_gregorian()?, node))
-}
-
-#[inline]
-fn next_gregorian() -> Result<(u64, u16), Error> {
-    gregorian::PROCESS.next(Reading::of_system, random_bits)
-}
-
-fn random_bits() -> Result<u64, Error> {
-    try_new_v4().map(|id| id.as_u64_pair().1)
-}
-
-/// Returns this process's random node for [`now_v6`] and [`now_v1`] (RFC 9562
-/// section 6.10).
-///
-/// 47 random bits, and the multicast bit, which no network card's address has.
-/// Drawn at the first call; a forked child has another, and so has this process
-/// after [`reseed`]. Ask for it with each UUID: it costs a nanosecond. Where
-/// memory is not wiped at fork, each call returns another.
-///
-/// # Panics
-///
-/// As [`new_v4`].
-///
-/// # Examples
-///
-/// ```
-/// let node = fork_safe_uuid::random_node();
-/// assert_eq!(node[0] & 1, 1);
-/// ```
-#[inline]
-#[must_use]
-pub fn random_node() -> [u8; 6] {
-    generator::or_panic(try_random_node())
-}
-
-/// Returns this process's random node, or says why there is no entropy.
-///
-/// # Errors
-///
-/// As [`try_new_v4`].
-#[inline]
-pub fn try_random_node() -> Result<[u8; 6], Error> {
-    gregorian::PROCESS.node(random_bits)
 }
 
 /// Makes ready what a sandbox may refuse later, and returns what serves.

@@ -174,3 +174,127 @@ pub(crate) fn v1((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
 pub(crate) fn v6((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
     uuid::Builder::from_sorted_gregorian_timestamp(count, sequence, node).into_uuid()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::BTreeSet;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    /// The second after 1970, or after 1582 where it is negative.
+    fn at(seconds: i64) -> Result<Reading, Error> {
+        Ok(Reading { seconds, nanos: 0 })
+    }
+
+    /// Draws 1, 2, 3 …
+    #[derive(Default)]
+    struct Dice(Cell<u64>);
+
+    impl Dice {
+        fn draw(&self) -> Result<u64, Error> {
+            self.0.set(self.0.get() + 1);
+            Ok(self.0.get())
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stands_or_goes_back_gives_the_last_count_plus_one() {
+        let (state, dice) = (Gregorian::new(), Dice::default());
+        let (first, sequence) = state.next(|| at(1), || dice.draw()).expect("in range");
+        for (clock, expected) in [
+            (1, 1),
+            (0, 2),
+            (-365 * 86_400, 3),
+            (2, 10_000_000),
+            (-12_219_292_800, 10_000_001),
+        ] {
+            let next = state.next(|| at(clock), || dice.draw());
+            assert_eq!(next.expect("in range"), (first + expected, sequence));
+        }
+        assert_eq!(dice.0.get(), 1, "drawn once");
+    }
+
+    #[test]
+    fn after_the_last_count_there_is_none_whatever_the_clock_shows() {
+        let (state, dice) = (Gregorian::new(), Dice::default());
+        let last = UNIX_EPOCH + Duration::from_millis(115_292_150_460_684 - 12_219_292_800_000);
+        let last = || Ok(Reading::from(last));
+        while state.next(last, || dice.draw()).is_ok() {}
+        assert_eq!(state.last.load(Relaxed), (1 << 60) - 1);
+        let error = state.next(|| at(1), || dice.draw()).expect_err("no more");
+        assert_eq!(
+            error.to_string(),
+            "no timestamp: wall clock: it is, or was, after 5236-03-31; set the clock"
+        );
+        assert!(state.next(|| at(-12_219_292_801), || dice.draw()).is_err());
+    }
+
+    #[test]
+    fn threads_share_a_clock_that_stands_and_no_count() {
+        let state = Gregorian::new();
+        let counts = || (0..10_000).map(|_| state.next(|| at(7), || Ok(1)).expect("in range").0);
+        let all: BTreeSet<_> = std::thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(|| counts().collect::<Vec<_>>()));
+            let counts = threads.map(|thread| thread.join().expect("no panic"));
+            counts.into_iter().flatten().collect()
+        });
+        assert_eq!(all.len(), 40_000);
+    }
+
+    /// What the child of a handler sees that forks where the clock is read.
+    #[test]
+    fn a_wipe_after_the_clock_sequence_was_asked_starts_over() {
+        let (state, dice) = (Gregorian::new(), Dice::default());
+        let wipe = Cell::new(true);
+        let clock = || {
+            if wipe.take() {
+                state.forget();
+            }
+            at(7)
+        };
+        let (count, sequence) = state.next(clock, || dice.draw()).expect("in range");
+        assert_eq!(sequence, 2, "the first is the parent's");
+        assert_eq!(state.last.load(Relaxed), count);
+        let (first, _) = Gregorian::new().next(|| at(7), || Ok(0)).expect("in range");
+        assert_eq!(count, first + 1, "the first is the parent's");
+    }
+
+    /// What the child of a handler sees that forks before a drawing is stored;
+    /// the handler may make the child's own in the meantime, or be about to.
+    #[test]
+    fn a_wipe_while_a_node_is_drawn_leaves_what_was_drawn_after_it() {
+        for handler_draws in [false, true] {
+            let (state, dice) = (Gregorian::new(), Dice::default());
+            let wipe = Cell::new(true);
+            let draw = || {
+                let drawn = dice.draw()?;
+                if wipe.take() {
+                    state.forget();
+                    if handler_draws {
+                        state.node(|| dice.draw())?;
+                    } else {
+                        // A thread of the child has claimed and not yet drawn.
+                        let words = state.drawings.get().expect("wiped memory");
+                        words[NODE].store(state.claims.fetch_add(1, Relaxed) + 1, Relaxed);
+                    }
+                }
+                Ok(drawn)
+            };
+            let node = state.node(draw).expect("entropy");
+            assert_eq!(node, [1, 0, 0, 0, 0, 2], "1 is the parent's");
+            assert_eq!(state.node(|| dice.draw()).expect("entropy"), node);
+        }
+    }
+
+    #[test]
+    fn a_failed_drawing_is_an_error_and_the_next_call_tries_again() {
+        let (state, dice) = (Gregorian::new(), Dice::default());
+        let fails = || Err(std::io::Error::other("the dice are lost").into());
+        assert!(state.node(fails).is_err());
+        assert!(state.next(|| at(7), fails).is_err());
+        assert!(state.node(|| dice.draw()).is_ok());
+        assert!(state.next(|| at(7), || dice.draw()).is_ok());
+    }
+}
