@@ -7,6 +7,8 @@ mod harness;
 mod arena;
 mod bits;
 #[cfg(target_os = "linux")]
+mod clocks;
+#[cfg(target_os = "linux")]
 mod copies;
 #[cfg(target_os = "linux")]
 mod descriptors;
@@ -38,6 +40,7 @@ fn main() {
     let mut scenarios = [bits::SCENARIOS, values::SCENARIOS].concat();
     #[cfg(target_os = "linux")]
     for module in [
+        clocks::SCENARIOS,
         copies::SCENARIOS,
         descriptors::SCENARIOS,
         faults::SCENARIOS,

@@ -62,7 +62,7 @@ fn ready_uuids_are_wiped_at_fork_and_not_dumped() {
 }
 
 /// As a hypervisor does: memory is copied and nothing tells.
-fn keep_on_fork() {
+pub fn keep_on_fork() {
     let ours = mappings(&["wf", "dd"]);
     assert!(!ours.is_empty());
     for (start, end) in ours {

@@ -1,0 +1,458 @@
+//! UUIDs that time orders: what any clock does to them, and what a copy of the
+//! process has in common with its original.
+
+use std::collections::BTreeSet;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fork_safe_uuid::clock::Clock;
+use fork_safe_uuid::{
+    ErrorKind, Generator, Uuid, fill_v7, now_v1, now_v6, now_v7, random_node, reseed,
+};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::copies::hung_of;
+use crate::scene::{fork, in_copy, make, ok, start_copy};
+use crate::snapshots::keep_on_fork;
+
+crate::scenarios![
+    versions_variants_and_times_are_what_uuid_reads,
+    a_clock_that_jumps_is_followed_ahead_and_held_back,
+    a_time_without_a_timestamp_is_an_error_and_leaves_nil,
+    a_clock_that_panics_leaves_a_generator_that_goes_on,
+    any_clock_gives_increasing_uuids,
+    a_fork_in_a_tick_that_never_ends_repeats_nothing,
+    uuid_repeats_its_version_7_after_fork,
+    a_vfork_child_goes_on_in_order,
+    forks_and_threads_repeat_nothing,
+    forking_while_threads_make_timestamps_hangs_nobody,
+    forking_while_threads_generate_hangs_uuids_version_7 { seconds: 300 },
+    copies_have_clock_sequences_and_nodes_of_their_own,
+    a_clone_has_the_clock_sequence_and_node_until_reseed,
+    a_clone_in_one_tick_repeats_at_most_the_pool,
+];
+
+const FIXED: [u8; 6] = [0xde, 0xad, 0xbe, 0xef, 0x00, 0x01];
+
+#[track_caller]
+fn assert_increasing(ids: &[Uuid]) {
+    for pair in ids.windows(2) {
+        assert!(pair[0] < pair[1], "{} then {}", pair[0], pair[1]);
+    }
+}
+
+#[track_caller]
+fn assert_distinct(ids: &[Uuid]) {
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+}
+
+/// When `uuid` says that it was made.
+fn time_of(id: &Uuid) -> Duration {
+    let (seconds, nanos) = id.get_timestamp().expect("a timestamp").to_unix();
+    Duration::new(seconds, nanos)
+}
+
+fn versions_variants_and_times_are_what_uuid_reads() {
+    let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).expect("now");
+    let ms = Duration::from_millis(1);
+    let node = random_node();
+    assert_eq!(node[0] & 1, 1);
+    assert_eq!(random_node(), node);
+    let mut one = [Uuid::nil()];
+    for _ in 0..1000 {
+        let before = since_1970();
+        fill_v7(&mut one);
+        let ids = [
+            (now_v1(&FIXED), 1, Some(FIXED)),
+            (now_v6(&node), 6, Some(node)),
+            (now_v7(), 7, None),
+            (Generator::new().now_v7(), 7, None),
+            (Generator::unbuffered().now_v7(), 7, None),
+            (one[0], 7, None),
+        ];
+        let after = since_1970();
+        for (id, version, node) in ids {
+            assert_eq!(id.get_version_num(), version);
+            assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+            assert_eq!(id.get_node_id(), node);
+            let time = time_of(&id);
+            assert!(
+                before - ms < time && time <= after,
+                "{time:?} at {before:?}"
+            );
+        }
+    }
+}
+
+/// Stands where it is set.
+#[derive(Clone)]
+struct Set(Arc<Mutex<SystemTime>>);
+
+impl Set {
+    fn at(time: SystemTime) -> Self {
+        Self(Arc::new(Mutex::new(time)))
+    }
+
+    fn to(&self, time: SystemTime) {
+        *self.0.lock().expect("one thread") = time;
+    }
+}
+
+impl Clock for Set {
+    fn now(&self) -> SystemTime {
+        *self.0.lock().expect("one thread")
+    }
+}
+
+/// 2026-01-01.
+fn noon() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_767_225_600)
+}
+
+fn a_clock_that_jumps_is_followed_ahead_and_held_back() {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    const SECOND: Duration = Duration::from_secs(1);
+    let clock = Set::at(noon());
+    let generator = Generator::new().with_clock(clock.clone());
+    let mut all = vec![];
+    let mut make = |time: SystemTime, expected: SystemTime| {
+        clock.to(time);
+        let start = all.len();
+        all.extend((0..1000).map(|_| generator.now_v7()));
+        let mut many = vec![Uuid::nil(); 1000];
+        generator.fill_v7(&mut many);
+        all.extend(many);
+        for id in &all[start..] {
+            // 1001 of one tick run ahead by 15 µs, for each time held.
+            let ahead =
+                time_of(id).checked_sub(expected.duration_since(UNIX_EPOCH).expect("after"));
+            assert!(
+                ahead.is_some_and(|ahead| ahead <= Duration::from_millis(1)),
+                "{ahead:?}"
+            );
+        }
+    };
+    make(noon(), noon());
+    make(noon() - SECOND, noon());
+    make(noon() - YEAR, noon());
+    make(noon() + SECOND, noon() + SECOND);
+    make(noon() + YEAR, noon() + YEAR);
+    make(noon(), noon() + YEAR);
+    assert_increasing(&all);
+}
+
+fn a_time_without_a_timestamp_is_an_error_and_leaves_nil() {
+    let end = UNIX_EPOCH + Duration::from_millis(1 << 48);
+    let ns = Duration::from_nanos(1);
+    let clock = Set::at(noon());
+    let generator = Generator::new().with_clock(clock.clone());
+    for (time, text) in [
+        (UNIX_EPOCH - ns, "it is before 1970-01-01"),
+        (end, "it is, or was, after 10889-08-02"),
+    ] {
+        clock.to(time);
+        let error = generator.try_now_v7().expect_err("no timestamp");
+        assert_eq!(error.kind(), ErrorKind::Clock);
+        assert_eq!(error.raw_os_error(), None);
+        let text = format!("no timestamp: wall clock: {text}; set the clock");
+        assert_eq!(error.to_string(), text);
+        let panic = catch_unwind(AssertUnwindSafe(|| generator.now_v7())).expect_err("a panic");
+        assert_eq!(panic.downcast_ref::<String>(), Some(&text));
+        let mut ids = [Uuid::max(); 5];
+        assert!(generator.try_fill_v7(&mut ids).is_err());
+        assert_eq!(ids, [Uuid::nil(); 5]);
+        // Nothing is asked of the clock.
+        assert!(generator.try_fill_v7(&mut []).is_ok());
+        assert_eq!(generator.new_v4().get_version_num(), 4);
+    }
+    clock.to(UNIX_EPOCH);
+    assert!(generator.now_v7().as_u128() >> 80 == 0);
+    // The last tick of all has 15 words, and nothing follows it.
+    clock.to(end - ns);
+    assert_increasing(&[(); 15].map(|()| generator.now_v7()));
+    assert!(generator.try_now_v7().is_err());
+    clock.to(noon());
+    assert!(generator.try_now_v7().is_err());
+}
+
+fn a_clock_that_panics_leaves_a_generator_that_goes_on() {
+    struct PanicsOnce(AtomicBool);
+    impl Clock for PanicsOnce {
+        fn now(&self) -> SystemTime {
+            assert!(self.0.swap(true, Relaxed), "the first time");
+            noon()
+        }
+    }
+    let generator = Generator::new().with_clock(PanicsOnce(AtomicBool::new(false)));
+    assert!(catch_unwind(AssertUnwindSafe(|| generator.now_v7())).is_err());
+    assert_increasing(&[(); 1000].map(|()| generator.now_v7()));
+}
+
+fn any_clock_gives_increasing_uuids() {
+    const END: i128 = (1 << 48) * 1_000_000;
+    // Anywhere, around both ends, and to and fro in a few ticks.
+    let time = prop_oneof![
+        any::<i64>().prop_map(i128::from),
+        -10i128..10,
+        END - 1000..END + 10,
+        1_767_225_600_000_000_000..1_767_225_600_000_001_000i128,
+    ];
+    let call = prop_oneof![Just(1usize), 0usize..600];
+    let calls = prop::collection::vec((time, call), 1..100);
+    let config = Config {
+        failure_persistence: None,
+        ..Config::with_cases(500)
+    };
+    let outcome = TestRunner::new(config).run(&calls, |calls| {
+        let clock = Set::at(noon());
+        let generator = Generator::new().with_clock(clock.clone());
+        let mut last = Uuid::nil();
+        for (nanos, count) in calls {
+            let (seconds, rest) = (nanos.abs() / 1_000_000_000, nanos.abs() % 1_000_000_000);
+            let since = Duration::new(seconds as u64, rest as u32);
+            clock.to(if nanos < 0 {
+                UNIX_EPOCH - since
+            } else {
+                UNIX_EPOCH + since
+            });
+            let mut ids = vec![Uuid::max(); count];
+            let made = if count == 1 {
+                generator.try_now_v7().map(|id| ids[0] = id)
+            } else {
+                generator.try_fill_v7(&mut ids)
+            };
+            if count == 0 {
+                prop_assert!(made.is_ok());
+            } else if !(0..END).contains(&nanos) {
+                prop_assert!(made.is_err());
+            } else if made.is_err() {
+                // Only where it was at the end already.
+                let end = Uuid::from_u128(u128::MAX << 64 & !(0xf << 76) | 7 << 76);
+                prop_assert!(last > end, "{:?} after {}", made, last);
+            }
+            if made.is_err() {
+                prop_assert!(count == 1 || ids.iter().all(Uuid::is_nil));
+                continue;
+            }
+            for id in ids {
+                prop_assert!(last < id, "{} then {}", last, id);
+                prop_assert_eq!((id.get_version_num(), id.as_bytes()[8] >> 6), (7, 2));
+                prop_assert!(time_of(&id).as_millis() >= since.as_millis());
+                last = id;
+            }
+        }
+        Ok(())
+    });
+    outcome.expect("increasing");
+}
+
+fn a_fork_in_a_tick_that_never_ends_repeats_nothing() {
+    for generator in [Generator::new(), Generator::unbuffered()] {
+        let generator = generator.with_clock(Set::at(noon()));
+        let make = || {
+            let mut ids: Vec<_> = (0..1000).map(|_| generator.now_v7()).collect();
+            let start = ids.len();
+            ids.resize(start + 1000, Uuid::nil());
+            generator.fill_v7(&mut ids[start..]);
+            ids
+        };
+        let before = make();
+        let child = in_copy(fork, make);
+        let parent = make();
+        for after in [&child, &parent] {
+            assert_increasing(&[&before[..], after].concat());
+        }
+        // Timestamps and counters are the same: only the random bits differ.
+        let public = |ids: &[Uuid]| -> Vec<_> { ids.iter().map(|id| id.as_u128() >> 58).collect() };
+        assert_eq!(public(&child), public(&parent));
+        let random = |ids: &[Uuid]| -> Vec<_> {
+            let bits = ids
+                .iter()
+                .map(|id| Uuid::from_u128(id.as_u128() & ((1 << 58) - 1)));
+            bits.collect()
+        };
+        assert_distinct(&[random(&child), random(&parent)].concat());
+    }
+}
+
+/// The control: what the same moment shows of a peer, with `fast-rng`.
+fn uuid_repeats_its_version_7_after_fork() {
+    let repeats = (0..100).any(|_| {
+        let make = || (0..2000).map(|_| Uuid::now_v7()).collect::<Vec<_>>();
+        make();
+        let child = start_copy(fork, make);
+        let parent = make();
+        let child: BTreeSet<_> = child.ids().into_iter().collect();
+        parent.iter().any(|id| child.contains(id))
+    });
+    assert!(repeats, "uuid was mended?");
+}
+
+/// vfork(2) with a stack of its own: parent and child share all memory, and the
+/// parent waits.
+fn a_vfork_child_goes_on_in_order() {
+    const EACH: usize = 1000;
+    extern "C" fn child(ids: *mut c_void) -> i32 {
+        // SAFETY: the parent's array, and the parent waits.
+        let ids = unsafe { &mut *ids.cast::<[Uuid; EACH]>() };
+        ids.fill_with(now_v7);
+        0
+    }
+    let mut stack = vec![0u128; 1 << 16];
+    let mut theirs = [Uuid::nil(); EACH];
+    let before = [(); EACH].map(|()| now_v7());
+    // SAFETY: the stack is that long and used by nobody else; the child touches
+    // only what it is given and ends.
+    let pid = ok(unsafe {
+        libc::clone(
+            child,
+            stack.as_mut_ptr_range().end.cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut theirs).cast(),
+        )
+    });
+    let after = [(); EACH].map(|()| now_v7());
+    let mut status = 0;
+    // SAFETY: the pointer leads to an int.
+    ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+    assert_eq!(status, 0);
+    assert_increasing(&[before, theirs, after].concat());
+}
+
+/// Version 7 one by one and at once, versions 1 and 6: 1000 of each.
+fn of_all_kinds() -> Vec<Uuid> {
+    let mut many = vec![Uuid::nil(); 1000];
+    fill_v7(&mut many);
+    for _ in 0..1000 {
+        let node = random_node();
+        many.extend([now_v7(), now_v1(&node), now_v6(&node)]);
+    }
+    many
+}
+
+fn forks_and_threads_repeat_nothing() {
+    let stop = AtomicBool::new(false);
+    let mut all = std::thread::scope(|scope| {
+        let threads = [(); 2].map(|()| {
+            scope.spawn(|| {
+                let mut ids = vec![];
+                while !stop.load(Relaxed) && ids.len() < 1_000_000 {
+                    ids.extend(of_all_kinds());
+                }
+                ids
+            })
+        });
+        // Each has all of its parent's past, and goes on at its parent's time.
+        let children = [(); 20].map(|()| start_copy(fork, of_all_kinds));
+        let mut all = of_all_kinds();
+        all.extend(children.into_iter().flat_map(|child| child.ids()));
+        stop.store(true, Relaxed);
+        let threads = threads.map(|thread| thread.join().expect("no panic"));
+        all.extend(threads.into_iter().flatten());
+        all
+    });
+    assert!(all.len() > 23 * 4000);
+    let (of_1, others): (Vec<_>, Vec<_>) = all.drain(..).partition(|id| id.get_version_num() == 1);
+    assert_distinct(&of_1);
+    assert_distinct(&others);
+    // Versions 1 and 6 have no count in common, either, of one copy.
+    let count = |id: &Uuid| (id.get_node_id(), time_of(id));
+    let of_1: BTreeSet<_> = of_1.iter().map(count).collect();
+    let of_6 = others.iter().filter(|id| id.get_version_num() == 6);
+    assert_eq!(of_6.filter(|id| of_1.contains(&count(id))).count(), 0);
+}
+
+fn forking_while_threads_make_timestamps_hangs_nobody() {
+    assert_eq!(hung_of(300, now_v7), 0);
+    assert_eq!(hung_of(300, || now_v1(&random_node())), 0);
+}
+
+/// The control: it has a lock.
+fn forking_while_threads_generate_hangs_uuids_version_7() {
+    assert!((0..40).any(|_| hung_of(100, Uuid::now_v7) > 0), "mended?");
+}
+
+/// The clock sequence of a version 1, as a UUID.
+fn sequence_of(id: Uuid) -> Uuid {
+    Uuid::from_u128(id.as_u128() >> 48 & 0x3fff)
+}
+
+fn copies_have_clock_sequences_and_nodes_of_their_own() {
+    let node_as_id = || now_v1(&random_node());
+    let both = || vec![sequence_of(now_v1(&FIXED)), node_as_id()];
+    let mine = both();
+    assert_eq!(mine[0], sequence_of(now_v6(&FIXED)));
+    let mut all = mine.clone();
+    for _ in 0..20 {
+        all.extend(in_copy(fork, both));
+    }
+    reseed();
+    all.extend(both());
+    let distinct = |index: usize| -> usize {
+        let of_kind = all.iter().skip(index).step_by(2);
+        let nodes = of_kind.map(|id| {
+            if index == 0 {
+                id.as_u128()
+            } else {
+                id.as_u128() << 80
+            }
+        });
+        nodes.collect::<BTreeSet<_>>().len()
+    };
+    assert_eq!(distinct(1), 22);
+    // Of 22 draws of 14 bits two are equal once in 70 runs, four in 10^4.
+    assert!(distinct(0) >= 19, "{}", distinct(0));
+}
+
+fn a_clone_has_the_clock_sequence_and_node_until_reseed() {
+    let public = |id: Uuid| id.as_u128() & ((1 << 62) - 1);
+    let make = || now_v1(&random_node());
+    let before = public(make());
+    make_a_pool();
+    keep_on_fork();
+    // That they are repeated shows that the scene is real.
+    assert_eq!(public(in_copy(fork, || vec![make()])[0]), before);
+    let after = in_copy(fork, || {
+        reseed();
+        vec![make()]
+    });
+    assert_ne!(public(after[0]), before);
+    reseed();
+    assert_ne!(public(make()), before);
+    assert_ne!(public(make()), public(after[0]));
+}
+
+fn make_a_pool() {
+    assert_eq!(make(1).len(), 1);
+}
+
+fn a_clone_in_one_tick_repeats_at_most_the_pool() {
+    let ticks = Arc::new(AtomicU64::new(0));
+    struct Counting(Arc<AtomicU64>);
+    impl Clock for Counting {
+        fn now(&self) -> SystemTime {
+            noon() + Duration::from_micros(self.0.fetch_add(1, Relaxed))
+        }
+    }
+    let generator = Generator::new().with_clock(Counting(ticks));
+    let make = || (0..5000).map(|_| generator.now_v7()).collect::<Vec<_>>();
+    let _ = generator.now_v7();
+    keep_on_fork();
+    let repeated = |reseeds: bool| {
+        let make = || {
+            if reseeds {
+                reseed();
+            }
+            make()
+        };
+        let clone: BTreeSet<_> = in_copy(fork, make).into_iter().collect();
+        make().iter().filter(|id| clone.contains(id)).count()
+    };
+    // The same clock in both, and 250 were ready.
+    assert_eq!(repeated(false), 250);
+    assert_eq!(repeated(true), 0);
+}

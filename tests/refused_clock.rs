@@ -1,0 +1,57 @@
+//! A clock that the sandbox refuses: an error, where std panics.
+//!
+//! The vDSO reads the clock without a system call, so no seccomp filter is in
+//! the way here. In a program of its own this function stands before the
+//! libc's.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+#![allow(missing_docs)]
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use fork_safe_uuid::{ErrorKind, Uuid};
+
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// # Safety
+///
+/// As clock_gettime(2).
+// SAFETY: the type of the libc's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
+    if id == libc::CLOCK_REALTIME && REFUSED.load(Relaxed) {
+        // SAFETY: this thread's errno.
+        unsafe { *libc::__errno_location() = libc::EPERM };
+        return -1;
+    }
+    // SAFETY: the caller vouches for the pointer.
+    unsafe { libc::syscall(libc::SYS_clock_gettime, id, time) as libc::c_int }
+}
+
+#[test]
+fn a_refused_clock_is_an_error_and_the_next_call_tries_again() {
+    let node = fork_safe_uuid::random_node();
+    let mut ids = [Uuid::max(); 3];
+    REFUSED.store(true, Relaxed);
+    for error in [
+        fork_safe_uuid::try_now_v7().expect_err("refused"),
+        fork_safe_uuid::try_fill_v7(&mut ids).expect_err("refused"),
+        fork_safe_uuid::try_now_v6(&node).expect_err("refused"),
+        fork_safe_uuid::try_now_v1(&node).expect_err("refused"),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Clock);
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+        let cause = io::Error::from_raw_os_error(libc::EPERM);
+        let text = format!("no timestamp: clock_gettime(2): {cause}; have the sandbox allow it");
+        assert_eq!(error.to_string(), text);
+    }
+    assert_eq!(ids, [Uuid::nil(); 3]);
+    // The hedge has one part less; entropy is all that version 4 needs.
+    fork_safe_uuid::reseed();
+    assert_eq!(fork_safe_uuid::new_v4().get_version_num(), 4);
+    // The control: what it would be by std.
+    assert!(std::panic::catch_unwind(std::time::SystemTime::now).is_err());
+    REFUSED.store(false, Relaxed);
+    assert_eq!(fork_safe_uuid::now_v7().get_version_num(), 7);
+    assert_eq!(fork_safe_uuid::now_v1(&node).get_version_num(), 1);
+}
