@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +29,7 @@ crate::scenarios![
     a_fork_in_a_tick_that_never_ends_repeats_nothing,
     uuid_repeats_its_version_7_after_fork,
     a_vfork_child_goes_on_in_order,
+    a_handler_at_any_time_keeps_the_order,
     forks_and_threads_repeat_nothing,
     forking_while_threads_make_timestamps_hangs_nobody,
     forking_while_threads_generate_hangs_uuids_version_7 { seconds: 300 },
@@ -321,6 +323,61 @@ fn a_vfork_child_goes_on_in_order() {
     ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
     assert_eq!(status, 0);
     assert_increasing(&[before, theirs, after].concat());
+}
+
+/// Timestamp and counter.
+fn word_of(id: Uuid) -> u64 {
+    let bits = id.as_u128();
+    ((bits >> 80) as u64) << 16 | ((bits >> 64) as u64 & 0xfff) << 4 | (bits >> 58) as u64 & 0xf
+}
+
+fn a_handler_at_any_time_keeps_the_order() {
+    static GENERATOR: AtomicPtr<Generator> = AtomicPtr::new(null_mut());
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    static DISORDER: AtomicU64 = AtomicU64::new(0);
+    extern "C" fn handler(_: i32) {
+        // SAFETY: set before the timer, and this thread's.
+        let generator = unsafe { &*GENERATOR.load(Relaxed) };
+        let word = word_of(generator.now_v7());
+        DISORDER.fetch_add(u64::from(LAST.swap(word, Relaxed) >= word), Relaxed);
+        CALLS.fetch_add(1, Relaxed);
+    }
+    struct Frozen;
+    impl Clock for Frozen {
+        fn now(&self) -> SystemTime {
+            noon()
+        }
+    }
+    // Without a clock that moves on, a step that is lost is seen.
+    let generator = Generator::new().with_clock(Frozen);
+    GENERATOR.store((&raw const generator).cast_mut(), Relaxed);
+    let interval = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 20,
+    };
+    let timer = libc::itimerval {
+        it_interval: interval,
+        it_value: interval,
+    };
+    // SAFETY: the handler touches atomics and the generator.
+    unsafe {
+        libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t);
+        ok(libc::setitimer(
+            libc::ITIMER_REAL,
+            &raw const timer,
+            null_mut(),
+        ));
+    }
+    let mut last = 0;
+    while CALLS.load(Relaxed) < 20_000 {
+        let before = LAST.load(Relaxed).max(last);
+        last = word_of(generator.now_v7());
+        assert!(before < last, "{before:x} then {last:x}");
+    }
+    // SAFETY: from here on the generator may go.
+    unsafe { libc::signal(libc::SIGALRM, libc::SIG_IGN) };
+    assert_eq!(DISORDER.load(Relaxed), 0);
 }
 
 /// Version 7 one by one and at once, versions 1 and 6: 1000 of each.
