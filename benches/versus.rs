@@ -77,6 +77,9 @@ const HUNDRED: &str = "16 at once";
 const THOUSAND: &str = "1000 at once";
 const MILLION: &str = "1 M at once";
 const UNBUFFERED: &str = "unbuffered";
+const V7: &str = "v7, one by one";
+const V7_THOUSAND: &str = "v7, 1000 at once";
+const V1: &str = "v1, one by one";
 const PAIR: &str = "two threads together";
 
 fn all() -> Vec<Series> {
@@ -120,6 +123,7 @@ fn all() -> Vec<Series> {
         250,
         one_by_one!(peers::uuid_default()),
     ));
+    all.extend(of_time());
     all.push(series(
         PAIR,
         "one thread",
@@ -140,6 +144,35 @@ fn all() -> Vec<Series> {
             (times[0] + times[1]) / 2
         })
     }));
+    all
+}
+
+/// Versions 7 and 1.
+fn of_time() -> Vec<Series> {
+    let node = fork_safe_uuid::random_node();
+    let v1 = one_by_one!(fork_safe_uuid::now_v1(&node));
+    let mut all = vec![
+        series(V7, "ours", 4000, one_by_one!(fork_safe_uuid::now_v7())),
+        series(V7, "uuid + fast-rng", 2000, one_by_one!(peers::uuid_v7())),
+        series(V7, "uuid7", 1000, one_by_one!(peers::uuid7_v7())),
+        series(
+            V7_THOUSAND,
+            "ours",
+            20_000,
+            in_bulk(1000, fork_safe_uuid::fill_v7),
+        ),
+        series(
+            V7_THOUSAND,
+            "uuid + fast-rng",
+            2000,
+            in_bulk(1000, |ids| ids.fill_with(peers::uuid_v7)),
+        ),
+        series(V1, "ours", 4000, v1),
+        series(V1, "uuid", 2000, one_by_one!(peers::uuid_v1())),
+    ];
+    if let Some(libuuid) = peers::libuuid_v1() {
+        all.push(series(V1, "libuuid", 100, one_by_one!(libuuid())));
+    }
     all
 }
 
@@ -250,7 +283,7 @@ fn machine() -> String {
 fn picture(all: &[Series], machine: &str) -> Result<(), Box<dyn Error>> {
     let bars: Vec<_> = all
         .iter()
-        .filter(|series| [ONE, THOUSAND, UNBUFFERED].contains(&series.group))
+        .filter(|series| [ONE, THOUSAND, UNBUFFERED, V7, V7_THOUSAND, V1].contains(&series.group))
         .collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.svg");
     std::fs::create_dir_all(path.parent().expect("docs"))?;

@@ -1,4 +1,4 @@
-//! Each way to make UUIDs, beside the peers: `cargo bench --bench v4`.
+//! Each way to make UUIDs, beside the peers: `cargo bench --bench uuids`.
 
 #![allow(missing_docs)]
 
@@ -37,6 +37,31 @@ fn one(c: &mut Criterion) {
     group.bench_function("uuid7", |b| b.iter(peers::uuid7));
     group.bench_function("uuid", |b| b.iter(peers::uuid_default));
     if let Some(libuuid) = peers::libuuid() {
+        group.bench_function("libuuid", |b| b.iter(libuuid));
+    }
+}
+
+fn ordered(c: &mut Criterion) {
+    let mut group = c.benchmark_group("version 7");
+    group.bench_function("ours", |b| b.iter(fork_safe_uuid::now_v7));
+    group.bench_function("uuid + fast-rng", |b| b.iter(peers::uuid_v7));
+    group.bench_function("uuid7", |b| b.iter(peers::uuid7_v7));
+    drop(group);
+    let mut group = c.benchmark_group("version 7/1000");
+    group.throughput(Throughput::Elements(1000));
+    let mut ids = vec![Uuid::nil(); 1000];
+    group.bench_function("ours", |b| b.iter(|| fork_safe_uuid::fill_v7(&mut ids)));
+    group.bench_function("uuid + fast-rng", |b| {
+        b.iter(|| ids.fill_with(peers::uuid_v7))
+    });
+    group.bench_function("uuid7", |b| b.iter(|| ids.fill_with(peers::uuid7_v7)));
+    drop(group);
+    let mut group = c.benchmark_group("version 1");
+    let node = fork_safe_uuid::random_node();
+    group.bench_function("ours", |b| b.iter(|| fork_safe_uuid::now_v1(&node)));
+    group.bench_function("random_node", |b| b.iter(fork_safe_uuid::random_node));
+    group.bench_function("uuid", |b| b.iter(peers::uuid_v1));
+    if let Some(libuuid) = peers::libuuid_v1() {
         group.bench_function("libuuid", |b| b.iter(libuuid));
     }
 }
@@ -124,6 +149,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .sample_size(20);
-    targets = one, many, first_of_a_thread, first_after_fork, two_threads
+    targets = one, ordered, many, first_of_a_thread, first_after_fork, two_threads
 }
 criterion_main!(benches);
