@@ -16,9 +16,9 @@ use fork_safe_uuid::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::copies::hung_of;
 use crate::scene::{fork, in_copy, make, ok, start_copy};
 use crate::snapshots::keep_on_fork;
+use crate::torture::hung_of;
 
 crate::scenarios![
     versions_variants_and_times_are_what_uuid_reads,
@@ -424,13 +424,19 @@ fn forks_and_threads_repeat_nothing() {
 }
 
 fn forking_while_threads_make_timestamps_hangs_nobody() {
-    assert_eq!(hung_of(300, now_v7), 0);
-    assert_eq!(hung_of(300, || now_v1(&random_node())), 0);
+    assert_eq!(hung_of(300, |ids| ids.fill_with(now_v7)), 0);
+    assert_eq!(
+        hung_of(300, |ids| ids.fill_with(|| now_v1(&random_node()))),
+        0
+    );
 }
 
 /// The control: it has a lock.
 fn forking_while_threads_generate_hangs_uuids_version_7() {
-    assert!((0..40).any(|_| hung_of(100, Uuid::now_v7) > 0), "mended?");
+    assert!(
+        (0..40).any(|_| hung_of(100, |ids| ids.fill_with(Uuid::now_v7)) > 0),
+        "mended?"
+    );
 }
 
 /// The clock sequence of a version 1, as a UUID.
