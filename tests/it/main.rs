@@ -19,6 +19,8 @@ mod forest;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]
+mod lineage;
+#[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
 mod rules;
@@ -45,6 +47,7 @@ fn main() {
         descriptors::SCENARIOS,
         faults::SCENARIOS,
         forest::SCENARIOS,
+        lineage::SCENARIOS,
         pool::SCENARIOS,
         rules::SCENARIOS,
         sandboxes::SCENARIOS,
