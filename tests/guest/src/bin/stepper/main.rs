@@ -193,20 +193,23 @@ fn trace(path: &Path) -> Vec<Target> {
     log::shared().steps.store(0, SeqCst);
     let status = run(path, None);
     assert_eq!(status, 0, "an undisturbed call");
+    let steps = &log::shared().trace[..log::shared().steps.load(SeqCst)];
     let mut times = BTreeMap::new();
-    log::shared().trace[..log::shared().steps.load(SeqCst)]
-        .iter()
-        .enumerate()
-        .map(|(step, &address)| {
+    let mut targets: Vec<Target> = vec![];
+    for (step, &address) in steps.iter().enumerate() {
+        // A string instruction is stopped at each of its turns by the trap
+        // flag, and once by a breakpoint.
+        if targets.last().is_none_or(|last| last.address != address) {
             let nth = times.entry(address).or_insert(0);
             *nth += 1;
-            Target {
+            targets.push(Target {
                 step,
                 address,
                 nth: *nth,
-            }
-        })
-        .collect()
+            });
+        }
+    }
+    targets
 }
 
 /// What a run with an event came to.
@@ -252,7 +255,7 @@ fn inject(
     if let Some(id) = mine.intersection(others).next() {
         return Err(format!("{id} in two runs"));
     }
-    others.append(&mut mine);
+    others.extend(mine);
     Ok(if log.came.load(SeqCst) == 0 {
         Outcome::Missed
     } else {
