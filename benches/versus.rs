@@ -299,7 +299,8 @@ fn picture(all: &[Series], machine: &str) -> Result<(), Box<dyn Error>> {
     ))?;
     root.draw(&Text::new(machine.to_owned(), (20, 38), text(12)))?;
     // A power of ten is this wide.
-    let decade = f64::from(width - left - 90) / 3.6;
+    let longest = bars.iter().map(|series| quantile(&series.times, 0.5));
+    let decade = f64::from(width - left - 90) / longest.fold(10.0, f64::max).log10();
     for (index, series) in bars.iter().enumerate() {
         let y = top + step * index as i32;
         let time = quantile(&series.times, 0.5);
