@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * libuuid's interface, served by fork-safe-uuid. Every function may be called
+ * in a forked child, a thread and a signal handler. Without any entropy the
+ * generators write the reason to the standard error and abort.
+ */
+#ifndef FORK_SAFE_UUID_H
+#define FORK_SAFE_UUID_H
+/* Keeps the system's header of the same name out. */
+#define _UL_LIBUUID_UUID_H
+
+#include <stddef.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef unsigned char uuid_t[16];
+
+/* The size of a UUID as text, with its final zero byte. */
+#define UUID_STR_LEN 37
+
+/* New UUIDs. The node of those with a time is random, never a MAC address. */
+extern void uuid_generate(uuid_t out);         /* version 4 */
+extern void uuid_generate_random(uuid_t out);  /* version 4 */
+extern void uuid_generate_time(uuid_t out);    /* version 1 */
+extern int uuid_generate_time_safe(uuid_t out); /* version 1; returns 0 */
+extern void uuid_generate_time_v6(uuid_t out); /* version 6 */
+extern void uuid_generate_time_v7(uuid_t out); /* version 7 */
+
+/* The UUID of a name of len bytes in the namespace ns: versions 3 and 5. */
+extern void uuid_generate_md5(uuid_t out, const uuid_t ns, const char *name, size_t len);
+extern void uuid_generate_sha1(uuid_t out, const uuid_t ns, const char *name, size_t len);
+
+/* A namespace: "dns", "url", "oid", "x500" or "x.500"; otherwise NULL. */
+extern const uuid_t *uuid_get_template(const char *alias);
+
+/* Text of 36 characters to a UUID: 0, or -1 and uu is as it was. */
+extern int uuid_parse(const char *in, uuid_t uu);
+extern int uuid_parse_range(const char *in_start, const char *in_end, uuid_t uu);
+
+/* A UUID to text, UUID_STR_LEN bytes; in lower case if not said otherwise. */
+extern void uuid_unparse(const uuid_t uu, char *out);
+extern void uuid_unparse_lower(const uuid_t uu, char *out);
+extern void uuid_unparse_upper(const uuid_t uu, char *out);
+
+extern void uuid_clear(uuid_t uu);
+extern void uuid_copy(uuid_t dst, const uuid_t src);
+extern int uuid_compare(const uuid_t uu1, const uuid_t uu2);
+extern int uuid_is_null(const uuid_t uu);
+
+/* The time in a UUID of version 1, 6 or 7; otherwise -1. ret_tv may be NULL. */
+#if defined(__USE_TIME_BITS64) && defined(__GLIBC__)
+#define uuid_time uuid_time64
+#endif
+extern time_t uuid_time(const uuid_t uu, struct timeval *ret_tv);
+
+extern int uuid_type(const uuid_t uu);
+#define UUID_TYPE_DCE_NIL 0
+#define UUID_TYPE_DCE_TIME 1
+#define UUID_TYPE_DCE_SECURITY 2
+#define UUID_TYPE_DCE_MD5 3
+#define UUID_TYPE_DCE_RANDOM 4
+#define UUID_TYPE_DCE_SHA1 5
+#define UUID_TYPE_DCE_TIME_V6 6
+#define UUID_TYPE_DCE_TIME_V7 7
+#define UUID_TYPE_DCE_VENDOR 8
+#define UUID_TYPE_SHIFT 4
+#define UUID_TYPE_MASK 0xf
+
+extern int uuid_variant(const uuid_t uu);
+#define UUID_VARIANT_NCS 0
+#define UUID_VARIANT_DCE 1
+#define UUID_VARIANT_MICROSOFT 2
+#define UUID_VARIANT_OTHER 3
+#define UUID_VARIANT_SHIFT 5
+#define UUID_VARIANT_MASK 0x7
+
+#ifdef __GNUC__
+#define UUID_DEFINE_UNUSED __attribute__((unused))
+#else
+#define UUID_DEFINE_UNUSED
+#endif
+/* Defines a constant of 16 bytes. */
+#define UUID_DEFINE(name, ...) static const uuid_t name UUID_DEFINE_UNUSED = {__VA_ARGS__}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

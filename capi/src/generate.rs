@@ -1,0 +1,144 @@
+//! New UUIDs: random, of a time, of a name.
+
+use core::ffi::{c_char, c_int};
+use std::process;
+use std::slice;
+
+use fork_safe_uuid::{
+    Error, Uuid, try_new_v4, try_now_v1, try_now_v6, try_now_v7, try_random_node,
+};
+
+/// Returns the value, or ends the process: the callers have no way to say that
+/// there is no UUID, and go on with whatever stands in their memory.
+pub(crate) fn or_abort<T>(outcome: Result<T, Error>) -> T {
+    outcome.unwrap_or_else(|error| abort(&error))
+}
+
+#[cold]
+#[inline(never)]
+fn abort(error: &Error) -> ! {
+    let text = format!("libuuid: {error}\n");
+    // Not by `std::io::stderr`: in a forked child its lock may be held by a
+    // thread that is not there.
+    // SAFETY: writes from a buffer that is that long.
+    unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+    process::abort()
+}
+
+/// Writes a random UUID (version 4).
+///
+/// # Safety
+///
+/// `out` is a `uuid_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uuid_generate_random(out: *mut Uuid) {
+    let id = or_abort(try_new_v4());
+    // SAFETY: the caller's `uuid_t`.
+    unsafe { out.write(id) }
+}
+
+/// Writes a random UUID (version 4).
+///
+/// # Safety
+///
+/// `out` is a `uuid_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uuid_generate(out: *mut Uuid) {
+    // SAFETY: the same contract.
+    unsafe { uuid_generate_random(out) }
+}
+
+/// Writes a UUID of the time and this process's random node (version 1).
+///
+/// # Safety
+///
+/// `out` is a `uuid_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uuid_generate_time(out: *mut Uuid) {
+    let id = or_abort(try_random_node().and_then(|node| try_now_v1(&node)));
+    // SAFETY: the caller's `uuid_t`.
+    unsafe { out.write(id) }
+}
+
+/// Does the same and returns 0, libuuid's "made in a safe manner": another
+/// process has another node.
+///
+/// # Safety
+///
+/// `out` is a `uuid_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uuid_generate_time_safe(out: *mut Uuid) -> c_int {
+    // SAFETY: the same contract.
+    unsafe { uuid_generate_time(out) };
+    0
+}
+
+/// Writes a sortable UUID of the time and this process's random node
+/// (version 6).
+///
+/// # Safety
+///
+/// `out` is a `uuid_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uuid_generate_time_v6(out: *mut Uuid) {
+    let id = or_abort(try_random_node().and_then(|node| try_now_v6(&node)));
+    // SAFETY: the caller's `uuid_t`.
+    unsafe { out.write(id) }
+}
+
+/// Writes a sortable UUID of the time and random bits (version 7).
+///
+/// # Safety
+///
+/// `out` is a `uuid_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uuid_generate_time_v7(out: *mut Uuid) {
+    let id = or_abort(try_now_v7());
+    // SAFETY: the caller's `uuid_t`.
+    unsafe { out.write(id) }
+}
+
+/// Writes the UUID of a name in a namespace by MD5 (version 3).
+///
+/// # Safety
+///
+/// `out` and `namespace` are a `uuid_t`, and `length` bytes can be read at
+/// `name`, which may be null if there are none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uuid_generate_md5(
+    out: *mut Uuid,
+    namespace: *const Uuid,
+    name: *const c_char,
+    length: usize,
+) {
+    // SAFETY: the same contract; `out` is written when nothing is borrowed.
+    unsafe { out.write(Uuid::new_v3(&*namespace, bytes(name, length))) }
+}
+
+/// Writes the UUID of a name in a namespace by SHA-1 (version 5).
+///
+/// # Safety
+///
+/// `out` and `namespace` are a `uuid_t`, and `length` bytes can be read at
+/// `name`, which may be null if there are none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uuid_generate_sha1(
+    out: *mut Uuid,
+    namespace: *const Uuid,
+    name: *const c_char,
+    length: usize,
+) {
+    // SAFETY: the same contract; `out` is written when nothing is borrowed.
+    unsafe { out.write(Uuid::new_v5(&*namespace, bytes(name, length))) }
+}
+
+/// # Safety
+///
+/// `length` bytes can be read at `name`, which may be null if there are none.
+unsafe fn bytes<'a>(name: *const c_char, length: usize) -> &'a [u8] {
+    if length == 0 {
+        return &[];
+    }
+    // SAFETY: not null, and readable for that long.
+    unsafe { slice::from_raw_parts(name.cast(), length) }
+}

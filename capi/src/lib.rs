@@ -1,0 +1,20 @@
+//! The functions of `<uuid/uuid.h>`, as util-linux declares them, on
+//! fork-safe-uuid.
+//!
+//! What they return is what libuuid documents, with two differences. Where
+//! libuuid falls back on a weak generator, these abort with the reason on the
+//! standard error. A time-based UUID has a random node instead of the MAC
+//! address (RFC 9562 section 6.10), and no file and no daemon behind it.
+//!
+//! # Safety
+//!
+//! As in libuuid, no pointer may be null unless a function says so. A `uuid_t`
+//! is 16 bytes of any alignment, which is [`Uuid`]'s layout; where one is
+//! written, it may be the one that is read.
+//!
+//! [`Uuid`]: fork_safe_uuid::Uuid
+
+mod fields;
+mod generate;
+mod private;
+mod text;

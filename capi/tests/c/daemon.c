@@ -1,0 +1,75 @@
+/* A daemon, as in 2014: daemon ledger FILE | daemon socket
+ *
+ * It makes a UUID, goes to the background, closes all descriptors and opens its
+ * own, which gets a number that was closed. Then it makes UUIDs of each kind,
+ * and says what became of its descriptor.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uuid/uuid.h>
+
+static void make_some(void)
+{
+	uuid_t id;
+
+	uuid_generate(id);
+	uuid_generate_random(id);
+	uuid_generate_time(id);
+	uuid_generate_time_safe(id);
+}
+
+/* Another program's data: what is written to the ledger stays as it is. */
+static int keep_ledger(const char *path)
+{
+	static const char entry[] = "2014-01-30 a ledger, of which no byte may change\n";
+	char now[256] = "";
+	int ledger = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	if (write(ledger, entry, sizeof entry - 1) < 0)
+		return 2;
+	make_some();
+	if (pread(ledger, now, sizeof now - 1, 0) < 0)
+		return 2;
+	printf("%s", strcmp(now, entry) ? now : "unchanged\n");
+	return 0;
+}
+
+/* A message waits, and the other end waits for messages. */
+static int keep_socket(void)
+{
+	char now[256] = "";
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) || send(ends[1], "beat", 4, 0) < 0)
+		return 2;
+	make_some();
+	if (recv(ends[0], now, sizeof now - 1, MSG_DONTWAIT) != 4 || strcmp(now, "beat"))
+		printf("taken\n");
+	else if (recv(ends[1], now, sizeof now - 1, MSG_DONTWAIT) >= 0)
+		printf("written to\n");
+	else
+		printf("unchanged\n");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+	pid_t child;
+
+	make_some();
+	child = fork();
+	if (child == 0) {
+		/* The standard ones stay, for the report. */
+		for (int fd = 3; fd < 1024; fd++)
+			close(fd);
+		status = argc == 3 ? keep_ledger(argv[2]) : keep_socket();
+		fflush(stdout);
+		_exit(status);
+	}
+	return waitpid(child, &status, 0) == child && status == 0 ? 0 : 2;
+}

@@ -1,0 +1,73 @@
+//! This libuuid, installed under a prefix, and the system's, by dlopen(3).
+
+use std::ffi::{c_char, c_int};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fork_safe_uuid::Uuid;
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
+
+/// `capi`.
+pub const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+pub type Generate = unsafe extern "C" fn(*mut Uuid);
+pub type Parse = unsafe extern "C" fn(*const c_char, *mut Uuid) -> c_int;
+pub type ParseRange = unsafe extern "C" fn(*const c_char, *const c_char, *mut Uuid) -> c_int;
+pub type Named = unsafe extern "C" fn(*mut Uuid, *const Uuid, *const c_char, usize);
+pub type Unparse = unsafe extern "C" fn(*const Uuid, *mut c_char);
+pub type Ask = unsafe extern "C" fn(*const Uuid) -> c_int;
+pub type Time = unsafe extern "C" fn(*const Uuid, *mut libc::timeval) -> libc::time_t;
+
+/// Where `install` puts this libuuid.
+pub fn prefix() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("libuuid")
+}
+
+pub fn ours() -> PathBuf {
+    prefix().join("lib/libuuid.so.1")
+}
+
+/// Installs it anew, from the source of now.
+pub fn install() {
+    run(Command::new(Path::new(HERE).join("install")).arg(prefix()));
+}
+
+/// Runs a program that must succeed.
+#[track_caller]
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().expect("a program");
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Runs a program that must succeed, and returns what it printed.
+#[track_caller]
+pub fn printed(command: &mut Command) -> String {
+    String::from_utf8(run(command).stdout).expect("UTF-8")
+}
+
+/// Loads a library; the system's, by its name, before any other of that name.
+pub fn load(path: impl AsRef<Path>) -> Library {
+    // SAFETY: a libuuid has no initialisation that another could disturb.
+    unsafe { Library::open(Some(path.as_ref()), RTLD_NOW | RTLD_LOCAL) }.expect("a library")
+}
+
+/// The system's libuuid, and this one beside it.
+pub fn both() -> [Library; 2] {
+    [load("libuuid.so.1"), load(ours())]
+}
+
+/// # Safety
+///
+/// `F` is the type of the function of that name.
+pub unsafe fn function<F: Copy>(library: &Library, name: &str) -> F {
+    // SAFETY: the same contract.
+    let symbol: Symbol<F> = unsafe { library.get(name.as_bytes()) }.expect("a function");
+    *symbol
+}

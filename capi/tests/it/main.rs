@@ -1,0 +1,33 @@
+//! The library as it is installed: beside the system's, and under programs
+//! that know nothing of it. Each scenario has a process of its own, and a
+//! deadline; one whose programs are missing says so and is ignored.
+#![allow(unreachable_pub)]
+
+#[path = "../../../tests/it/harness.rs"]
+mod harness;
+#[allow(dead_code)]
+#[path = "../../../tests/it/scene.rs"]
+mod scene;
+
+mod answers;
+mod library;
+mod loading;
+mod postgres;
+mod programs;
+mod refusals;
+
+fn main() {
+    if std::env::var_os(harness::SCENARIO).is_none() {
+        library::install();
+    }
+    harness::main(
+        [
+            answers::SCENARIOS,
+            loading::SCENARIOS,
+            postgres::SCENARIOS,
+            programs::SCENARIOS,
+            refusals::SCENARIOS,
+        ]
+        .concat(),
+    );
+}

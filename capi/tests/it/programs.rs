@@ -1,0 +1,299 @@
+//! Programs that know nothing of this library, with it in place of libuuid.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fork_safe_uuid::Uuid;
+
+use crate::{library, scene};
+
+crate::scenarios![
+    a_daemons_new_descriptors_are_left_alone {
+        possible: scene::may_unshare
+    },
+    the_header_is_that_of_util_linux {
+        possible: has_headers
+    },
+    uuidgen_prints_what_it_prints_with_the_systems {
+        possible: has_uuidgen
+    },
+    python_takes_it_for_safe {
+        possible: has_python
+    },
+    mkfs_names_a_file_system { possible: has_mkfs },
+];
+
+fn has_headers() -> bool {
+    Path::new("/usr/include/uuid/uuid.h").exists() || is_missing("uuid-dev")
+}
+
+fn has_uuidgen() -> bool {
+    has("uuidgen", "uuid-runtime")
+}
+
+fn has_python() -> bool {
+    has("/usr/bin/python3", "python3")
+}
+
+fn has_mkfs() -> bool {
+    has("/sbin/mkfs.ext4", "e2fsprogs")
+}
+
+/// Whether there is such a program; if not, says where it is to be had.
+pub fn has(program: &str, package: &str) -> bool {
+    let mut command = Command::new(program);
+    command
+        .arg("--help")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok() || is_missing(package)
+}
+
+pub fn is_missing(package: &str) -> bool {
+    if std::env::var_os(crate::harness::SCENARIO).is_none() {
+        eprintln!("ignored what needs Debian's {package}: apt-get install {package}");
+    }
+    false
+}
+
+/// A program with this library in place of the system's.
+fn with_ours(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env("LD_LIBRARY_PATH", library::prefix().join("lib"));
+    let mut loaded = Command::new(program);
+    loaded
+        .env("LD_LIBRARY_PATH", library::prefix().join("lib"))
+        .env("LD_TRACE_LOADED_OBJECTS", "1");
+    let list = library::printed(&mut loaded);
+    let ours = format!("libuuid.so.1 => {}", library::ours().display());
+    assert!(list.contains(&ours) || program.contains("python"), "{list}");
+    command
+}
+
+fn a_daemons_new_descriptors_are_left_alone() {
+    // A directory of clock states that is no one's but ours.
+    scene::unshare(libc::CLONE_NEWNS);
+    scene::mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
+    scene::mount(Path::new("none"), "/var/lib", "tmpfs", 0);
+    fs::create_dir("/var/lib/libuuid").expect("a directory");
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let (daemon, ledger) = (
+        directory.path().join("daemon"),
+        directory.path().join("ledger"),
+    );
+    compile("daemon.c", &daemon, &["-luuid"], "cc");
+    // What it printed; nothing if it and its child had to be ended.
+    let run = |preload: &str, what: &[&str]| {
+        let mut limited = Command::new("timeout");
+        limited.arg("5").arg(&daemon).args(what);
+        let output = limited
+            .env("LD_PRELOAD", preload)
+            .output()
+            .expect("timeout");
+        assert!(matches!(output.status.code(), Some(0 | 124)), "{output:?}");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        output.status.success().then_some(text)
+    };
+    let ours = library::ours();
+    let ours = ours.to_str().expect("UTF-8");
+    let at_ledger = ["ledger", ledger.to_str().expect("UTF-8")];
+    assert_eq!(run(ours, &at_ledger).as_deref(), Some("unchanged\n"));
+    assert_eq!(run(ours, &["socket"]).as_deref(), Some("unchanged\n"));
+    assert!(!Path::new("/var/lib/libuuid/clock.txt").exists());
+
+    // The control: its clock state goes into the ledger, and it takes the
+    // message or waits for a second one.
+    let ledger = run("", &at_ledger).expect("an end");
+    assert!(
+        ledger.starts_with("clock: "),
+        "libuuid was mended? {ledger}"
+    );
+    let socket = run("", &["socket"]);
+    assert_ne!(
+        socket.as_deref(),
+        Some("unchanged\n"),
+        "libuuid was mended?"
+    );
+}
+
+/// Compiles a program of `tests/c` against the installed header.
+fn compile(source: &str, program: &Path, link: &[&str], compiler: &str) {
+    library::run(
+        Command::new(compiler)
+            .args(["-Wall", "-Wextra", "-Werror", "-O1", "-o"])
+            .arg(program)
+            .arg("-I")
+            .arg(library::prefix().join("include"))
+            .arg(Path::new(library::HERE).join("tests/c").join(source))
+            .arg("-L")
+            .arg(library::prefix().join("lib"))
+            .args(link),
+    );
+}
+
+fn the_header_is_that_of_util_linux() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = |name: &str| -> PathBuf { directory.path().join(name) };
+    let source = Path::new(library::HERE).join("tests/c/header.c");
+    // The types of the program are those of the system's header as well.
+    library::run(
+        Command::new("cc")
+            .args(["-Wall", "-Wextra", "-Werror", "-o"])
+            .arg(program("system"))
+            .arg(&source)
+            .arg("-luuid"),
+    );
+    compile(
+        "header.c",
+        &program("shared"),
+        &["-std=c99", "-pedantic", "-luuid"],
+        "cc",
+    );
+    let pkg_config = library::printed(
+        Command::new("pkg-config")
+            .args(["--libs", "--static", "uuid"])
+            .env("PKG_CONFIG_PATH", library::prefix().join("lib/pkgconfig")),
+    );
+    let libs: Vec<&str> = ["-Wl,-Bstatic", "-static"]
+        .into_iter()
+        .chain(
+            pkg_config
+                .split_whitespace()
+                .filter(|flag| *flag != "-lgcc_s"),
+        )
+        .collect();
+    compile("header.c", &program("static"), &libs, "cc");
+
+    let system = library::printed(&mut Command::new(program("system")));
+    let shared = library::printed(
+        Command::new(program("shared")).env("LD_LIBRARY_PATH", library::prefix().join("lib")),
+    );
+    let alone = library::printed(&mut Command::new(program("static")));
+    // The examples of RFC 9562, appendix A.
+    assert_eq!(
+        system,
+        "5df41881-3aed-3515-88a7-2f4a814cf09e\n2ed6657d-e927-568b-95e1-2665a8aea6a2\n"
+    );
+    assert_eq!([&shared, &alone], [&system, &system]);
+
+    // C++, and the path that pkg-config files of util-linux name.
+    let source = program("header.cc");
+    fs::write(&source, "#include <uuid.h>\nint main() { uuid_t id; uuid_generate(id); return uuid_is_null(id); }\n")
+        .expect("a file");
+    symlink(library::prefix(), program("prefix")).expect("a link");
+    library::run(
+        Command::new("c++")
+            .args([
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-pedantic",
+                "-Iprefix/include/uuid",
+                "header.cc",
+            ])
+            .args([
+                "-Lprefix/lib",
+                "-luuid",
+                "-Wl,-rpath,prefix/lib",
+                "-o",
+                "plus",
+            ])
+            .current_dir(directory.path()),
+    );
+    library::run(Command::new(program("plus")).current_dir(directory.path()));
+}
+
+fn uuidgen_prints_what_it_prints_with_the_systems() {
+    let make = |options: &[&str]| -> Uuid {
+        let printed = library::printed(with_ours("uuidgen").args(options));
+        printed.trim_end().parse().expect("a UUID")
+    };
+    assert_eq!(make(&[]).get_version_num(), 4);
+    assert_eq!(make(&["-r"]).get_version_num(), 4);
+    let timed = [make(&["-t"]), make(&["-t"])];
+    for id in timed {
+        assert_eq!(id.get_version_num(), 1);
+        assert_eq!(id.as_bytes()[10] & 1, 1, "{id} has a MAC address");
+    }
+    assert_ne!(timed[0].get_node_id(), timed[1].get_node_id());
+    for kind in ["--md5", "--sha1"] {
+        let named = |mut command: Command| {
+            library::printed(command.args([
+                kind,
+                "--namespace",
+                "@dns",
+                "--name",
+                "www.example.com",
+            ]))
+        };
+        assert_eq!(
+            named(with_ours("uuidgen")),
+            named(Command::new("uuidgen")),
+            "{kind}"
+        );
+    }
+}
+
+fn python_takes_it_for_safe() {
+    let script = format!(
+        r#"
+import ctypes, os, uuid
+assert uuid._generate_time_safe, "without _uuid"
+ids = [uuid.uuid1() for _ in range(1000)]
+assert all(id.version == 1 and id.is_safe is uuid.SafeUUID.safe for id in ids)
+assert all(id.node >> 40 & 1 for id in ids), "a MAC address"
+
+library = ctypes.CDLL("libuuid.so.1")
+def make():
+    buffer = (ctypes.c_ubyte * 16)()
+    library.uuid_generate(buffer)
+    return uuid.UUID(bytes=bytes(buffer))
+ids += [make() for _ in range(1000)]
+
+for _ in range(20):
+    output, into = os.pipe()
+    if os.fork() == 0:
+        os.write(into, b"".join(make().bytes + uuid.uuid1().bytes for _ in range(100)))
+        os._exit(0)
+    os.wait()
+    data = os.read(output, 65536)
+    assert len(data) == 3200
+    ids += [uuid.UUID(bytes=data[at:at + 16]) for at in range(0, len(data), 16)]
+assert len(set(ids)) == len(ids) == 6000, "a duplicate"
+loaded = {{line.split()[-1] for line in open("/proc/self/maps") if "libuuid" in line}}
+assert loaded == {{{:?}}}, loaded
+"#,
+        library::ours()
+    );
+    library::run(with_ours("/usr/bin/python3").arg("-c").arg(script));
+}
+
+fn mkfs_names_a_file_system() {
+    let image = tempfile::NamedTempFile::new().expect("a file");
+    image.as_file().set_len(8 << 20).expect("room");
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        library::run(
+            with_ours("/sbin/mkfs.ext4")
+                .args(["-q", "-F"])
+                .arg(image.path()),
+        );
+        // The system's library reads what this one wrote.
+        let list = library::printed(Command::new("/sbin/dumpe2fs").arg("-h").arg(image.path()));
+        for field in ["Filesystem UUID:", "Directory Hash Seed:"] {
+            let line = list.lines().find_map(|line| line.strip_prefix(field));
+            let id: Uuid = line.expect("a field").trim().parse().expect("a UUID");
+            names.push(id);
+        }
+        library::run(
+            Command::new("/sbin/e2fsck")
+                .args(["-f", "-n"])
+                .arg(image.path()),
+        );
+    }
+    scene::assert_all_good(&names);
+}
