@@ -99,6 +99,7 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
     let _ = fs::remove_dir_all(&copy);
     for part in [
         "src",
+        "capi",
         "tests",
         "benches",
         "examples",

@@ -403,21 +403,25 @@ fn each_generator_makes_its_version() {
 }
 
 fn a_child_has_a_node_of_its_own() {
-    let ours = library::load(library::ours());
-    // SAFETY: its type in `uuid.h`.
-    let generate: Generate = unsafe { function(&ours, "uuid_generate_time") };
-    let make = || {
-        let mut id = Uuid::nil();
-        // SAFETY: a `uuid_t`.
-        unsafe { generate(&mut id) };
-        id
-    };
-    let mut ids = vec![make()];
-    for _ in 0..20 {
-        ids.extend(scene::in_copy(scene::fork, || vec![make()]));
-    }
-    let nodes: BTreeSet<_> = ids.iter().map(Uuid::get_node_id).collect();
-    assert_eq!(nodes.len(), ids.len());
+    let [theirs, ours] = both().map(|library| {
+        // SAFETY: its type in `uuid.h`.
+        let generate: Generate = unsafe { function(&library, "uuid_generate_time") };
+        let make = || {
+            let mut id = Uuid::nil();
+            // SAFETY: a `uuid_t`.
+            unsafe { generate(&mut id) };
+            id
+        };
+        let mut ids = vec![make()];
+        for _ in 0..20 {
+            ids.extend(scene::in_copy(scene::fork, || vec![make()]));
+        }
+        let nodes: BTreeSet<_> = ids.iter().map(Uuid::get_node_id).collect();
+        (nodes.len(), ids.len())
+    });
+    assert_eq!(ours, (21, 21));
+    // The control: the parent's node, random or not, is the children's as well.
+    assert_eq!(theirs, (1, 21), "libuuid was mended?");
 }
 
 fn the_daemon_gets_ranges_that_do_not_meet() {

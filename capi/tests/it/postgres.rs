@@ -187,7 +187,7 @@ fn backends_of_postgresql_repeat_nothing() {
         }
     }
     assert_eq!(seen.len(), 3 * BACKENDS * ROWS);
-    // The control lies in the system's library: it has one node, the machine's,
-    // for all of them, and leaves the rest to a lock on a file.
+    // Not the machine's for all of them, of which libuuid leaves the rest to a
+    // lock on a file that this user may not open.
     assert_eq!(nodes.len(), BACKENDS, "a node for each backend");
 }

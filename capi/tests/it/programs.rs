@@ -26,7 +26,9 @@ crate::scenarios![
 ];
 
 fn has_headers() -> bool {
-    Path::new("/usr/include/uuid/uuid.h").exists() || is_missing("uuid-dev")
+    (Path::new("/usr/include/uuid/uuid.h").exists() || is_missing("uuid-dev"))
+        && has("pkg-config", "pkg-config")
+        && has("c++", "g++")
 }
 
 fn has_uuidgen() -> bool {
@@ -158,13 +160,9 @@ fn the_header_is_that_of_util_linux() {
             .args(["--libs", "--static", "uuid"])
             .env("PKG_CONFIG_PATH", library::prefix().join("lib/pkgconfig")),
     );
-    let libs: Vec<&str> = ["-Wl,-Bstatic", "-static"]
+    let libs: Vec<&str> = ["-static"]
         .into_iter()
-        .chain(
-            pkg_config
-                .split_whitespace()
-                .filter(|flag| *flag != "-lgcc_s"),
-        )
+        .chain(pkg_config.split_whitespace())
         .collect();
     compile("header.c", &program("static"), &libs, "cc");
 
