@@ -39,7 +39,7 @@ int main(void)
 	}
 	unparse[1](id, text);
 	unparse[2](id, again);
-	if (safe(other) || compare(id, other) == 0 || at(other, &then) != then.tv_sec || time(NULL) - then.tv_sec > 1)
+	if (safe(other) > 0 || compare(id, other) == 0 || at(other, &then) != then.tv_sec || time(NULL) - then.tv_sec > 1)
 		return 3;
 	copy(id, *template("dns"));
 	if (compare(id, dns))

@@ -13,7 +13,7 @@ use crate::library::{
 use crate::scene;
 
 crate::scenarios![
-    a_million_texts_are_read_as_by_libuuid { seconds: 120 },
+    millions_of_texts_are_read_as_by_libuuid { seconds: 120 },
     no_byte_behind_a_text_is_read,
     values_have_libuuids_order_fields_and_text,
     names_have_libuuids_uuids,
@@ -46,7 +46,7 @@ impl Numbers {
 
 const UNTOUCHED: Uuid = Uuid::from_bytes([0xA5; 16]);
 
-fn a_million_texts_are_read_as_by_libuuid() {
+fn millions_of_texts_are_read_as_by_libuuid() {
     let libraries = both();
     // SAFETY: their types in `uuid.h`.
     let (parse, range): ([Parse; 2], [ParseRange; 2]) = unsafe {
@@ -59,7 +59,7 @@ fn a_million_texts_are_read_as_by_libuuid() {
     };
     let mut numbers = Numbers(1);
     let mut good = 0;
-    for _ in 0..1_000_000 {
+    for _ in 0..3_000_000 {
         let text = CString::new(text(&mut numbers)).expect("no zero byte");
         let parsed = parse.map(|parse| {
             let mut id = UNTOUCHED;
@@ -79,7 +79,7 @@ fn a_million_texts_are_read_as_by_libuuid() {
         });
         assert_eq!(ours, theirs, "{text:?}");
     }
-    assert!((100_000..900_000).contains(&good), "{good} of both kinds");
+    assert!((300_000..2_700_000).contains(&good), "{good} of both kinds");
 }
 
 /// A UUID as text, with up to three things wrong, or in another notation.

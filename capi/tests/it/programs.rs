@@ -1,13 +1,19 @@
 //! Programs that know nothing of this library, with it in place of libuuid.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use fork_safe_uuid::Uuid;
 
 use crate::{library, scene};
+
+/// Not in an ordinary user's path.
+const UUIDD: &str = "/usr/sbin/uuidd";
 
 crate::scenarios![
     a_daemons_new_descriptors_are_left_alone {
@@ -23,6 +29,9 @@ crate::scenarios![
         possible: has_python
     },
     mkfs_names_a_file_system { possible: has_mkfs },
+    uuidd_serves_ranges {
+        possible: has_uuidd
+    },
 ];
 
 fn has_headers() -> bool {
@@ -33,6 +42,10 @@ fn has_headers() -> bool {
 
 fn has_uuidgen() -> bool {
     has("uuidgen", "uuid-runtime")
+}
+
+fn has_uuidd() -> bool {
+    has(UUIDD, "uuid-runtime")
 }
 
 fn has_python() -> bool {
@@ -294,4 +307,47 @@ fn mkfs_names_a_file_system() {
         );
     }
     scene::assert_all_good(&names);
+}
+
+fn uuidd_serves_ranges() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("socket");
+    // Ends with the scenario.
+    let mut daemon = with_ours(UUIDD)
+        .args(["--no-fork", "--no-pid", "--socket"])
+        .arg(&socket)
+        .spawn()
+        .expect("uuidd");
+    while !socket.exists() {
+        assert!(daemon.try_wait().expect("a child").is_none(), "it ended");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let ask = |options: &[&str]| {
+        library::printed(
+            Command::new(UUIDD)
+                .args(options)
+                .arg("--socket")
+                .arg(&socket),
+        )
+    };
+    let several = ask(&["--random", "--uuids", "50"]);
+    let ids: Vec<Uuid> = several
+        .lines()
+        .skip(1)
+        .map(|line| line.trim().parse().expect("a UUID"))
+        .collect();
+    assert_eq!(ids.len(), 50);
+    scene::assert_all_good(&ids);
+
+    let mut ranges = BTreeSet::new();
+    for _ in 0..20 {
+        let range = ask(&["--time", "--uuids", "1000"]);
+        let (first, rest) = range.trim_end().split_once(' ').expect("two parts");
+        assert_eq!(rest, "and 999 subsequent UUIDs");
+        let first: Uuid = first.parse().expect("a UUID");
+        assert_eq!(first.get_version_num(), 1);
+        assert!(ranges.insert(*first.as_fields().3), "{first}");
+    }
+    daemon.kill().expect("a child");
+    daemon.wait().expect("a child");
 }
