@@ -1,9 +1,10 @@
 //! What the processes of one run tell, in memory that all of them share.
 
+use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use fork_safe_uuid::{Generator, Uuid, new_v4};
+use fork_safe_uuid::{Error, Generator, Uuid, new_v4};
 
 /// A child of the interrupted call, and a child of that child's, and one more.
 pub const PROCESSES: usize = 4;
@@ -116,8 +117,28 @@ pub fn put_step(address: u64) {
     unsafe { (&raw mut (*log()).trace[step]).write(address) };
 }
 
+/// What is made, of which version.
+pub type Make = fn() -> Result<Uuid, Error>;
+
+static MAKE: AtomicUsize = AtomicUsize::new(0);
+
+/// From here on, other UUIDs than version 4 are made.
+pub fn set_make(make: Make) {
+    MAKE.store(make as *const () as usize, SeqCst);
+}
+
+fn make() -> Uuid {
+    let make = MAKE.load(SeqCst);
+    if make == 0 {
+        return new_v4();
+    }
+    // SAFETY: stored as a `Make` by `set_make`.
+    let make = unsafe { mem::transmute::<usize, Make>(make) };
+    make().expect("a UUID")
+}
+
 pub fn draw(count: usize) {
-    (0..count).for_each(|_| put(new_v4()));
+    (0..count).for_each(|_| put(make()));
 }
 
 pub fn draw_unbuffered() {

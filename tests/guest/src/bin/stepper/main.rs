@@ -272,7 +272,13 @@ fn check(processes: &[log::Values]) -> Result<bool, String> {
     for (who, values) in processes.iter().enumerate() {
         made = made.max(values.made.load(SeqCst));
         for (place, id) in values.ids[..values.len.load(SeqCst)].iter().enumerate() {
-            if id.get_version_num() != 4 || id.as_u128().count_ones() < 20 {
+            let few = match id.get_version_num() {
+                4 => id.as_u128().count_ones() < 20,
+                7 => (id.as_u128() as u64 & u64::MAX >> 6).count_ones() < 4,
+                1 => id.get_node_id().is_some_and(|node| node[0] & 1 == 0),
+                _ => true,
+            };
+            if few {
                 return Err(format!("{id} is not random"));
             }
             let call = place.wrapping_sub(values.call.load(SeqCst));

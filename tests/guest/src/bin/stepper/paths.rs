@@ -4,9 +4,12 @@ use std::hint::black_box;
 use std::ptr;
 use std::time::Duration;
 
-use fork_safe_uuid::{Generator, Uuid, fill_v4, reseed, try_new_v4};
+use fork_safe_uuid::{
+    Error, Generator, Uuid, fill_v4, reseed, try_fill_v7, try_new_v4, try_now_v1, try_now_v7,
+    try_random_node,
+};
 
-use crate::log::{self, draw, draw_unbuffered};
+use crate::log::{self, Make, draw, draw_unbuffered};
 use crate::{SLOTS, armed, disarm, finish};
 
 pub struct Path {
@@ -32,7 +35,7 @@ const fn path(name: &'static str, call: fn(), long: bool, committed: usize) -> P
 /// Blocks after which a seed is renewed, and the slots are used up.
 const SEED_LIFE: usize = 4096;
 
-pub const PATHS: [Path; 15] = [
+pub const PATHS: [Path; 21] = [
     path("fast", || after(5, one), false, 12),
     path("last slot", || after(SLOTS - 1, one), false, 12),
     path("refill", || after(SLOTS, one), true, 80),
@@ -96,6 +99,22 @@ pub const PATHS: [Path; 15] = [
         true,
         0,
     ),
+    path("version 7", || of(try_now_v7, 5, one_v7), false, 40),
+    path(
+        "version 7, refill",
+        || of(try_now_v7, SLOTS, one_v7),
+        true,
+        120,
+    ),
+    path("first version 7", || of(try_now_v7, 0, one_v7), true, 120),
+    path(
+        "bulk of version 7",
+        || of(try_now_v7, 5, many_v7),
+        true,
+        120,
+    ),
+    path("version 1", || of(v1, 5, one_v1), true, 120),
+    path("first version 1", || of(v1, 0, one_v1), true, 120),
 ];
 
 fn after(count: usize, call: fn()) {
@@ -103,13 +122,48 @@ fn after(count: usize, call: fn()) {
     call();
 }
 
+fn of(make: Make, count: usize, call: fn()) {
+    log::set_make(make);
+    after(count, call);
+}
+
+/// With a node that is this copy's: the clock sequence alone would be equal in
+/// one run of 16,384.
+fn v1() -> Result<Uuid, Error> {
+    try_now_v1(&try_random_node()?)
+}
+
 /// Makes the call, and nothing else, while armed.
-#[inline(never)]
-fn one() {
+#[inline(always)]
+fn one_by(make: impl Fn() -> Result<Uuid, Error>) {
     armed();
-    let id = try_new_v4();
+    let id = make();
     disarm();
     log::put_call(id.ok().as_slice());
+}
+
+#[inline(never)]
+fn one() {
+    one_by(try_new_v4);
+}
+
+#[inline(never)]
+fn one_v7() {
+    one_by(try_now_v7);
+}
+
+#[inline(never)]
+fn one_v1() {
+    one_by(v1);
+}
+
+#[inline(never)]
+fn many_v7() {
+    let mut ids = [Uuid::nil(); SLOTS + 40];
+    armed();
+    let filled = try_fill_v7(&mut ids);
+    disarm();
+    log::put_call(if filled.is_ok() { &ids } else { &[] });
 }
 
 #[inline(never)]
@@ -124,10 +178,7 @@ fn many<const COUNT: usize>() {
 #[inline(never)]
 fn one_unbuffered() {
     let generator = Generator::unbuffered();
-    armed();
-    let id = generator.try_new_v4();
-    disarm();
-    log::put_call(id.ok().as_slice());
+    one_by(|| generator.try_new_v4());
 }
 
 /// An allocation with its lock held; an event makes its thread's first UUID.
