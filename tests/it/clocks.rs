@@ -16,7 +16,7 @@ use fork_safe_uuid::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::scene::{fork, in_copy, make, ok, start_copy};
+use crate::scene::{fork, in_copy, make, ok, refuse, start_copy};
 use crate::snapshots::keep_on_fork;
 use crate::torture::hung_of;
 
@@ -36,6 +36,7 @@ crate::scenarios![
     copies_have_clock_sequences_and_nodes_of_their_own,
     a_clone_has_the_clock_sequence_and_node_until_reseed,
     a_clone_in_one_tick_repeats_at_most_the_pool,
+    without_wiped_memory_nothing_is_kept_and_nothing_repeated,
 ];
 
 const FIXED: [u8; 6] = [0xde, 0xad, 0xbe, 0xef, 0x00, 0x01];
@@ -518,4 +519,33 @@ fn a_clone_in_one_tick_repeats_at_most_the_pool() {
     // The same clock in both, and 250 were ready.
     assert_eq!(repeated(false), 250);
     assert_eq!(repeated(true), 0);
+}
+
+fn without_wiped_memory_nothing_is_kept_and_nothing_repeated() {
+    refuse(&[libc::SYS_madvise], libc::EPERM);
+    let both = || {
+        let mut ids = of_all_kinds();
+        ids.extend([(); 100].map(|()| now_v1(&FIXED)));
+        ids
+    };
+    let mut all = in_copy(fork, both);
+    all.extend(both());
+    assert_distinct(&all);
+    // Not one clock sequence, but as many as there are draws of 14 bits.
+    let fixed = all.iter().filter(|id| id.get_node_id() == Some(FIXED));
+    assert!(
+        fixed
+            .map(|id| sequence_of(*id))
+            .collect::<BTreeSet<_>>()
+            .len()
+            > 190
+    );
+    assert_ne!(random_node(), random_node());
+    assert!(!fork_safe_uuid::status().pooled());
+    // The search for memory fails each time, and errno does not show it.
+    // SAFETY: this thread's errno.
+    let errno = unsafe { &mut *libc::__errno_location() };
+    *errno = 77;
+    let _ = now_v1(&FIXED);
+    assert_eq!(*errno, 77);
 }
