@@ -93,7 +93,11 @@ fn torture(
         }
         let mut total = 0;
         for _ in 0..children / 50 {
-            let pids = (0..50).map(|_| start_child(arena, patience, make));
+            let pids = (0..50).map(|_| {
+                // So that the child finds a pool in use, and wiped.
+                make(arena.claim(PORTION).expect("room for the parent, too"));
+                start_child(arena, patience, make)
+            });
             total += hung(pids.collect());
         }
         stop.store(true, Relaxed);
@@ -104,7 +108,7 @@ fn torture(
 /// How many of so many children, a multiple of 50, hang when they are forked
 /// while threads generate.
 pub fn hung_of(children: usize, make: fn(&mut [Uuid])) -> usize {
-    let (arena, threads) = (Arena::new(children * PORTION), Arena::new(PORTION));
+    let (arena, threads) = (Arena::new(2 * children * PORTION), Arena::new(PORTION));
     torture(&arena, &threads, children, 5, make)
 }
 
@@ -124,7 +128,7 @@ fn assert_endures(children: usize) {
     // The C library's heaps, one for each thread, come and go by chance.
     // SAFETY: before there are threads.
     assert_eq!(unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) }, 1);
-    let arena = Arena::new((children + 200) * PORTION);
+    let arena = Arena::new(2 * (children + 200) * PORTION);
     let threads = Arena::new(200_000);
     assert_eq!(torture(&arena, &threads, 200, PATIENCE, ours), 0);
     let before = footprint();
@@ -134,7 +138,7 @@ fn assert_endures(children: usize) {
     assert!(after.0 <= before.0 + 8, "mappings: {before:?}, {after:?}");
     assert!(after.1 <= before.1 + 512, "KiB: {before:?}, {after:?}");
     let children_made = arena.into_ids();
-    assert_eq!(children_made.len(), (children + 200) * PORTION);
+    assert_eq!(children_made.len(), 2 * (children + 200) * PORTION);
     let threads_made = threads.into_ids();
     assert!(threads_made.len() > 2 * LANES * PORTION);
     assert_all_distinct(&mut [children_made, threads_made].concat());
