@@ -220,6 +220,46 @@ pub const RULES: &[Rule] = &[
         arguments: &["child"],
         shows: "in the child",
     },
+    Rule {
+        name: "a bulk request has its form before `alive` is asked",
+        changes: &[
+            (
+                "pool.rs",
+                "                shape(dest);\n                drbg",
+                "                if !WITHOUT { shape(dest); }\n                drbg",
+            ),
+            (
+                "pool.rs",
+                "                    break Ok(());",
+                "                    if WITHOUT { shape(dest); }\n                    break Ok(());",
+            ),
+        ],
+        program: STEPPER,
+        arguments: &["97", "bulk of version 7", "forks"],
+        shows: MORE_IN_BOTH,
+    },
+    Rule {
+        name: "version 1: the clock sequence is asked again after the count",
+        changes: &[(
+            "clock/gregorian.rs",
+            "if self.is_still(CLOCK_SEQUENCE, sequence) {",
+            "if WITHOUT || self.is_still(CLOCK_SEQUENCE, sequence) {",
+        )],
+        program: STEPPER,
+        arguments: &["1", "version 1", "forks"],
+        shows: MORE_IN_BOTH,
+    },
+    Rule {
+        name: "version 1: a drawing claims its word first",
+        changes: &[(
+            "clock/gregorian.rs",
+            "            if claim == 0 {",
+            "            if !WITHOUT && claim == 0 {",
+        )],
+        program: STEPPER,
+        arguments: &["1", "first version 1 after others", "forks"],
+        shows: MORE_IN_BOTH,
+    },
     // Last, because it changes what the others look for.
     Rule {
         name: "2: the claim is not wiped",

@@ -55,8 +55,8 @@ pub const RULES: &[Rule] = &[
         ASKED,
         &[(
             "source/device.rs",
-            "if device.is_proven() =>",
-            "if WITHOUT || device.is_proven() =>",
+            "if readable && device.is_proven() =>",
+            "if readable && (WITHOUT || device.is_proven()) =>",
         )],
     ),
     rule(

@@ -35,7 +35,7 @@ const fn path(name: &'static str, call: fn(), long: bool, committed: usize) -> P
 /// Blocks after which a seed is renewed, and the slots are used up.
 const SEED_LIFE: usize = 4096;
 
-pub const PATHS: [Path; 21] = [
+pub const PATHS: [Path; 22] = [
     path("fast", || after(5, one), false, 12),
     path("last slot", || after(SLOTS - 1, one), false, 12),
     path("refill", || after(SLOTS, one), true, 80),
@@ -99,7 +99,7 @@ pub const PATHS: [Path; 21] = [
         true,
         0,
     ),
-    path("version 7", || of(try_now_v7, 5, one_v7), false, 40),
+    path("version 7", || of(try_now_v7, 5, one_v7), false, 30),
     path(
         "version 7, refill",
         || of(try_now_v7, SLOTS, one_v7),
@@ -114,6 +114,15 @@ pub const PATHS: [Path; 21] = [
         120,
     ),
     path("version 1", || of(v1, 5, one_v1), true, 120),
+    path(
+        "first version 1 after others",
+        || {
+            draw(5);
+            of(v1, 0, one_v1);
+        },
+        true,
+        120,
+    ),
     path("first version 1", || of(v1, 0, one_v1), true, 120),
 ];
 
