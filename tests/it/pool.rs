@@ -15,9 +15,14 @@ crate::scenarios![
         possible: on_x86_64,
         seconds: 600
     },
-    an_event_at_every_instruction_repeats_nothing {
+    an_event_at_every_instruction_of_few_turns_repeats_nothing {
         possible: on_x86_64,
         seconds: 4 * 3600,
+        slow: true
+    },
+    an_event_at_every_instruction_repeats_nothing {
+        possible: on_x86_64,
+        seconds: 24 * 3600,
         slow: true
     },
     a_fork_inside_the_first_seed_diverges,
@@ -34,6 +39,10 @@ const STRIDE: &str = "499";
 
 fn an_event_at_any_instruction_repeats_nothing() {
     guest::assert_passes("stepper", &[STRIDE]);
+}
+
+fn an_event_at_every_instruction_of_few_turns_repeats_nothing() {
+    guest::assert_passes("stepper", &["turns"]);
 }
 
 fn an_event_at_every_instruction_repeats_nothing() {

@@ -7,9 +7,10 @@
 //! and all values are compared.
 //!
 //! `stepper STRIDE [PATH [EVENT]]`: every STRIDE-th instruction of the long
-//! paths, or with 0 none of them; the fast path is always complete. Prints a
-//! line for each path and event, and fails where a value comes twice, is not
-//! random, or a process hangs or crashes.
+//! paths, or with 0 none of them, or with none or `turns` each instruction in the first,
+//! the second and the last turn of its loop; the fast path is always complete.
+//! Prints a line for each path and event, and fails where a value comes twice,
+//! is not random, or a process hangs or crashes.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod events;
@@ -344,25 +345,43 @@ fn row(path: &Path, targets: &[Target], event: &'static Event, stride: usize) ->
     errors.is_empty() && few && committed
 }
 
+/// The targets in the first, the second and the last turn of each loop.
+fn of_few_turns(targets: Vec<Target>) -> Vec<Target> {
+    let mut last = BTreeMap::new();
+    for target in &targets {
+        last.insert(target.address, target.nth);
+    }
+    let few = |target: &Target| target.nth <= 2 || target.nth == last[&target.address];
+    targets.into_iter().filter(few).collect()
+}
+
 /// Every `workers`-th path and event, beginning with the given one.
 fn work(
     worker: usize,
     workers: usize,
-    stride: usize,
+    stride: Option<usize>,
     chosen: impl Fn(&Path, &Event) -> bool,
 ) -> bool {
     log::map();
     let mut well = true;
     let mut rows = worker;
-    for path in PATHS.iter().filter(|path| stride > 0 || !path.long) {
+    for path in PATHS.iter().filter(|path| stride != Some(0) || !path.long) {
         let mut targets = vec![];
         for event in EVENTS.iter().filter(|event| chosen(path, event)) {
             rows += 1;
             if rows.is_multiple_of(workers) {
                 if targets.is_empty() {
                     targets = trace(path);
+                    if stride.is_none() {
+                        targets = of_few_turns(targets);
+                    }
                 }
-                well &= row(path, &targets, event, if path.long { stride } else { 1 });
+                well &= row(
+                    path,
+                    &targets,
+                    event,
+                    stride.filter(|_| path.long).unwrap_or(1),
+                );
             }
         }
     }
@@ -373,7 +392,8 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let stride = arguments
         .next()
-        .map_or(1, |text| text.parse().expect("a number"));
+        .filter(|text| text != "turns")
+        .map(|text| text.parse().expect("a number"));
     let (only_path, only_event) = (arguments.next(), arguments.next());
     let is = |only: &Option<String>, name| only.as_deref().is_none_or(|only| only == name);
 
