@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Instant;
 
-use fork_safe_uuid::{Generator, Uuid, fill_v4};
+use fork_safe_uuid::{Generator, Uuid, fill_v4, fill_v7, now_v1, now_v6, now_v7, random_node};
 
 use crate::arena::{Arena, duplicates};
 use crate::copies::{clone3, raw_clone, underscore_fork};
@@ -15,6 +15,10 @@ use crate::vfork::{clone_vm, in_sharing, vfork};
 
 crate::scenarios![
     a_small_forest_repeats_nothing {
+        possible: on_x86_64,
+        seconds: 120
+    },
+    a_small_forest_repeats_no_timestamp {
         possible: on_x86_64,
         seconds: 120
     },
@@ -57,6 +61,17 @@ fn ours(ids: &mut [Uuid]) {
     let (unbuffered, bulk) = rest.split_at_mut(8);
     unbuffered.fill_with(|| Generator::unbuffered().new_v4());
     fill_v4(bulk);
+}
+
+fn of_a_time(ids: &mut [Uuid]) {
+    let quarter = ids.len() / 4;
+    let (sevens, rest) = ids.split_at_mut(quarter);
+    let (many, rest) = rest.split_at_mut(quarter);
+    let (sixes, ones) = rest.split_at_mut(quarter);
+    sevens.fill_with(now_v7);
+    fill_v7(many);
+    sixes.fill_with(|| now_v6(&random_node()));
+    ones.fill_with(|| now_v1(&random_node()));
 }
 
 fn peer(ids: &mut [Uuid]) {
@@ -190,7 +205,7 @@ fn duplicates_of(processes: usize, each: usize, make: fn(&mut [Uuid]), may_refus
     let depth = counts.depth.load(Relaxed);
     let ids = forest.arena.into_ids();
     assert_eq!(ids.len(), processes * each);
-    assert!(ids.iter().all(|id| id.get_version_num() == 4), "not made");
+    assert!(!ids.iter().any(Uuid::is_nil), "not made");
     let found = duplicates(ids)
         + before
             .iter()
@@ -207,6 +222,10 @@ fn duplicates_of(processes: usize, each: usize, make: fn(&mut [Uuid]), may_refus
 
 fn a_small_forest_repeats_nothing() {
     assert_eq!(duplicates_of(120, 4000, ours, true), 0);
+}
+
+fn a_small_forest_repeats_no_timestamp() {
+    assert_eq!(duplicates_of(120, 4000, of_a_time, true), 0);
 }
 
 /// The control.
