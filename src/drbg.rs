@@ -62,13 +62,16 @@ const PLAIN: Form = Form {
 /// equal blocks would begin to tell the stream from random bits.
 const STREAM: usize = 4096;
 
-/// Fills `dest` with output of the given form, and replaces `key` by the next
-/// one.
-///
-/// Not inlined: what it leaves on the stack is to lie below its caller's frame,
-/// for [`clear_stack`].
-#[inline(never)]
+/// Fills `dest` with output of the given form, replaces `key` by the next one,
+/// and leaves nothing of either on the stack.
 pub(crate) fn generate(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
+    stream(key, nonce, form, dest);
+    clear_stack();
+}
+
+/// Not inlined, so that what it leaves lies where `clear_stack` clears.
+#[inline(never)]
+fn stream(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
     let base = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32;
     for dest in dest.chunks_mut(STREAM) {
         Aes128Enc::new(&Array::from(*key)).encrypt_with_backend(Counter {
@@ -78,6 +81,18 @@ pub(crate) fn generate(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Bl
             form,
         });
     }
+}
+
+/// Clears the stack below the caller's frame. The cipher leaves round keys there:
+/// `aes` clears them where they stood last, but they were moved.
+///
+/// `black_box` keeps the compiler from dropping an array that nobody reads.
+#[inline(never)]
+fn clear_stack() {
+    /// A release build leaves round keys 2,300 bytes deep. No more than is used
+    /// anyway: a handler's alternate stack may be small.
+    const DEPTH: usize = 3072;
+    black_box(&mut [0_u64; DEPTH / 8]);
 }
 
 /// A keyed hash of one block: its encryption.
@@ -98,18 +113,6 @@ pub(crate) fn fold(a: &mut Block, b: &mut Block) {
         *a ^= b;
     }
     b.zeroize();
-}
-
-/// Clears the stack below the caller's frame. The cipher leaves round keys there:
-/// `aes` clears them where they stood last, but they were moved.
-///
-/// `black_box` keeps the compiler from dropping an array that nobody reads.
-#[inline(never)]
-pub(crate) fn clear_stack() {
-    /// A release build leaves round keys 2,300 bytes deep. No more than is used
-    /// anyway: a handler's alternate stack may be small.
-    const DEPTH: usize = 3072;
-    black_box(&mut [0_u64; DEPTH / 8]);
 }
 
 /// The bitsliced software cipher makes this many blocks at once, and one costs

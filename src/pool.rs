@@ -202,7 +202,6 @@ impl Pool {
                 }
                 ready = page.make(secret, ready, dest);
                 shape(dest);
-                drbg::clear_stack();
                 compiler_fence(SeqCst);
                 if page.is_alive() {
                     break Ok(());
@@ -286,7 +285,6 @@ fn fill_stateless(
             hedge::fold_into(&mut key);
             drbg::generate(&mut key, hedge::nonce(0), V4, dest);
             key.zeroize();
-            drbg::clear_stack();
         }
         shape(dest);
         Ok(())

@@ -114,7 +114,7 @@ fn nothing_that_was_handed_out_is_left_in_memory() {
 /// The control. Without a switch in the changed program, which would change what
 /// lies on the stack.
 fn without_clearing_the_stack_round_keys_are_found() {
-    let changes = [("pool.rs", "drbg::clear_stack();", "")];
+    let changes = [("drbg.rs", "    clear_stack();", "")];
     guest::assert_broken_by("memory", &["handed-out"], &changes);
 }
 

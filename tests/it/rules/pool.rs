@@ -225,8 +225,8 @@ pub const RULES: &[Rule] = &[
         changes: &[
             (
                 "pool.rs",
-                "                shape(dest);\n                drbg",
-                "                if !WITHOUT { shape(dest); }\n                drbg",
+                "                shape(dest);\n                compiler",
+                "                if !WITHOUT { shape(dest); }\n                compiler",
             ),
             (
                 "pool.rs",
