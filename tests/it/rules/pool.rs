@@ -107,6 +107,17 @@ pub const RULES: &[Rule] = &[
         shows: MORE_IN_BOTH,
     },
     Rule {
+        name: "3: `alive` is taken back where no seed was drawn",
+        changes: &[(
+            "pool/page.rs",
+            "                self.alive.store(0, Relaxed);\n                return",
+            "                if !WITHOUT { self.alive.store(0, Relaxed); }\n                return",
+        )],
+        program: "faults",
+        arguments: &["2"],
+        shows: "not as the model says",
+    },
+    Rule {
         name: "4: a slot is zeroed as it is handed out",
         changes: &[(
             "pool.rs",
@@ -219,6 +230,17 @@ pub const RULES: &[Rule] = &[
         program: MEMORY,
         arguments: &["child"],
         shows: "in the child",
+    },
+    Rule {
+        name: "the vDSO's state is claimed in memory that is not wiped",
+        changes: &[(
+            "source/vdso.rs",
+            "if lent.busy.get() {",
+            "if !WITHOUT && lent.busy.get() {",
+        )],
+        program: STEPPER,
+        arguments: &["1", "unbuffered", "forks, makes one unbuffered in both"],
+        shows: MORE_IN_BOTH,
     },
     Rule {
         name: "a bulk request has its form before `alive` is asked",
