@@ -21,7 +21,7 @@ use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::exit;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use fork_safe_uuid::Uuid;
 use guest::trap;
@@ -69,6 +69,9 @@ fn breakpoint() -> Option<&'static Counter> {
 static STEP: AtomicUsize = AtomicUsize::new(0);
 static SECOND: AtomicUsize = AtomicUsize::new(0);
 
+/// The call has returned; no second event any more.
+static OVER: AtomicBool = AtomicBool::new(false);
+
 /// From here on each instruction counts.
 #[inline(always)]
 pub fn armed() {
@@ -95,6 +98,7 @@ fn prepare() {
 
 #[inline(always)]
 pub fn disarm() {
+    OVER.store(true, SeqCst);
     trap(false);
     if let Some(breakpoint) = breakpoint() {
         guest::switch(breakpoint, false);
@@ -117,7 +121,9 @@ extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
         unsafe { guest::trap_later(context, on) };
     };
     if second != 0 {
-        if step == second {
+        if OVER.load(SeqCst) {
+            later(false);
+        } else if step == second {
             SECOND.store(0, SeqCst);
             later(false);
             event.second.expect("there is one")();
