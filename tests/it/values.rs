@@ -12,6 +12,7 @@ use fork_safe_uuid::{Error, ErrorKind, Generator, Uuid};
 crate::scenarios![
     every_length_is_filled_with_distinct_version_4,
     threads_share_nothing,
+    reseeding_while_threads_generate_and_end_repeats_nothing,
     a_failing_source_is_an_error_and_the_next_call_tries_again,
     a_failing_reseed_goes_on_and_is_counted,
     a_panicking_source_leaves_a_generator_that_is_never_without_key,
@@ -82,6 +83,35 @@ fn threads_share_nothing() {
         .into_iter()
         .flat_map(|thread| thread.join().expect("no panic"));
     assert_distinct_v4(&ids.collect::<Vec<_>>());
+}
+
+/// Pages pass from a thread that ends to the next one, and all are reached by
+/// `reseed` meanwhile. A race detector has most to see here.
+fn reseeding_while_threads_generate_and_end_repeats_nothing() {
+    let make = || {
+        let generator = Generator::new();
+        let pair = || [fork_safe_uuid::new_v4(), generator.new_v4()];
+        (0..500).flat_map(|_| pair()).collect::<Vec<_>>()
+    };
+    let ids = std::thread::scope(|scope| {
+        let makers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..20)
+                        .flat_map(|_| scope.spawn(make).join().expect("no panic"))
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        while !makers.iter().all(|maker| maker.is_finished()) {
+            fork_safe_uuid::reseed();
+        }
+        let ids = makers
+            .into_iter()
+            .flat_map(|maker| maker.join().expect("no panic"));
+        ids.collect::<Vec<_>>()
+    });
+    assert_distinct_v4(&ids);
 }
 
 fn a_failing_source_is_an_error_and_the_next_call_tries_again() {
