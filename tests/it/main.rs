@@ -5,6 +5,8 @@ mod harness;
 
 #[cfg(target_os = "linux")]
 mod arena;
+#[cfg(target_os = "linux")]
+mod audit;
 mod bits;
 #[cfg(target_os = "linux")]
 mod clocks;
@@ -42,6 +44,7 @@ fn main() {
     let mut scenarios = [bits::SCENARIOS, values::SCENARIOS].concat();
     #[cfg(target_os = "linux")]
     for module in [
+        audit::SCENARIOS,
         clocks::SCENARIOS,
         copies::SCENARIOS,
         descriptors::SCENARIOS,
