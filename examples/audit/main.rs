@@ -172,7 +172,7 @@ impl<'a> Program<'a> {
             finding.push_str(&format!(" with {feature}"));
             origins.retain(|id| self.asks(id, package, feature));
         }
-        // Features that are there by default are asked for by nobody.
+        // Nobody, if it was asked for on the command line.
         let origin = origins.first().or(dependents.first());
         let mut line = |what, text: &str| finding.push_str(&format!("\n  {what:<21} {text}"));
         let way = self.way(origin.copied()) + &title;
@@ -200,13 +200,16 @@ impl<'a> Program<'a> {
         let on = &self.linked[&title(package)];
         let forwarded = on.iter().filter_map(|on| package.features.get(on));
         let forwarded = forwarded.flatten().collect::<Vec<_>>();
+        let default = of.features.get("default");
+        let is_default = default.is_some_and(|all| all.iter().any(|one| one == feature));
         package.dependencies.iter().any(|dependency| {
             let local = dependency.rename.as_ref().unwrap_or(&dependency.name);
             let names = [format!("{local}/{feature}"), format!("{local}?/{feature}")];
             dependency.name == *of.name
                 && dependency.kind == DependencyKind::Normal
                 && dependency.req.matches(&of.version)
-                && (dependency.features.iter().any(|asked| asked == feature)
+                && (dependency.uses_default_features && is_default
+                    || dependency.features.iter().any(|asked| asked == feature)
                     || forwarded.iter().any(|asked| names.contains(asked)))
         })
     }
