@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::ptr;
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use fork_safe_uuid::{Error, Generator, Uuid, new_v4};
@@ -42,21 +43,73 @@ static LOG: AtomicUsize = AtomicUsize::new(0);
 /// Which process of the run this one is.
 static ME: AtomicUsize = AtomicUsize::new(0);
 
-/// Maps the log.
-pub fn map() {
-    // SAFETY: asks for new memory, shared with children.
+/// Maps zeroed memory that all copies of this process share; a page is there
+/// when it is written.
+fn map_shared(bytes: usize) -> *mut libc::c_void {
+    // SAFETY: asks for new memory at an address of the kernel's choice.
     let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
-            size_of::<Log>(),
+            bytes,
             libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
             -1,
             0,
         )
     };
     assert_ne!(memory, libc::MAP_FAILED);
-    LOG.store(memory.addr(), SeqCst);
+    memory
+}
+
+/// Maps the log.
+pub fn map() {
+    LOG.store(map_shared(size_of::<Log>()).addr(), SeqCst);
+}
+
+/// Maps a number that workers share.
+pub fn map_number() -> &'static AtomicUsize {
+    // SAFETY: zero is a valid number, and the memory is never unmapped.
+    unsafe { &*map_shared(size_of::<AtomicUsize>()).cast() }
+}
+
+/// What the runs of a row made in the call and the event, each from a fresh
+/// seed, and at which step.
+///
+/// Shared, so that no fork of the many has to copy what is known by then.
+pub struct Made {
+    room: *mut (Uuid, usize),
+    len: usize,
+}
+
+impl Made {
+    /// All that the longest path and the busiest event make.
+    const CAPACITY: usize = 1 << 26;
+
+    pub fn new() -> Self {
+        Self {
+            room: map_shared(Self::CAPACITY * size_of::<(Uuid, usize)>()).cast(),
+            len: 0,
+        }
+    }
+
+    pub fn add(&mut self, id: Uuid, step: usize) {
+        assert!(self.len < Self::CAPACITY);
+        // SAFETY: inside the mapping.
+        unsafe { self.room.add(self.len).write((id, step)) };
+        self.len += 1;
+    }
+
+    /// Forgets all, and returns the later step of each two that made the same.
+    pub fn take_repeated(&mut self) -> Vec<usize> {
+        // SAFETY: written by `add`, and borrowed for this call.
+        let made = unsafe { slice::from_raw_parts_mut(self.room, self.len) };
+        self.len = 0;
+        made.sort_unstable();
+        made.windows(2)
+            .filter(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1)
+            .map(|pair| pair[1].1)
+            .collect()
+    }
 }
 
 fn log() -> *mut Log {

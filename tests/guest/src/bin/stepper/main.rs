@@ -18,17 +18,17 @@ mod log;
 mod paths;
 
 use std::cell::{Cell, OnceCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::exit;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use fork_safe_uuid::Uuid;
 use guest::trap;
 use perf_event::Counter;
 use seccompiler::apply_filter;
 
 use events::{EVENTS, Event};
+use log::Made;
 use paths::{PATHS, Path};
 
 /// How many UUIDs a pool holds.
@@ -228,13 +228,11 @@ enum Outcome {
     Well(bool),
 }
 
-/// `others`: what other runs made in the call and the event, each from a fresh
-/// seed.
 fn inject(
     path: &Path,
     event: &'static Event,
     target: Target,
-    others: &mut BTreeSet<Uuid>,
+    made: &mut Made,
 ) -> Result<Outcome, String> {
     let status = run(path, Some((target, event)));
     match status {
@@ -255,14 +253,11 @@ fn inject(
         ));
     }
     let both = check(processes)?;
-    let mut mine = BTreeSet::new();
     for values in processes {
-        mine.extend(&values.ids[..values.finishing.load(SeqCst)]);
+        for id in &values.ids[..values.finishing.load(SeqCst)] {
+            made.add(*id, target.step);
+        }
     }
-    if let Some(id) = mine.intersection(others).next() {
-        return Err(format!("{id} in two runs"));
-    }
-    others.extend(mine);
     Ok(if log.came.load(SeqCst) == 0 {
         Outcome::Missed
     } else {
@@ -307,14 +302,19 @@ fn check(processes: &[log::Values]) -> Result<bool, String> {
 const ENOUGH: usize = 20;
 
 /// One line of the table; returns whether all is well.
-fn row(path: &Path, targets: &[Target], event: &'static Event, stride: usize) -> bool {
+fn row(
+    path: &Path,
+    targets: &[Target],
+    event: &'static Event,
+    stride: usize,
+    made: &mut Made,
+) -> bool {
     let (mut injected, mut missed, mut both) = (0, 0, 0);
     let mut errors = BTreeMap::<String, Vec<usize>>::new();
-    let mut others = BTreeSet::new();
     // Beginning anywhere, so that runs differ.
     let first = std::process::id() as usize % stride;
     for target in targets.iter().skip(first).step_by(stride) {
-        match inject(path, event, *target, &mut others) {
+        match inject(path, event, *target, made) {
             Ok(Outcome::Missed) => missed += 1,
             Ok(Outcome::Well(equal)) => {
                 injected += 1;
@@ -333,6 +333,10 @@ fn row(path: &Path, targets: &[Target], event: &'static Event, stride: usize) ->
                 }
             }
         }
+    }
+    let repeated = made.take_repeated();
+    if !repeated.is_empty() {
+        errors.insert("in two runs".into(), repeated);
     }
     println!(
         "{:<28} {:<44} {:>6} instructions, {injected:>6} injected, {missed:>2} missed, both have the value at {both}{}",
@@ -361,34 +365,32 @@ fn of_few_turns(targets: Vec<Target>) -> Vec<Target> {
     targets.into_iter().filter(few).collect()
 }
 
-/// Every `workers`-th path and event, beginning with the given one.
+/// Makes rows that nobody has begun yet, of which `begun` is the number.
 fn work(
-    worker: usize,
-    workers: usize,
+    begun: &AtomicUsize,
     stride: Option<usize>,
     chosen: impl Fn(&Path, &Event) -> bool,
 ) -> bool {
     log::map();
+    let mut made = Made::new();
     let mut well = true;
-    let mut rows = worker;
+    let mut mine = begun.fetch_add(1, SeqCst);
+    let mut rows = 0;
     for path in PATHS.iter().filter(|path| stride != Some(0) || !path.long) {
         let mut targets = vec![];
         for event in EVENTS.iter().filter(|event| chosen(path, event)) {
-            rows += 1;
-            if rows.is_multiple_of(workers) {
+            if rows == mine {
                 if targets.is_empty() {
                     targets = trace(path);
                     if stride.is_none() {
                         targets = of_few_turns(targets);
                     }
                 }
-                well &= row(
-                    path,
-                    &targets,
-                    event,
-                    stride.filter(|_| path.long).unwrap_or(1),
-                );
+                let stride = stride.filter(|_| path.long).unwrap_or(1);
+                well &= row(path, &targets, event, stride, &mut made);
+                mine = begun.fetch_add(1, SeqCst);
             }
+            rows += 1;
         }
     }
     well
@@ -408,12 +410,13 @@ fn main() {
     guest::on(libc::SIGTRAP, on_trap);
     guest::on(libc::SIGSYS, events::on_sys);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let begun = log::map_number();
     let pids: Vec<_> = (0..workers)
-        .map(|worker| {
+        .map(|_| {
             // SAFETY: one thread.
             let pid = unsafe { libc::fork() };
             if pid == 0 {
-                let well = work(worker, workers, stride, |path, event| {
+                let well = work(begun, stride, |path, event| {
                     is(&only_path, path.name) && is(&only_event, event.name)
                 });
                 exit(i32::from(!well));
