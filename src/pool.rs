@@ -66,7 +66,7 @@ use crate::sys::{self, ThreadExit};
 
 mod page;
 
-use page::{EMPTY, PAGES, Page, SLOTS, V4};
+use page::{PAGES, Page, SLOTS, V4};
 pub(crate) use page::{missed_reseeds, reseed};
 
 /// A call is under way; or, for good, the pool is retired, refused a page, or
@@ -93,7 +93,8 @@ pub(crate) struct Pool {
     /// How many slots are ready, or [`BUSY`]. Relaxed, as in [`Page`]; only the
     /// owning thread and its handlers come here.
     state: AtomicUsize,
-    page: Cell<&'static Page>,
+    /// None as yet, or any more.
+    page: Cell<Option<&'static Page>>,
     /// Whether the end of the calling thread retires it.
     ends_with_thread: bool,
 }
@@ -104,7 +105,7 @@ impl Pool {
     pub(crate) const fn new() -> Self {
         Self {
             state: AtomicUsize::new(0),
-            page: Cell::new(&EMPTY),
+            page: Cell::new(None),
             ends_with_thread: false,
         }
     }
@@ -138,8 +139,9 @@ impl Pool {
         }
         self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
-        let page = self.page.get();
-        // SAFETY: claimed, and not `EMPTY`, of which no slot is ever ready.
+        // SAFETY: a pool without a page never has a slot ready.
+        let page = unsafe { self.page.get().unwrap_unchecked() };
+        // SAFETY: claimed, and lent to this pool.
         let block = mem::take(unsafe { &mut (*page.secret.get()).slots[last] });
         compiler_fence(SeqCst);
         let bits = u128::from_ne_bytes(block);
@@ -214,8 +216,8 @@ impl Pool {
     }
 
     fn page_or_lend(&self) -> Option<&'static Page> {
-        if self.has_page() {
-            return Some(self.page.get());
+        if let Some(page) = self.page.get() {
+            return Some(page);
         }
         let page = PAGES.lend()?;
         if self.ends_with_thread {
@@ -232,13 +234,13 @@ impl Pool {
                 return None;
             }
         }
-        self.page.set(page);
+        self.page.set(Some(page));
         Some(page)
     }
 
     /// Whether there is a page to keep ready bytes in.
     pub(crate) fn has_page(&self) -> bool {
-        !ptr::eq(self.page.get(), &EMPTY)
+        self.page.get().is_some()
     }
 
     /// Gives the page back; whatever is asked of the pool later, the source
@@ -256,9 +258,9 @@ impl Pool {
         // page that is being cleared nor ask for another.
         self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
-        let page = self.page.replace(&EMPTY);
+        let page = self.page.take();
         compiler_fence(SeqCst);
-        if !ptr::eq(page, &EMPTY) {
+        if let Some(page) = page {
             // SAFETY: lent to this pool, in which no call is under way.
             page.clear(unsafe { &mut *page.secret.get() });
             PAGES.take_back(page);

@@ -49,16 +49,6 @@ static MISSED_RESEEDS: AtomicU64 = AtomicU64::new(0);
 /// All pages of this process: 16,384, after which a thread goes unbuffered.
 pub(super) static PAGES: WipedSlab<Page, 256> = WipedSlab::new();
 
-/// The page of every pool that has none: always empty, never written.
-pub(super) static EMPTY: Page = Page {
-    alive: AtomicU64::new(0),
-    age: AtomicU64::new(0),
-    secret: UnsafeCell::new(Secret {
-        key: [0; 16],
-        slots: [[0; 16]; SLOTS],
-    }),
-};
-
 /// The value of `alive` while there is a key.
 pub(super) const ALIVE: u64 = 1;
 
@@ -86,8 +76,8 @@ pub(super) struct Secret {
     pub(super) slots: [Block; SLOTS],
 }
 
-// SAFETY: a page is lent to one pool, which is not `Sync`, and only that
-// touches `secret`; `EMPTY` has no slot ready and is never written.
+// SAFETY: a page is lent to one pool, which is not `Sync`, and only that touches
+// `secret`.
 unsafe impl Sync for Page {}
 
 // SAFETY: integers, for which zero is valid; no destructor.

@@ -25,10 +25,10 @@ pub const RULES: &[Rule] = &[
             "pool.rs",
             "self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
-        let page = self.page.get",
+        // SAFETY: a pool without",
             "if !WITHOUT { self.state.store(BUSY, Relaxed); }
         compiler_fence(SeqCst);
-        let page = self.page.get",
+        // SAFETY: a pool without",
         )],
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
@@ -183,10 +183,10 @@ pub const RULES: &[Rule] = &[
             "pool.rs",
             "self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
-        let page = self.page.replace",
+        let page = self.page.take",
             "self.state.store(if WITHOUT { 0 } else { BUSY }, Relaxed);
         compiler_fence(SeqCst);
-        let page = self.page.replace",
+        let page = self.page.take",
         )],
         program: MEMORY,
         arguments: &["threads"],
@@ -291,27 +291,24 @@ pub const RULES: &[Rule] = &[
                 "pool.rs",
                 "    pub(crate) const fn new() -> Self {",
                 "    fn state(&self) -> &AtomicUsize {
-                     if WITHOUT { &self.page.get().state } else { &self.state }
+                     match self.page.get() {
+                         Some(page) if WITHOUT => &page.state,
+                         _ => &self.state,
+                     }
                  }
                  pub(crate) const fn new() -> Self {",
             ),
             (
                 "pool.rs",
-                "self.page.set(page);",
+                "self.page.set(Some(page));",
                 "page.state.store(BUSY, Relaxed);
-                 EMPTY.state.store(0, Relaxed);
-                 self.page.set(page);",
+                 self.page.set(Some(page));",
             ),
             (
                 "pool/page.rs",
                 "    age: AtomicU64,",
                 "    age: AtomicU64,
                  pub(super) state: core::sync::atomic::AtomicUsize,",
-            ),
-            (
-                "pool/page.rs",
-                "age: AtomicU64::new(0),",
-                "age: AtomicU64::new(0), state: core::sync::atomic::AtomicUsize::new(0),",
             ),
         ],
         program: STEPPER,
