@@ -134,16 +134,17 @@ impl From<SystemTime> for Reading {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use super::*;
 
-    /// Ticks of version 7 and of version 1, or the text of the error.
-    fn ticks(time: SystemTime) -> [Result<u64, String>; 2] {
-        [V7, GREGORIAN].map(|range| {
-            let ticks = Reading::from(time).ticks(&range);
-            ticks.map_err(|error| error.to_string())
-        })
+    /// Not by way of `SystemTime`, which counts by 100 ns on Windows, from 1601 on.
+    const fn at(seconds: i64, nanos: u32) -> Reading {
+        Reading { seconds, nanos }
+    }
+
+    fn ticks(range: &Range, time: Reading) -> Result<u64, String> {
+        time.ticks(range).map_err(|error| error.to_string())
     }
 
     fn error(text: &str) -> Result<u64, String> {
@@ -160,42 +161,54 @@ mod tests {
             (1_000_000, 4096),
             (999_999_999, 4_095_999),
         ] {
-            let time = UNIX_EPOCH + Duration::new(7, nanos);
-            assert_eq!(ticks(time)[0], Ok(7 * 4_096_000 + expected), "{nanos}");
+            let expected = Ok(7 * 4_096_000 + expected);
+            assert_eq!(ticks(&V7, at(7, nanos)), expected, "{nanos}");
         }
     }
 
     #[test]
     fn the_gregorian_count_is_that_of_the_rfc() {
         // Appendix A.1: 2022-02-22 14:22:22 at UTC-5.
-        let time = UNIX_EPOCH + Duration::from_secs(1_645_557_742);
-        assert_eq!(ticks(time)[1], Ok(0x1EC_9414_C232_AB00));
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_645_557_742);
+        let expected = Ok(0x1EC_9414_C232_AB00);
+        assert_eq!(ticks(&GREGORIAN, time.into()), expected);
+    }
+
+    #[test]
+    fn a_time_before_1970_counts_back_by_seconds() {
+        let time = SystemTime::UNIX_EPOCH - Duration::from_nanos(100);
+        let Reading { seconds, nanos } = time.into();
+        assert_eq!((seconds, nanos), (-1, 999_999_900));
     }
 
     #[test]
     fn a_time_that_has_no_timestamp_is_an_error() {
-        let ns = Duration::from_nanos(1);
-        for (version, begin, end, begin_text, end_text) in [
-            (0, UNIX_EPOCH, 1 << 48, "1970-01-01", "10889-08-02"),
+        for (range, first, before, last, after) in [
             (
-                1,
-                UNIX_EPOCH - Duration::from_secs(12_219_292_800),
-                // 2^60 times 100 ns, without the part of a millisecond.
-                115_292_150_460_684,
-                "1582-10-15",
-                "5236-03-31",
+                V7,
+                at(0, 0),
+                at(-1, 999_999_999),
+                at(281_474_976_710, 655_999_999),
+                at(281_474_976_710, 656_000_000),
+            ),
+            (
+                GREGORIAN,
+                at(-12_219_292_800, 0),
+                at(-12_219_292_801, 999_999_999),
+                at(103_072_857_660, 684_697_599),
+                at(103_072_857_660, 684_697_600),
             ),
         ] {
-            assert_eq!(ticks(begin)[version], Ok(0));
-            let before = error(&format!("it is before {begin_text}"));
-            assert_eq!(ticks(begin - ns)[version], before);
-            assert_eq!(ticks(UNIX_EPOCH - Duration::MAX / 4)[version], before);
-            let end = begin + Duration::from_millis(end);
-            assert!(ticks(end - Duration::from_millis(1))[version].is_ok());
-            let after = error(&format!("it is, or was, after {end_text}"));
-            assert_eq!(ticks(end + Duration::from_millis(1))[version], after);
+            assert_eq!(ticks(&range, first), Ok(0));
+            assert_eq!(ticks(&range, last), Ok((1 << 60) - 1));
+            for time in [before, at(i64::MIN, 0)] {
+                let text = format!("it is before {}", range.begin);
+                assert_eq!(ticks(&range, time), error(&text));
+            }
+            for time in [after, at(i64::MAX, 0)] {
+                let text = format!("it is, or was, after {}", range.end);
+                assert_eq!(ticks(&range, time), error(&text));
+            }
         }
-        let last = UNIX_EPOCH + Duration::from_millis(1 << 48) - ns;
-        assert_eq!(ticks(last)[0], Ok((1 << 60) - 1));
     }
 }
