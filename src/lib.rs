@@ -1,3 +1,5 @@
+// Of two definitions of a picture the first one counts: see docs/embed.
+#![doc = include_str!("../docs/pictures.md")]
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
@@ -11,8 +13,9 @@ pub mod clock;
 
 mod pool;
 
-mod drbg;
 mod hedge;
+
+mod drbg;
 
 pub mod source;
 

@@ -9,8 +9,8 @@
 //! | another errno | nothing: an error that names it |
 //!
 //! Where the vDSO has getrandom (Linux 6.11), unbuffered UUIDs come from there,
-//! the same bytes without the system call. The answer is never remembered. A sandbox that the program enters later is
-//! met at the next draw.
+//! the same bytes without the system call. The answer is never remembered: a
+//! sandbox that the program enters later is met at the next draw.
 //!
 //! On other systems than Linux and Android the `getrandom` crate stands behind
 //! [`Kernel`], and [`Device`] is always an error.

@@ -31,7 +31,7 @@ crate::scenarios![
 const MANY: usize = 5000;
 
 /// What parent and child make after a copy in the middle of a pool.
-fn both(copy: Copy, make: fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
+pub fn both(copy: Copy, make: impl Fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
     let mut ids = make(3);
     ids.extend(in_copy(copy, || make(MANY)));
     ids.extend(make(MANY));
@@ -135,8 +135,9 @@ fn a_double_fork_diverges() {
     assert_all_good(&ids);
 }
 
-/// What two processes make that are both pid 1, one the child of the other.
-fn both_as_pid_1(make: fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
+/// What two processes make that are both pid 1, one the child of the other,
+/// which has something done `before` it is copied.
+pub fn both_as_pid_1(make: impl Fn(usize) -> Vec<Uuid>, before: impl Fn()) -> Vec<Uuid> {
     fn assert_pid_1() {
         assert_eq!(std::process::id(), 1);
     }
@@ -144,6 +145,7 @@ fn both_as_pid_1(make: fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
     in_copy(fork, || {
         assert_pid_1();
         let mut ids = make(3);
+        before();
         unshare(libc::CLONE_NEWPID);
         ids.extend(in_copy(fork, || {
             assert_pid_1();
@@ -155,16 +157,13 @@ fn both_as_pid_1(make: fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
 }
 
 fn pid_1_inside_pid_1_diverges() {
-    assert_all_good(&both_as_pid_1(make));
+    assert_all_good(&both_as_pid_1(make, || {}));
 }
 
 /// The control: it compares process ids.
 fn uuid7_repeats_itself_as_pid_1_inside_pid_1() {
-    let ids = both_as_pid_1(|count| {
-        (0..count)
-            .map(|_| Uuid::from_bytes(uuid7::uuid4().into()))
-            .collect()
-    });
+    let peer = |count| (0..count).map(|_| Uuid::from_bytes(uuid7::uuid4().into()));
+    let ids = both_as_pid_1(|count| peer(count).collect(), || {});
     let distinct = ids.iter().collect::<BTreeSet<_>>().len();
     assert!(ids.len() - distinct > 1000, "uuid7 was mended?");
 }

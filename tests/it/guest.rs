@@ -61,6 +61,21 @@ fn build_at<const N: usize>(
     })
 }
 
+/// Compiles and links a C program of `tests/guest`, or returns `None` where
+/// there is no compiler or no such library.
+pub fn compile_static(source: &str, library: &str) -> Option<PathBuf> {
+    let program = Path::new(TEMPORARY).join(source).with_extension("");
+    let output = Command::new("cc")
+        .args(["-O2", "-Wall", "-Werror", "-static", "-o"])
+        .arg(&program)
+        .arg(Path::new(ROOT).join("tests/guest").join(source))
+        .arg(library)
+        .output();
+    output
+        .is_ok_and(|output| output.status.success())
+        .then_some(program)
+}
+
 pub fn run(program: &Path, arguments: &[&str]) -> Output {
     Command::new(program)
         .args(arguments)
@@ -105,6 +120,7 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
         "examples",
         "Cargo.toml",
         "Cargo.lock",
+        "docs",
         "README.md",
     ] {
         copy_tree(&Path::new(ROOT).join(part), &copy.join(part));

@@ -21,6 +21,8 @@ mod forest;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]
+mod hazards;
+#[cfg(target_os = "linux")]
 mod lineage;
 #[cfg(target_os = "linux")]
 mod pool;
@@ -41,15 +43,16 @@ mod values;
 mod vfork;
 
 fn main() {
-    let mut scenarios = [bits::SCENARIOS, values::SCENARIOS].concat();
+    let everywhere: &[&[harness::Scenario]] = &[bits::SCENARIOS, values::SCENARIOS];
     #[cfg(target_os = "linux")]
-    for module in [
+    let on_linux: &[&[harness::Scenario]] = &[
         audit::SCENARIOS,
         clocks::SCENARIOS,
         copies::SCENARIOS,
         descriptors::SCENARIOS,
         faults::SCENARIOS,
         forest::SCENARIOS,
+        hazards::SCENARIOS,
         lineage::SCENARIOS,
         pool::SCENARIOS,
         rules::SCENARIOS,
@@ -58,8 +61,8 @@ fn main() {
         static_build::SCENARIOS,
         torture::SCENARIOS,
         vfork::SCENARIOS,
-    ] {
-        scenarios.extend_from_slice(module);
-    }
-    harness::main(scenarios);
+    ];
+    #[cfg(not(target_os = "linux"))]
+    let on_linux = &[];
+    harness::main([everywhere, on_linux].concat().concat());
 }

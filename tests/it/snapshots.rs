@@ -28,15 +28,15 @@ crate::scenarios![
     },
 ];
 
-/// The mappings whose flags in smaps contain all of `flags`, as start and end.
-fn mappings(flags: &[&str]) -> Vec<(usize, usize)> {
+/// The mappings whose flags in smaps are `wanted`, as start and end.
+pub fn mappings(wanted: impl Fn(&[&str]) -> bool) -> Vec<(usize, usize)> {
     let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
     let mut range = (0, 0);
     let mut found = vec![];
     for line in smaps.lines() {
         if let Some(has) = line.strip_prefix("VmFlags:") {
             let has: Vec<_> = has.split_whitespace().collect();
-            if flags.iter().all(|flag| has.contains(flag)) {
+            if wanted(&has) {
                 found.push(range);
             }
         } else if let Some((start, rest)) = line.split_once('-')
@@ -53,17 +53,22 @@ fn mappings(flags: &[&str]) -> Vec<(usize, usize)> {
     found
 }
 
+/// Wiped at fork, and not dumped.
+fn protected() -> Vec<(usize, usize)> {
+    mappings(|has| has.contains(&"wf") && has.contains(&"dd"))
+}
+
 fn ready_uuids_are_wiped_at_fork_and_not_dumped() {
-    assert!(mappings(&["wf", "dd"]).is_empty());
+    assert!(protected().is_empty());
     make(1);
-    assert_eq!(mappings(&["wf", "dd"]).len(), 1);
+    assert_eq!(protected().len(), 1);
     // No other memory of this crate is only half protected.
-    assert_eq!(mappings(&["wf"]).len(), 1);
+    assert_eq!(mappings(|has| has.contains(&"wf")).len(), 1);
 }
 
 /// As a hypervisor does: memory is copied and nothing tells.
 pub fn keep_on_fork() {
-    let ours = mappings(&["wf", "dd"]);
+    let ours = protected();
     assert!(!ours.is_empty());
     for (start, end) in ours {
         // SAFETY: takes a promise back that only a fork would notice.

@@ -42,7 +42,7 @@ fn peer(ids: &mut [Uuid]) {
 }
 
 /// Has a child make a portion, or be killed by the alarm.
-fn start_child(arena: &Arena, patience: u32, make: fn(&mut [Uuid])) -> i32 {
+fn start_child(arena: &Arena, patience: u32, make: impl Fn(&mut [Uuid])) -> i32 {
     let pid = ok(fork());
     if pid == 0 {
         // SAFETY: the kernel ends whoever hangs.
@@ -74,7 +74,7 @@ fn torture(
     threads: &Arena,
     children: usize,
     patience: u32,
-    make: fn(&mut [Uuid]),
+    make: impl Fn(&mut [Uuid]) + Copy + Sync + Send,
 ) -> usize {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -107,7 +107,7 @@ fn torture(
 
 /// How many of so many children, a multiple of 50, hang when they are forked
 /// while threads generate.
-pub fn hung_of(children: usize, make: fn(&mut [Uuid])) -> usize {
+pub fn hung_of(children: usize, make: impl Fn(&mut [Uuid]) + Copy + Sync + Send) -> usize {
     let (arena, threads) = (Arena::new(2 * children * PORTION), Arena::new(PORTION));
     torture(&arena, &threads, children, 5, make)
 }

@@ -1,0 +1,47 @@
+//! A program that closes all descriptors and opens a file, as daemons do, and
+//! what a generator then makes of the file.
+//!
+//! `retaken NUMBER`: this crate, `uuid`, `uuid` with `fast-rng`, `uuid7`. Built
+//! with `-C target-feature=+crt-static` by the scenario that runs it.
+
+use std::fs::File;
+use std::io::Seek;
+use std::panic::{self, catch_unwind};
+
+use fork_safe_uuid::Uuid;
+
+const GENERATORS: [fn() -> Uuid; 4] = [
+    fork_safe_uuid::new_v4,
+    || {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("entropy");
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    },
+    || uuid::Builder::from_random_bytes(rand::random::<u128>().to_ne_bytes()).into_uuid(),
+    || Uuid::from_bytes(uuid7::uuid4().into()),
+];
+
+fn main() {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("proc");
+    assert!(!maps.contains("libc.so"), "to be linked statically");
+    let number = std::env::args().nth(1).expect("a number");
+    let make = GENERATORS[number.parse::<usize>().expect("a number")];
+
+    make();
+    // SAFETY: nothing that owns one of them is used afterwards.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, 1000, 0) };
+    assert_eq!(closed, 0);
+    let files = [(); 9].map(|()| File::open("/etc/passwd").expect("a file"));
+    // Past what one seed serves for; the file ends before.
+    panic::set_hook(Box::new(|_| {}));
+    let made = catch_unwind(|| (0..20_000).for_each(|_| _ = make())).is_ok();
+    let untouched = |mut file: &File| file.stream_position().expect("a file") == 0;
+    println!(
+        "{}",
+        match files.iter().all(untouched) {
+            true if made => "✓",
+            true => "✗ panics",
+            false => "✗ foreign bytes",
+        }
+    );
+}
