@@ -22,6 +22,18 @@ use crate::sys;
 pub struct Error(Repr);
 
 /// What failed; see [`Error::kind`].
+///
+/// # Examples
+///
+/// ```
+/// use fork_safe_uuid::ErrorKind;
+///
+/// match fork_safe_uuid::try_new_v4() {
+///     Err(error) if error.kind() == ErrorKind::NoSource => eprintln!("no prepare()? {error}"),
+///     other => println!("{:?}", other?),
+/// }
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -61,6 +61,12 @@ impl Generator {
     ///
     /// For what must not repeat even one UUID when a virtual machine is cloned
     /// without a call of [`reseed`](crate::reseed). A UUID costs a system call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let token = fork_safe_uuid::Generator::unbuffered().new_v4();
+    /// ```
     #[must_use]
     pub const fn unbuffered() -> Self {
         Self::with_pool(Pool::none())
@@ -73,6 +79,16 @@ impl Generator {
     ///
     /// Not here. If `source` panics, that panic comes out of the call that
     /// needed it, and from then on each UUID asks `source`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fork_safe_uuid::{Generator, source::Kernel};
+    ///
+    /// // No descriptor, whatever a sandbox refuses.
+    /// let id = Generator::with_source(Kernel).try_new_v4()?;
+    /// # Ok::<(), fork_safe_uuid::Error>(())
+    /// ```
     #[must_use]
     pub fn with_source(source: impl EntropySource + Send + 'static) -> Self {
         let mut generator = Self::new();

@@ -100,6 +100,14 @@ pub fn fill_v4(dest: &mut [Uuid]) {
 ///
 /// If no source answers when a seed is needed; see [`Error`]. All of `dest` is
 /// then Nil.
+///
+/// # Examples
+///
+/// ```
+/// let mut ids = [fork_safe_uuid::Uuid::nil(); 100];
+/// fork_safe_uuid::try_fill_v4(&mut ids)?;
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
 pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
     generator::fill(dest, |blocks| {
         POOL.with(|pool| pool.fill(blocks, Source::System, pool::as_it_is))

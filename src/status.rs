@@ -9,6 +9,16 @@ use crate::source::{self, Served};
 /// [`status`](crate::status) and [`prepare`](crate::prepare).
 ///
 /// `Display` gives one line for a log.
+///
+/// # Examples
+///
+/// ```
+/// let status = fork_safe_uuid::prepare()?;
+/// if !status.pooled() {
+///     println!("each UUID costs a system call: {status}");
+/// }
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {

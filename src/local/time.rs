@@ -56,6 +56,13 @@ pub fn now_v7() -> Uuid {
 /// [`ErrorKind::Clock`](crate::ErrorKind::Clock) if the clock cannot be read, or
 /// shows a time that 48 bits of milliseconds since 1970 do not reach: before
 /// 1970, or after 10889-08-02.
+///
+/// # Examples
+///
+/// ```
+/// let id = fork_safe_uuid::try_now_v7()?;
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
 #[inline]
 pub fn try_now_v7() -> Result<Uuid, Error> {
     let word = next_v7(1)?;
@@ -96,6 +103,14 @@ pub fn fill_v7(dest: &mut [Uuid]) {
 /// # Errors
 ///
 /// As [`try_now_v7`]. All of `dest` is then Nil.
+///
+/// # Examples
+///
+/// ```
+/// let mut rows = [fork_safe_uuid::Uuid::nil(); 100];
+/// fork_safe_uuid::try_fill_v7(&mut rows)?;
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
 pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
     generator::fill(dest, |blocks| {
         let first = next_v7(blocks.len())?;
@@ -133,6 +148,14 @@ pub fn now_v6(node: &[u8; 6]) -> Uuid {
 /// # Errors
 ///
 /// As [`try_now_v1`].
+///
+/// # Examples
+///
+/// ```
+/// let node = fork_safe_uuid::try_random_node()?;
+/// let id = fork_safe_uuid::try_now_v6(&node)?;
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
 #[inline]
 pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
     Ok(gregorian::v6(next_gregorian()?, node))
@@ -176,6 +199,14 @@ pub fn now_v1(node: &[u8; 6]) -> Uuid {
 /// [`ErrorKind::Clock`](crate::ErrorKind::Clock) if the clock cannot be read, or
 /// shows a time that 60 bits of 100 ns since 1582-10-15 do not reach: before
 /// that day, or after 5236-03-31.
+///
+/// # Examples
+///
+/// ```
+/// let node = fork_safe_uuid::try_random_node()?;
+/// let id = fork_safe_uuid::try_now_v1(&node)?;
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
 #[inline]
 pub fn try_now_v1(node: &[u8; 6]) -> Result<Uuid, Error> {
     Ok(gregorian::v1(next_gregorian()?, node))
@@ -219,6 +250,14 @@ pub fn random_node() -> [u8; 6] {
 /// # Errors
 ///
 /// As [`try_new_v4`](crate::try_new_v4).
+///
+/// # Examples
+///
+/// ```
+/// let node = fork_safe_uuid::try_random_node()?;
+/// assert_eq!(node[0] & 1, 1); // no MAC address
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
 #[inline]
 pub fn try_random_node() -> Result<[u8; 6], Error> {
     gregorian::PROCESS.node(random_bits)

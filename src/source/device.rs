@@ -45,6 +45,17 @@ use crate::wipe::WipedCell;
 /// # References
 ///
 /// [urandom(4)](https://man7.org/linux/man-pages/man4/urandom.4.html)
+///
+/// # Examples
+///
+/// ```
+/// use fork_safe_uuid::{Generator, source::Device};
+///
+/// match Generator::with_source(Device).try_new_v4() {
+///     Ok(id) => println!("{id}"),
+///     Err(error) => eprintln!("{error}"), // no /dev/urandom here
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Device;
 

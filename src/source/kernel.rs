@@ -19,6 +19,16 @@ use crate::sys;
 ///
 /// [getrandom(2)](https://man7.org/linux/man-pages/man2/getrandom.2.html),
 /// since Linux 3.17.
+///
+/// # Examples
+///
+/// ```
+/// use fork_safe_uuid::source::{EntropySource, Kernel};
+///
+/// let mut seed = [0; 32];
+/// Kernel.fill(&mut seed)?;
+/// # Ok::<(), fork_safe_uuid::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kernel;
 
