@@ -290,29 +290,28 @@ fn descriptors_closed_in_a_static_program() {
     });
 }
 
-fn a_sandbox_entered_later() {
-    assert_row("getrandom(2) refused later", 30, |number| {
+/// Some made before the sandbox, and what comes `after`.
+#[track_caller]
+fn assert_row_of_a_late_sandbox(row: &str, after: fn(Make) -> Vec<Uuid>) {
+    assert_row(row, 30, |number| {
         let make = GENERATORS[number];
         if is_predictable(make) {
             return Predictable;
         }
         let mut ids = many(make, 100);
         refuse(&[libc::SYS_getrandom], libc::EPERM);
-        ids.extend(many(make, MANY));
+        ids.extend(after(make));
         Outcome::of_repeated(&mut ids)
     });
 }
 
+fn a_sandbox_entered_later() {
+    assert_row_of_a_late_sandbox("getrandom(2) refused later", |make| many(make, MANY));
+}
+
 fn a_sandbox_entered_later_and_a_fork() {
-    assert_row("the same, then fork", 30, |number| {
-        let make = GENERATORS[number];
-        if is_predictable(make) {
-            return Predictable;
-        }
-        let mut ids = many(make, 100);
-        refuse(&[libc::SYS_getrandom], libc::EPERM);
-        ids.extend(both(fork, |count| many(make, count)));
-        Outcome::of_repeated(&mut ids)
+    assert_row_of_a_late_sandbox("the same, then fork", |make| {
+        both(fork, |count| many(make, count))
     });
 }
 
