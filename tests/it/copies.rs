@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use fork_safe_uuid::{Generator, Uuid};
 
+use crate::harness::leave_out;
 use crate::scene::{
     Copy, assert_all_good, fork, in_copy, make, may_unshare, ok, start_copy, unshare,
 };
@@ -44,11 +45,20 @@ pub fn raw_clone() -> i32 {
 }
 
 pub fn clone3() -> i32 {
-    // `struct clone_args` as of Linux 5.3; its fifth word is the exit signal.
-    let mut args = [0_u64; 8];
+    clone3_by(&mut [0; 8])
+}
+
+/// clone3(2) like fork(2), where `args` are the words of a `struct clone_args` and
+/// what they lead to is there.
+pub fn clone3_by(args: &mut [u64]) -> i32 {
+    // Its fifth word is the exit signal.
     args[4] = libc::SIGCHLD as u64;
     // SAFETY: as fork(2); the pointer leads to the structure, as the size says.
-    unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) as i32 }
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, args.as_mut_ptr(), size_of_val(args)) };
+    if pid < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
+        leave_out("clone3(2)");
+    }
+    pid as i32
 }
 
 pub fn underscore_fork() -> i32 {

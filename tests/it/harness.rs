@@ -55,6 +55,29 @@ pub const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
 /// Words before the program that is a scenario: an emulator and its options.
 pub const RUNNER: &str = "FORK_SAFE_UUID_RUNNER";
 
+/// Whether an emulator runs this scenario, which is then much slower, and which
+/// may find that its world does not have what it is about.
+pub fn is_emulated() -> bool {
+    env::var_os(RUNNER).is_some()
+}
+
+/// Ends a scenario whose emulator does not have `what` it is about, with all its
+/// processes; on a kernel that is a failure.
+#[cfg(target_os = "linux")]
+#[track_caller]
+pub fn leave_out(what: &str) -> ! {
+    assert!(is_emulated(), "this kernel does not have {what}");
+    eprintln!("there is no {what}");
+    // SAFETY: signals the group that was made for this scenario.
+    unsafe { libc::kill(0, LEFT_OUT) };
+    loop {
+        thread::park();
+    }
+}
+
+#[cfg(target_os = "linux")]
+const LEFT_OUT: i32 = libc::SIGUSR2;
+
 pub fn main(scenarios: Vec<Scenario>) -> ! {
     if let Ok(name) = env::var(SCENARIO) {
         let scenario = scenarios.iter().find(|scenario| scenario.name == name);
@@ -99,7 +122,8 @@ fn stage(scenario: Scenario) -> Result<(), Failed> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn()?;
-    let deadline = Instant::now() + Duration::from_secs(scenario.seconds);
+    let patience = if is_emulated() { 10 } else { 1 };
+    let deadline = Instant::now() + Duration::from_secs(patience * scenario.seconds);
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break Some(status);
@@ -113,6 +137,13 @@ fn stage(scenario: Scenario) -> Result<(), Failed> {
     #[cfg(unix)]
     unsafe {
         libc::kill(-(child.id() as i32), libc::SIGKILL);
+    }
+    #[cfg(target_os = "linux")]
+    if status.and_then(|status| std::os::unix::process::ExitStatusExt::signal(&status))
+        == Some(LEFT_OUT)
+    {
+        eprintln!("left out: {}: {}", scenario.name, text(&mut output).trim());
+        return Ok(());
     }
     match status {
         Some(status) if status.success() => Ok(()),

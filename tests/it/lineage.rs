@@ -7,7 +7,7 @@ use std::time::Duration;
 use fork_safe_uuid::Uuid;
 
 use crate::arena::{Arena, duplicates};
-use crate::copies::{clone3, raw_clone, underscore_fork};
+use crate::copies::{clone3, clone3_by, raw_clone, underscore_fork};
 use crate::scene::{
     Copy, Decoy, Kind, assert_all_good, device_number, fork, in_copy, make, may_unshare, ok,
     refuse_getrandom, unshare,
@@ -118,19 +118,16 @@ static PID: libc::pid_t = 100;
 
 /// fork(2), and [`PID`] is the child's, or `None` while another process has it.
 fn fork_as_ancestor() -> Option<i32> {
-    // SAFETY: zeros are a valid `clone_args`.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.exit_signal = libc::SIGCHLD as u64;
-    args.set_tid = &raw const PID as u64;
-    args.set_tid_size = 1;
-    // SAFETY: as fork(2); the pointers lead to a structure and a list of the
-    // sizes that are told (Linux 5.5).
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) };
+    // As of Linux 5.5: `set_tid`, and how many of them.
+    let mut args = [0; 10];
+    args[8] = (&raw const PID).addr() as u64;
+    args[9] = 1;
+    let pid = clone3_by(&mut args);
     let taken = std::io::Error::last_os_error().raw_os_error() == Some(libc::EEXIST);
     if pid < 0 && taken {
         return None;
     }
-    Some(ok(pid as i32))
+    Some(ok(pid))
 }
 
 /// Ends the child that runs it.

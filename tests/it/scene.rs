@@ -13,6 +13,8 @@ use std::path::Path;
 use fork_safe_uuid::Uuid;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
+use crate::harness::leave_out;
+
 #[track_caller]
 pub fn ok(result: i32) -> i32 {
     assert!(result >= 0, "{}", std::io::Error::last_os_error());
@@ -58,7 +60,12 @@ pub fn confine(calls: &[libc::c_long], action: SeccompAction) {
         program[1].k = AUDIT_ARCH_I386;
         program[2].k = libc::SECCOMP_RET_ALLOW;
     }
-    apply_filter(&program).expect("seccomp");
+    match apply_filter(&program) {
+        Err(seccompiler::Error::Seccomp(error)) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            leave_out("seccomp(2)")
+        }
+        result => result.expect("a filter"),
+    }
 }
 
 /// What musl opens files by, where there is such a call.

@@ -18,7 +18,7 @@ use std::ptr;
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
 
 use crate::guest::on_x86_64;
-use crate::harness::SCENARIO;
+use crate::harness::{SCENARIO, leave_out};
 use crate::scene::{
     Decoy, Kind, assert_all_good, descriptors, device_number, make, ok, pipe, refuse_getrandom,
 };
@@ -103,8 +103,10 @@ pub fn in_sharing<F: FnMut()>(share: Share, mut body: F) {
         0
     }
     let parent = std::process::id();
+    let mut shared = false;
     let mut body = || {
         assert_ne!(std::process::id(), parent);
+        shared = true;
         body();
     };
     fn start<F: FnMut()>(share: Share, body: &mut F) -> i32 {
@@ -116,6 +118,9 @@ pub fn in_sharing<F: FnMut()>(share: Share, mut body: F) {
     // SAFETY: the pointer leads to an int.
     ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
     assert_eq!(status, 0, "the child failed");
+    if !shared {
+        leave_out("memory that a child shares");
+    }
 }
 
 /// A generation each: child, parent, child …; one by one and many at once, from
