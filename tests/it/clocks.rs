@@ -2,7 +2,6 @@
 //! process has in common with its original.
 
 use std::collections::BTreeSet;
-use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed};
@@ -19,6 +18,7 @@ use proptest::test_runner::{Config, TestRunner};
 use crate::scene::{fork, in_copy, make, ok, refuse, start_copy};
 use crate::snapshots::keep_on_fork;
 use crate::torture::hung_of;
+use crate::vfork::{clone_vm, in_sharing};
 
 crate::scenarios![
     versions_variants_and_times_are_what_uuid_reads,
@@ -298,32 +298,13 @@ fn uuid_repeats_its_version_7_after_fork() {
 /// vfork(2) with a stack of its own: parent and child share all memory, and the
 /// parent waits.
 fn a_vfork_child_goes_on_in_order() {
-    const EACH: usize = 1000;
-    extern "C" fn child(ids: *mut c_void) -> i32 {
-        // SAFETY: the parent's array, and the parent waits.
-        let ids = unsafe { &mut *ids.cast::<[Uuid; EACH]>() };
-        ids.fill_with(now_v7);
-        0
-    }
-    let mut stack = vec![0u128; 1 << 16];
-    let mut theirs = [Uuid::nil(); EACH];
-    let before = [(); EACH].map(|()| now_v7());
-    // SAFETY: the stack is that long and used by nobody else; the child touches
-    // only what it is given and ends.
-    let pid = ok(unsafe {
-        libc::clone(
-            child,
-            stack.as_mut_ptr_range().end.cast(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-            (&raw mut theirs).cast(),
-        )
-    });
-    let after = [(); EACH].map(|()| now_v7());
-    let mut status = 0;
-    // SAFETY: the pointer leads to an int.
-    ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
-    assert_eq!(status, 0);
-    assert_increasing(&[before, theirs, after].concat());
+    let mut ids = [Uuid::nil(); 3000];
+    let (before, rest) = ids.split_at_mut(1000);
+    let (theirs, after) = rest.split_at_mut(1000);
+    before.fill_with(now_v7);
+    in_sharing(clone_vm, || theirs.fill_with(now_v7));
+    after.fill_with(now_v7);
+    assert_increasing(&ids);
 }
 
 /// Timestamp and counter.
