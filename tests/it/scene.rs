@@ -45,6 +45,9 @@ pub fn confine(calls: &[libc::c_long], action: SeccompAction) {
     const AUDIT_ARCH_I386: u32 = 0x4000_0003;
     let on_x86 = cfg!(target_arch = "x86");
     let arch = if on_x86 { "x86_64" } else { ARCH };
+    let Ok(arch) = arch.try_into() else {
+        leave_out("filter for this architecture");
+    };
     let filter = SeccompFilter::new(
         calls
             .iter()
@@ -52,7 +55,7 @@ pub fn confine(calls: &[libc::c_long], action: SeccompAction) {
             .collect::<BTreeMap<_, _>>(),
         SeccompAction::Allow,
         action,
-        arch.try_into().expect("a known architecture"),
+        arch,
     )
     .expect("a filter");
     let mut program: BpfProgram = filter.try_into().expect("a program");
