@@ -201,7 +201,7 @@ impl fmt::Display for Error {
                 "; free a descriptor, raise the limit, or call prepare() before it is reached"
             }
             Cause::Replaced(_) => "; let no other thread reuse descriptor numbers it did not open",
-            _ => "; call prepare() before entering a chroot or sandbox",
+            _ => "; call prepare() in this process before it enters a chroot or sandbox",
         })
     }
 }

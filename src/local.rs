@@ -40,6 +40,7 @@ thread_local! {
 /// ```
 #[inline]
 #[must_use]
+#[track_caller]
 pub fn new_v4() -> Uuid {
     match POOL.with(Pool::take) {
         Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
@@ -89,6 +90,7 @@ fn missed(miss: Miss) -> Result<Uuid, Error> {
 /// fork_safe_uuid::fill_v4(&mut ids);
 /// assert!(ids.iter().all(|id| id.get_version_num() == 4));
 /// ```
+#[track_caller]
 pub fn fill_v4(dest: &mut [Uuid]) {
     generator::or_panic(try_fill_v4(dest));
 }
@@ -118,8 +120,12 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 ///
 /// Call it before chroot(2), a seccomp filter or a drop of privileges. It opens
 /// and tracks /dev/urandom (the only function that does so while getrandom(2)
-/// answers) and fills the calling thread's pool. A forked child inherits
-/// neither: one that enters a sandbox of its own calls `prepare` itself.
+/// answers) and fills the calling thread's pool.
+///
+/// - A forked child inherits neither: call it after the last fork, in each worker.
+/// - A program that closes descriptors which it did not open does so before.
+/// - A filter that refuses getrandom(2) says EPERM or ENOSYS, and goes on to allow
+///   pread(2) and fstat(2), by which the descriptor is used.
 ///
 /// # Errors
 ///

@@ -52,21 +52,22 @@ impl Status {
         }
     }
 
-    /// Returns the source that answered this process's last draw, or `None`
-    /// before the first one.
+    /// Returns the source that answered the last draw, in this process or, before
+    /// its first, in the one that it was forked from; `None` before any.
     #[must_use]
     pub fn source(&self) -> Option<Serving> {
         self.source
     }
 
-    /// Returns whether the calling thread keeps UUIDs ready; without that each
-    /// one is drawn from the source.
+    /// Returns whether the calling thread keeps UUIDs ready, which begins with its
+    /// first; without that each one is drawn from the source.
     #[must_use]
     pub fn pooled(&self) -> bool {
         self.pooled
     }
 
-    /// Returns whether this process tracks a descriptor of /dev/urandom.
+    /// Returns whether this process has a descriptor of /dev/urandom that it tracks,
+    /// and that is still what it was.
     #[must_use]
     pub fn device_is_open(&self) -> bool {
         self.device_is_open

@@ -28,7 +28,10 @@ mod rules;
 
 fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
-    let manifest = arguments.next().unwrap_or_else(|| ".".into());
+    let Some(manifest) = arguments.next() else {
+        eprintln!("usage: audit DIRECTORY [OPTIONS OF CARGO]");
+        return ExitCode::from(2);
+    };
     match audit(&manifest, &arguments.collect::<Vec<_>>()) {
         Ok(0) => {
             println!("no findings");
@@ -184,7 +187,10 @@ impl<'a> Program<'a> {
             });
             let calls = calls.collect::<Vec<_>>().join("; ");
             let seen = Some(calls).filter(|calls| !calls.is_empty());
-            line("calls", seen.as_deref().unwrap_or("none seen"));
+            line(
+                "calls",
+                seen.as_deref().unwrap_or("none seen: do without it"),
+            );
         }
         line("at fork", rule.at_fork);
         line("descriptors closed", rule.closed);

@@ -56,7 +56,7 @@ const GETRANDOM: Rule = Rule {
              /dev/urandom is read instead; in a dynamic one nothing",
     refused: "the same, in every program; an error if the refusal began after the first call",
     remedy: "RUSTFLAGS='--cfg getrandom_backend=\"linux_raw\"': no descriptor, a refusal is an \
-             error; examples/getrandom-backend: a proven descriptor",
+             error; examples/getrandom-backend: a proven descriptor; for UUIDs fork_safe_uuid",
 };
 
 const SEED: &str = "as getrandom, which seeds it; equal seeds make equal UUIDs";

@@ -43,6 +43,7 @@ thread_local! {
 /// ```
 #[inline]
 #[must_use]
+#[track_caller]
 pub fn now_v7() -> Uuid {
     generator::or_panic(try_now_v7())
 }
@@ -93,6 +94,7 @@ fn next_v7(len: usize) -> Result<u64, Error> {
 /// fork_safe_uuid::fill_v7(&mut ids);
 /// assert!(ids.is_sorted_by(|a, b| a < b));
 /// ```
+#[track_caller]
 pub fn fill_v7(dest: &mut [Uuid]) {
     generator::or_panic(try_fill_v7(dest));
 }
@@ -139,6 +141,7 @@ pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
 /// ```
 #[inline]
 #[must_use]
+#[track_caller]
 pub fn now_v6(node: &[u8; 6]) -> Uuid {
     generator::or_panic(try_now_v6(node))
 }
@@ -187,6 +190,7 @@ pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
 /// ```
 #[inline]
 #[must_use]
+#[track_caller]
 pub fn now_v1(node: &[u8; 6]) -> Uuid {
     generator::or_panic(try_now_v1(node))
 }
@@ -241,6 +245,7 @@ fn random_bits() -> Result<u64, Error> {
 /// ```
 #[inline]
 #[must_use]
+#[track_caller]
 pub fn random_node() -> [u8; 6] {
     generator::or_panic(try_random_node())
 }

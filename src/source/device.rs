@@ -297,7 +297,7 @@ pub(crate) fn prepare() -> Result<(), Error> {
     Device.fill(&mut byte)
 }
 
-/// Whether this process tracks a descriptor.
+/// Whether this process tracks a descriptor that is still the device.
 pub(crate) fn is_open() -> bool {
-    tracked().is_some()
+    sys::keeping_errno(|| tracked().is_some_and(Opened::is_proven))
 }

@@ -60,7 +60,11 @@ fn closed_and_retaken_nothing_is_consumed_emitted_or_closed() {
     for kind in KINDS {
         in_copy(fork, || {
             let mut ids = vec![];
-            let decoy = daemonize(kind, || ids = make(1000));
+            let decoy = daemonize(kind, || {
+                ids = make(1000);
+                assert!(fork_safe_uuid::status().device_is_open());
+            });
+            assert!(!fork_safe_uuid::status().device_is_open());
             let standing: Vec<_> = TAKEN.filter(|&number| decoy.stands_at(number)).collect();
             assert!(standing.len() > 30);
             ids.extend(make(50_000));

@@ -155,7 +155,7 @@ fn unprepared_in_a_chroot_the_error_names_both_failures() {
             error.to_string(),
             format!(
                 "no entropy source: getrandom(2): {}; /dev/urandom: {}; \
-                 call prepare() before entering a chroot or sandbox",
+                 call prepare() in this process before it enters a chroot or sandbox",
                 text_of(libc::EPERM),
                 text_of(libc::ENOENT),
             )

@@ -154,7 +154,7 @@ impl Model {
                 None if device.text.contains("another descriptor") => {
                     "let no other thread reuse descriptor numbers it did not open"
                 }
-                _ => "call prepare() before entering a chroot or sandbox",
+                _ => "call prepare() in this process before it enters a chroot or sandbox",
             };
             let text = format!(
                 "no entropy source: {}; {}; {advice}",
