@@ -98,12 +98,13 @@ impl Model {
     fn prepare(&mut self, world: &mut World) -> std::result::Result<String, String> {
         let _ = self.device(world, 1);
         self.pooled(world)?;
+        let open = self.tracked.is_some_and(|number| is_ours(world, number));
         let yes = |condition| if condition { "yes" } else { "no" };
         Ok(format!(
             "source: {}; pooled: {}; device open: {}; missed reseeds: 0",
             self.served,
             yes(self.pooled == Some(true)),
-            yes(self.tracked.is_some()),
+            yes(open),
         ))
     }
 
