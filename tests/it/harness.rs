@@ -139,9 +139,7 @@ fn stage(scenario: Scenario) -> Result<(), Failed> {
         libc::kill(-(child.id() as i32), libc::SIGKILL);
     }
     #[cfg(target_os = "linux")]
-    if status.and_then(|status| std::os::unix::process::ExitStatusExt::signal(&status))
-        == Some(LEFT_OUT)
-    {
+    if status.is_some_and(was_left_out) {
         eprintln!("left out: {}: {}", scenario.name, text(&mut output).trim());
         return Ok(());
     }
@@ -153,6 +151,13 @@ fn stage(scenario: Scenario) -> Result<(), Failed> {
             Err(format!("hung\n{}", text(&mut output)).into())
         }
     }
+}
+
+/// By the signal, or by the exit status that emulators and shells make of it.
+#[cfg(target_os = "linux")]
+fn was_left_out(status: std::process::ExitStatus) -> bool {
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    is_emulated() && (signal == Some(LEFT_OUT) || status.code() == Some(128 + LEFT_OUT))
 }
 
 fn text(output: &mut File) -> String {
