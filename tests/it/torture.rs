@@ -130,7 +130,8 @@ fn footprint() -> (usize, usize) {
 }
 
 fn assert_endures(children: usize) {
-    // The C library's heaps, one for each thread, come and go by chance.
+    // glibc's heaps, one for each thread, come and go by chance.
+    #[cfg(target_env = "gnu")]
     // SAFETY: before there are threads.
     assert_eq!(unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) }, 1);
     let arena = Arena::new(2 * (children + 200) * PORTION);
