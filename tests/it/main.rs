@@ -25,6 +25,8 @@ mod hazards;
 #[cfg(target_os = "linux")]
 mod lineage;
 #[cfg(target_os = "linux")]
+mod opening;
+#[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
 mod rules;
@@ -54,6 +56,7 @@ fn main() {
         forest::SCENARIOS,
         hazards::SCENARIOS,
         lineage::SCENARIOS,
+        opening::SCENARIOS,
         pool::SCENARIOS,
         rules::SCENARIOS,
         sandboxes::SCENARIOS,

@@ -9,7 +9,7 @@ use fork_safe_uuid::{Generator, Uuid, fill_v4};
 
 use crate::arena::{Arena, duplicates};
 use crate::harness::is_emulated;
-use crate::scene::{fork, ok, refuse_getrandom};
+use crate::scene::{fork, in_copy, ok, refuse_getrandom};
 
 crate::scenarios![
     forking_while_threads_come_and_go_hangs_nobody { seconds: 180 },
@@ -17,17 +17,16 @@ crate::scenarios![
     forking_while_threads_generate_hangs_uuid7,
     forking_while_threads_make_their_first_hangs_nobody { seconds: 180 },
     with_the_device_their_first_hangs_nobody_either { seconds: 180 },
-    with_the_device_their_first_hangs_getrandom { seconds: 180 },
 ];
 
 const LANES: usize = 8;
 /// A child's or a thread's, in the shared memory.
-const PORTION: usize = 24;
+pub const PORTION: usize = 24;
 /// Far more than a child waits for its turn on a busy machine.
-const PATIENCE: u32 = 30;
+pub const PATIENCE: u32 = 30;
 
 /// One by one, many at once past the slots of a pool, and without a pool.
-fn ours(ids: &mut [Uuid]) {
+pub fn ours(ids: &mut [Uuid]) {
     let [first, second, rest @ ..] = ids else {
         unreachable!("a portion is longer")
     };
@@ -43,7 +42,7 @@ fn peer(ids: &mut [Uuid]) {
 }
 
 /// Has a child make a portion, or be killed by the alarm.
-fn start_child(arena: &Arena, patience: u32, make: impl Fn(&mut [Uuid])) -> i32 {
+pub fn start_child(arena: &Arena, patience: u32, make: impl Fn(&mut [Uuid])) -> i32 {
     let pid = ok(fork());
     if pid == 0 {
         // SAFETY: the kernel ends whoever hangs.
@@ -56,7 +55,7 @@ fn start_child(arena: &Arena, patience: u32, make: impl Fn(&mut [Uuid])) -> i32 
 }
 
 /// How many of the children hung.
-fn hung(pids: Vec<i32>) -> usize {
+pub fn hung(pids: Vec<i32>) -> usize {
     let hung = |&pid: &i32| {
         let mut status = 0;
         // SAFETY: the pointer leads to an int.
@@ -151,7 +150,7 @@ fn assert_endures(children: usize) {
 }
 
 #[track_caller]
-fn assert_all_distinct(ids: &mut [Uuid]) {
+pub fn assert_all_distinct(ids: &mut [Uuid]) {
     assert!(ids.iter().all(|id| id.get_version_num() == 4), "not made");
     assert_eq!(duplicates(ids), 0);
 }
@@ -175,50 +174,31 @@ const CHILDREN: usize = 4;
 const OF_A_ROUND: usize = (LANES + CHILDREN + 1) * PORTION;
 
 /// Forks while eight threads of a new process, which has nothing mapped yet,
-/// make their first. Returns how many children hung, up to the first round in
-/// which one did.
-fn torture_the_first(arena: &Arena, patience: u32, make: fn(&mut [Uuid])) -> i32 {
-    let run = |round| {
-        let pid = ok(fork());
-        if pid != 0 {
-            let mut status = 0;
-            // SAFETY: the pointer leads to an int.
-            ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
-            assert!(libc::WIFEXITED(status), "ended with {status:#x}");
-            return libc::WEXITSTATUS(status);
-        }
-        let go = AtomicBool::new(false);
-        let hung = thread::scope(|scope| {
-            for _ in 0..LANES {
-                scope.spawn(|| {
-                    while !go.load(Relaxed) {
-                        thread::yield_now();
-                    }
-                    make(arena.claim(PORTION).expect("room"));
-                });
-            }
-            go.store(true, Relaxed);
-            // Meets them anywhere.
-            thread::sleep(Duration::from_micros(round % 10 * 10));
-            hung(
-                (0..CHILDREN)
-                    .map(|_| start_child(arena, patience, make))
-                    .collect(),
-            )
-        });
-        make(arena.claim(PORTION).expect("room"));
-        // SAFETY: ends without the parent's destructors.
-        unsafe { libc::_exit(hung as i32) }
-    };
-    (0..ROUNDS as u64)
-        .map(run)
-        .find(|&hung| hung > 0)
-        .unwrap_or(0)
-}
-
+/// make their first.
 fn assert_endures_the_first() {
     let arena = Arena::new(ROUNDS * OF_A_ROUND);
-    assert_eq!(torture_the_first(&arena, PATIENCE, ours), 0);
+    for round in 0..ROUNDS as u64 {
+        in_copy(fork, || {
+            let go = AtomicBool::new(false);
+            thread::scope(|scope| {
+                for _ in 0..LANES {
+                    scope.spawn(|| {
+                        while !go.load(Relaxed) {
+                            thread::yield_now();
+                        }
+                        ours(arena.claim(PORTION).expect("room"));
+                    });
+                }
+                go.store(true, Relaxed);
+                // Meets them anywhere.
+                thread::sleep(Duration::from_micros(round % 10 * 10));
+                let children = (0..CHILDREN).map(|_| start_child(&arena, PATIENCE, ours));
+                assert_eq!(hung(children.collect()), 0);
+            });
+            ours(arena.claim(PORTION).expect("room"));
+            vec![]
+        });
+    }
     let made = arena.into_ids();
     assert_eq!(made.len(), ROUNDS * OF_A_ROUND);
     assert_all_distinct(made);
@@ -231,21 +211,4 @@ fn forking_while_threads_make_their_first_hangs_nobody() {
 fn with_the_device_their_first_hangs_nobody_either() {
     refuse_getrandom();
     assert_endures_the_first();
-}
-
-/// The control: a child forked while a thread opens the device waits for that
-/// thread, which it does not have.
-fn with_the_device_their_first_hangs_getrandom() {
-    fn peer(ids: &mut [Uuid]) {
-        ids.fill_with(|| {
-            let mut bytes = [0; 16];
-            getrandom::fill(&mut bytes).expect("the device");
-            Uuid::from_bytes(bytes)
-        });
-    }
-    refuse_getrandom();
-    let arena = Arena::new(ROUNDS * OF_A_ROUND);
-    let hung = torture_the_first(&arena, 5, peer);
-    println!("{hung}");
-    assert!(hung > 0, "getrandom was mended?");
 }

@@ -1,0 +1,105 @@
+//! A fork while a thread of the parent opens the device, where it is held.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{mem, ptr, thread};
+
+use fork_safe_uuid::Uuid;
+use seccompiler::SeccompAction;
+
+use crate::arena::Arena;
+use crate::scene::{confine, ok, refuse_getrandom};
+use crate::torture::{PORTION, assert_all_distinct, hung, ours, start_child};
+
+crate::scenarios![
+    forking_while_a_thread_opens_the_device_hangs_nobody {
+        possible: on_x86_64_glibc
+    },
+    forking_while_a_thread_opens_the_device_hangs_getrandom {
+        possible: on_x86_64_glibc
+    },
+];
+
+/// Where files are opened by openat(2), and a handler knows the registers.
+fn on_x86_64_glibc() -> bool {
+    cfg!(all(target_arch = "x86_64", target_env = "gnu"))
+}
+
+/// A thread is about to open a file, and is held there.
+static HELD: AtomicBool = AtomicBool::new(false);
+static GO_ON: AtomicBool = AtomicBool::new(false);
+
+/// Stands for openat(2), which the filter refuses.
+extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    HELD.store(true, Relaxed);
+    while !GO_ON.load(Relaxed) {
+        thread::yield_now();
+    }
+    #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+    // SAFETY: the context is this handler's; open(2), which the filter lets
+    // pass, is called with what the refused call was called with.
+    unsafe {
+        let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+        let [path, flags] = [libc::REG_RSI, libc::REG_RDX].map(|name| registers[name as usize]);
+        registers[libc::REG_RAX as usize] = match libc::syscall(libc::SYS_open, path, flags) {
+            -1 => -i64::from(*libc::__errno_location()),
+            number => number,
+        };
+    }
+    #[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
+    unreachable!("{context:?}");
+}
+
+const CHILDREN: usize = 4;
+
+/// How many of the children hang.
+fn hung_meanwhile(make: fn(&mut [Uuid])) -> usize {
+    // SAFETY: a handler of this type; zeros are valid in the structure, to which
+    // the pointer leads.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        ok(libc::sigaction(
+            libc::SIGSYS,
+            &raw const action,
+            ptr::null_mut(),
+        ));
+    }
+    refuse_getrandom();
+    confine(&[libc::SYS_openat], SeccompAction::Trap);
+    let arena = Arena::new((CHILDREN + 1) * PORTION);
+    let hung = thread::scope(|scope| {
+        scope.spawn(|| make(arena.claim(PORTION).expect("room")));
+        while !HELD.load(Relaxed) {
+            thread::yield_now();
+        }
+        let in_child = |ids: &mut [Uuid]| {
+            GO_ON.store(true, Relaxed);
+            make(ids);
+        };
+        let children = (0..CHILDREN).map(|_| start_child(&arena, 5, in_child));
+        let hung = hung(children.collect());
+        GO_ON.store(true, Relaxed);
+        hung
+    });
+    if hung == 0 {
+        assert_all_distinct(arena.into_ids());
+    }
+    hung
+}
+
+fn forking_while_a_thread_opens_the_device_hangs_nobody() {
+    assert_eq!(hung_meanwhile(ours), 0);
+}
+
+/// The control: each child waits for the thread, which it does not have.
+fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
+    let hung = hung_meanwhile(|ids| {
+        ids.fill_with(|| {
+            let mut bytes = [0; 16];
+            getrandom::fill(&mut bytes).expect("the device");
+            Uuid::from_bytes(bytes)
+        });
+    });
+    assert_eq!(hung, CHILDREN, "getrandom was mended?");
+}
