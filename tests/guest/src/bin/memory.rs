@@ -52,9 +52,17 @@ fn mappings() -> Vec<(usize, usize, String)> {
     found
 }
 
+/// Whether it is still there: musl gives back what the list was read into.
+fn is_mapped(start: usize, end: usize) -> bool {
+    let address = ptr::with_exposed_provenance_mut(start);
+    // SAFETY: msync(2) changes nothing of a private mapping, and refuses what is
+    // not mapped.
+    unsafe { libc::msync(address, end - start, libc::MS_ASYNC) == 0 }
+}
+
 /// A mapping's bytes.
 fn bytes(start: usize, end: usize) -> &'static [u8] {
-    // SAFETY: mapped until the process ends, and one thread runs.
+    // SAFETY: mapped while it is looked at, and one thread runs.
     unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(start), end - start) }
 }
 
@@ -90,6 +98,7 @@ fn found(hidden: &[Hidden]) -> usize {
     sorted.sort_unstable();
     mappings()
         .into_iter()
+        .filter(|&(start, end, _)| is_mapped(start, end))
         .flat_map(|(start, end, _)| black_box(bytes(start, end)).windows(16))
         .filter(|window| {
             let here = u128::from_ne_bytes((*window).try_into().expect("16 bytes"));

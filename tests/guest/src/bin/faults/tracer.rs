@@ -107,9 +107,22 @@ impl Tracer<'_> {
             }
             return None;
         }
-        // The process id takes no part.
-        if !self.recording || number == libc::SYS_getpid as u64 {
+        // The process id takes no part, nor the clock, for which musl may ask
+        // the kernel.
+        let takes_none = [libc::SYS_getpid, libc::SYS_clock_gettime];
+        if !self.recording || takes_none.contains(&(number as i64)) {
             return None;
+        }
+        if cfg!(target_env = "musl") && number == libc::SYS_fcntl as u64 {
+            match registers.rsi as i32 {
+                // What it asked of open(2) already.
+                libc::F_SETFD => return None,
+                // Whether fstat(2) said EBADF of a descriptor that is there.
+                libc::F_GETFD => {
+                    return Some((Call::Other(number), Answer::Return(-i64::from(libc::EBADF))));
+                }
+                _ => {}
+            }
         }
         let call = self.call(registers);
         assert!(self.world.trace.len() < ENDLESS, "{call:?} for ever");
@@ -130,11 +143,13 @@ impl Tracer<'_> {
             }
             libc::SYS_lstat => self.path(first).map_or(other, Call::Lstat),
             libc::SYS_openat if third == OPEN => self.path(second).map_or(other, Call::Open),
-            libc::SYS_open if second == OPEN => self.path(first).map_or(other, Call::Open),
+            libc::SYS_open if second & !LARGE == OPEN => self.path(first).map_or(other, Call::Open),
             libc::SYS_fcntl if (second, third) == (libc::F_DUPFD_CLOEXEC as u64, 3) => {
                 Call::Move(self.number(first))
             }
-            libc::SYS_ioctl if second == RNDGETENTCNT => Call::EntropyCount(self.number(first)),
+            libc::SYS_ioctl if second as u32 == RNDGETENTCNT => {
+                Call::EntropyCount(self.number(first))
+            }
             libc::SYS_poll if second == 1 => {
                 let mut poll = [0; 4];
                 self.read(first, &mut poll);
@@ -251,7 +266,7 @@ impl Tracer<'_> {
         false
     }
 
-    fn ptrace(&self, request: libc::c_uint, data: u64) {
+    fn ptrace(&self, request: Request, data: u64) {
         // SAFETY: a request that takes a number.
         let result = unsafe { libc::ptrace(request, self.pid, 0_u64, data) };
         assert_eq!(result, 0, "{}", Error::last_os_error());
@@ -288,9 +303,18 @@ impl Tracer<'_> {
 /// Not inherited, no link followed, never waiting, read only.
 const OPEN: u64 = (libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK) as u64;
 
+/// O_LARGEFILE, which `libc` says is 0: musl adds it.
+const LARGE: u64 = 0x8000;
+
 const PRIVATE: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
 
-const RNDGETENTCNT: u64 = libc::_IOR::<i32>(b'R' as u32, 0);
+/// _IOR('R', 0, int) of linux/random.h.
+const RNDGETENTCNT: u32 = 0x8004_5200;
+
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
 
 /// Where a read says how much is wanted.
 fn length_of(call: Call, registers: &mut libc::user_regs_struct) -> &mut u64 {
