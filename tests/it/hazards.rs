@@ -24,7 +24,7 @@ use crate::scene::{
     shows_decoy, unshare,
 };
 use crate::snapshots::{keep_on_fork, mappings};
-use crate::torture::hung_of;
+use crate::torture::{IMPATIENCE, PATIENCE, hung_of};
 
 crate::scenarios![
     a_fork,
@@ -118,6 +118,7 @@ const GENERATORS: [Make; 5] = [
     },
 ];
 const OURS: usize = 0;
+const UUID7: usize = 3;
 const LIBUUID: usize = 4;
 
 type Generate = unsafe extern "C" fn(*mut Uuid);
@@ -199,8 +200,12 @@ fn a_fork() {
 fn a_fork_while_threads_generate() {
     assert_row("fork while threads generate", 120, |number| {
         let make = GENERATORS[number];
+        let patience = match number {
+            UUID7 | LIBUUID => IMPATIENCE,
+            _ => PATIENCE,
+        };
         // Of 100 children 10 of `uuid7` hang, and 2 to 12 of libuuid.
-        if (0..5).any(|_| hung_of(100, |ids| ids.fill_with(make)) > 0) {
+        if (0..5).any(|_| hung_of(100, patience, |ids| ids.fill_with(make)) > 0) {
             return Hangs;
         }
         Outcome::of_repeated(&mut both(fork, |count| many(make, count)))

@@ -8,7 +8,7 @@ use seccompiler::SeccompAction;
 
 use crate::arena::Arena;
 use crate::scene::{confine, ok, refuse_getrandom};
-use crate::torture::{PORTION, assert_all_distinct, hung, ours, start_child};
+use crate::torture::{IMPATIENCE, PATIENCE, PORTION, assert_all_distinct, hung, ours, start_child};
 
 crate::scenarios![
     forking_while_a_thread_opens_the_device_hangs_nobody {
@@ -52,7 +52,7 @@ extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
 const CHILDREN: usize = 4;
 
 /// How many of the children hang.
-fn hung_meanwhile(make: fn(&mut [Uuid])) -> usize {
+fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
     // SAFETY: a handler of this type; zeros are valid in the structure, to which
     // the pointer leads.
     unsafe {
@@ -77,7 +77,7 @@ fn hung_meanwhile(make: fn(&mut [Uuid])) -> usize {
             GO_ON.store(true, Relaxed);
             make(ids);
         };
-        let children = (0..CHILDREN).map(|_| start_child(&arena, 5, in_child));
+        let children = (0..CHILDREN).map(|_| start_child(&arena, patience, in_child));
         let hung = hung(children.collect());
         GO_ON.store(true, Relaxed);
         hung
@@ -89,12 +89,12 @@ fn hung_meanwhile(make: fn(&mut [Uuid])) -> usize {
 }
 
 fn forking_while_a_thread_opens_the_device_hangs_nobody() {
-    assert_eq!(hung_meanwhile(ours), 0);
+    assert_eq!(hung_meanwhile(PATIENCE, ours), 0);
 }
 
 /// The control: each child waits for the thread, which it does not have.
 fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
-    let hung = hung_meanwhile(|ids| {
+    let hung = hung_meanwhile(IMPATIENCE, |ids| {
         ids.fill_with(|| {
             let mut bytes = [0; 16];
             getrandom::fill(&mut bytes).expect("the device");

@@ -22,8 +22,10 @@ crate::scenarios![
 const LANES: usize = 8;
 /// A child's or a thread's, in the shared memory.
 pub const PORTION: usize = 24;
-/// Far more than a child waits for its turn on a busy machine.
+/// Far more seconds than a child waits for its turn on a busy machine.
 pub const PATIENCE: u32 = 30;
+/// With a child that is to hang.
+pub const IMPATIENCE: u32 = 5;
 
 /// One by one, many at once past the slots of a pool, and without a pool.
 pub fn ours(ids: &mut [Uuid]) {
@@ -107,9 +109,13 @@ fn torture(
 
 /// How many of so many children, a multiple of 50, hang when they are forked
 /// while threads generate.
-pub fn hung_of(children: usize, make: impl Fn(&mut [Uuid]) + Copy + Sync + Send) -> usize {
+pub fn hung_of(
+    children: usize,
+    patience: u32,
+    make: impl Fn(&mut [Uuid]) + Copy + Sync + Send,
+) -> usize {
     let (arena, threads) = (Arena::new(2 * children * PORTION), Arena::new(PORTION));
-    torture(&arena, &threads, children, 5, make)
+    torture(&arena, &threads, children, patience, make)
 }
 
 /// Mappings, and KiB of resident memory that is not shared.
@@ -166,7 +172,7 @@ fn with_the_device_it_hangs_nobody_either() {
 
 /// The control: it has a lock.
 fn forking_while_threads_generate_hangs_uuid7() {
-    assert!(hung_of(100, peer) > 0, "uuid7 was mended?");
+    assert!(hung_of(100, IMPATIENCE, peer) > 0, "uuid7 was mended?");
 }
 
 const ROUNDS: usize = 200;
