@@ -24,29 +24,37 @@ fn on_x86_64_glibc() -> bool {
     cfg!(all(target_arch = "x86_64", target_env = "gnu"))
 }
 
-/// A thread is about to open a file, and is held there.
+/// A thread is about to open the device, and is held there.
 static HELD: AtomicBool = AtomicBool::new(false);
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
 /// Stands for openat(2), which the filter refuses.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    HELD.store(true, Relaxed);
-    while !GO_ON.load(Relaxed) {
-        thread::yield_now();
+    // SAFETY: the context is this handler's.
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    let [path, flags] = [libc::REG_RSI, libc::REG_RDX].map(|name| registers[name as usize]);
+    // SAFETY: what a libc opens has a path, which ends in a zero byte.
+    let name = unsafe { std::ffi::CStr::from_ptr(ptr::with_exposed_provenance(path as usize)) };
+    if name.to_bytes().starts_with(b"/dev/") {
+        HELD.store(true, Relaxed);
+        while !GO_ON.load(Relaxed) {
+            thread::yield_now();
+        }
     }
-    #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
-    // SAFETY: the context is this handler's; open(2), which the filter lets
-    // pass, is called with what the refused call was called with.
-    unsafe {
-        let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
-        let [path, flags] = [libc::REG_RSI, libc::REG_RDX].map(|name| registers[name as usize]);
-        registers[libc::REG_RAX as usize] = match libc::syscall(libc::SYS_open, path, flags) {
+    // SAFETY: open(2), which the filter lets pass, with what the refused call
+    // was called with.
+    registers[libc::REG_RAX as usize] = unsafe {
+        match libc::syscall(libc::SYS_open, path, flags) {
             -1 => -i64::from(*libc::__errno_location()),
             number => number,
-        };
-    }
-    #[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
-    unreachable!("{context:?}");
+        }
+    };
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
+extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    unreachable!("not possible here");
 }
 
 const CHILDREN: usize = 4;
