@@ -87,6 +87,7 @@ impl Reading {
         match sys::wall_clock() {
             Ok((seconds, nanos)) => Ok(Self { seconds, nanos }),
             Err(errno) => Err(Error::clock(Failure {
+                path: None,
                 call: "clock_gettime(2)",
                 cause: Cause::Os(errno),
             })),
@@ -120,6 +121,7 @@ impl Range {
 #[cold]
 fn out_of_range(cause: Cause) -> Error {
     Error::clock(Failure {
+        path: None,
         call: "wall clock",
         cause,
     })

@@ -1,6 +1,6 @@
 //! The deterministic generator: AES-128 in counter mode with fast key erasure.
 //!
-//! Pure: no I/O, no state, no clock. One key makes one keystream
+//! No I/O, no state, no clock. One key makes one keystream
 //!
 //! ```text
 //! block i = AES-128(key, i ‖ nonce)      i = 0, 1, 2 …   (128 bits, little-endian)
@@ -23,6 +23,8 @@ use aes::cipher::{
     KeyInit, consts::U16, typenum::Unsigned,
 };
 use zeroize::Zeroize;
+
+use crate::sys;
 
 /// 16 bytes: a key, a block of output, the bytes of a UUID.
 pub(crate) type Block = [u8; 16];
@@ -63,10 +65,11 @@ const PLAIN: Form = Form {
 const STREAM: usize = 4096;
 
 /// Fills `dest` with output of the given form, replaces `key` by the next one,
-/// and leaves nothing of either on the stack.
+/// and leaves nothing of either on the stack or in registers.
 pub(crate) fn generate(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
     stream(key, nonce, form, dest);
     clear_stack();
+    sys::clear_registers();
 }
 
 /// Not inlined, so that what it leaves lies where `clear_stack` clears.

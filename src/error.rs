@@ -1,5 +1,6 @@
 //! The one error: no entropy, or no timestamp, and which call said so.
 
+use core::error::Error as StdError;
 use core::fmt;
 use std::io;
 
@@ -41,9 +42,10 @@ pub enum ErrorKind {
     NoSource,
     /// The system's generator failed with another error than a refusal.
     Kernel,
-    /// The device cannot serve, where it was the only source asked for.
+    /// The device cannot serve, where it was the only source asked for, or where
+    /// [`prepare`](crate::prepare) was to open it.
     Device,
-    /// A source of the program's own failed ([`Error::from`] an [`io::Error`]).
+    /// A source of the program's own failed ([`Error::custom`]).
     Custom,
     /// The wall clock cannot be read, or shows a time that the version has no
     /// timestamp for.
@@ -52,15 +54,34 @@ pub enum ErrorKind {
 
 enum Repr {
     Kernel(Failure),
-    Device(Failure),
-    NoSource { kernel: Failure, device: Failure },
-    Custom(io::Error),
+    Device(Failure, Advice),
+    NoSource {
+        kernel: Failure,
+        device: Failure,
+        advice: Advice,
+    },
+    Custom(Box<dyn StdError + Send + Sync>),
     Clock(Failure),
+}
+
+/// What can be done about the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advice {
+    /// `prepare` has not been called in this process.
+    Prepare,
+    /// `prepare` was called, and failed.
+    PrepareFailed,
+    /// `prepare` opened a descriptor, which is gone.
+    Prepared,
+    /// This is what `prepare` returns, while the kernel serves.
+    Preparing,
 }
 
 /// One call that failed.
 #[derive(Clone, Copy)]
 pub(crate) struct Failure {
+    /// What it was called on.
+    pub(crate) path: Option<&'static str>,
     pub(crate) call: &'static str,
     pub(crate) cause: Cause,
 }
@@ -71,6 +92,8 @@ pub(crate) enum Cause {
     Os(i32),
     /// The path does not lead to the character device with this name.
     WrongDevice(&'static str),
+    /// The path leads through a symbolic link, and not to this device.
+    WrongLink(&'static str),
     /// A read returned no byte.
     NoByte,
     /// At each of this many attempts another descriptor stood at the number.
@@ -97,7 +120,25 @@ impl Error {
     }
 
     pub(crate) const fn device(failure: Failure) -> Self {
-        Self(Repr::Device(failure))
+        Self(Repr::Device(failure, Advice::Prepare))
+    }
+
+    /// Returns the error of a source of the program's own
+    /// ([`EntropySource`](crate::source::EntropySource)): an [`io::Error`], another
+    /// error, or a text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fork_safe_uuid::{Error, ErrorKind};
+    ///
+    /// let error = Error::custom("the dice are lost");
+    /// assert_eq!(error.kind(), ErrorKind::Custom);
+    /// assert_eq!(error.to_string(), "no entropy source: the dice are lost");
+    /// ```
+    #[must_use]
+    pub fn custom(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self(Repr::Custom(error.into()))
     }
 
     pub(crate) const fn clock(failure: Failure) -> Self {
@@ -115,11 +156,31 @@ impl Error {
         )
     }
 
+    /// Whether there was no room for another descriptor.
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        let Repr::Device(failure, _) = self.0 else {
+            return false;
+        };
+        failure.is_out_of_descriptors()
+    }
+
     /// This refusal, and what the device said after it.
     pub(crate) fn then(self, device: Error) -> Self {
         match (self.0, device.0) {
-            (Repr::Kernel(kernel), Repr::Device(device)) => Self(Repr::NoSource { kernel, device }),
+            (Repr::Kernel(kernel), Repr::Device(device, advice)) => Self(Repr::NoSource {
+                kernel,
+                device,
+                advice,
+            }),
             (_, device) => Self(device),
+        }
+    }
+
+    /// This failure of the device, with other advice.
+    pub(crate) fn advise(self, advice: Advice) -> Self {
+        match self.0 {
+            Repr::Device(device, _) => Self(Repr::Device(device, advice)),
+            other => Self(other),
         }
     }
 
@@ -128,7 +189,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self.0 {
             Repr::Kernel(_) => ErrorKind::Kernel,
-            Repr::Device(_) => ErrorKind::Device,
+            Repr::Device(..) => ErrorKind::Device,
             Repr::NoSource { .. } => ErrorKind::NoSource,
             Repr::Custom(_) => ErrorKind::Custom,
             Repr::Clock(_) => ErrorKind::Clock,
@@ -141,31 +202,63 @@ impl Error {
     pub fn raw_os_error(&self) -> Option<i32> {
         match &self.0 {
             Repr::Kernel(failure)
-            | Repr::Device(failure)
+            | Repr::Device(failure, _)
             | Repr::Clock(failure)
             | Repr::NoSource {
                 device: failure, ..
             } => failure.cause.raw_os_error(),
-            Repr::Custom(error) => error.raw_os_error(),
+            Repr::Custom(error) => error.downcast_ref::<io::Error>()?.raw_os_error(),
         }
     }
 }
 
-impl From<io::Error> for Error {
-    /// Makes the error of a source of the program's own
-    /// ([`EntropySource`](crate::source::EntropySource)).
-    fn from(error: io::Error) -> Self {
-        Self(Repr::Custom(error))
+impl Failure {
+    fn is_out_of_descriptors(self) -> bool {
+        matches!(self.cause, Cause::Os(sys::EMFILE | sys::ENFILE))
+    }
+
+    fn advice(self, advice: Advice) -> &'static str {
+        match (self.cause, advice) {
+            (Cause::Replaced(_), _) => {
+                "; let no other thread reuse descriptor numbers it did not open"
+            }
+            _ if self.is_out_of_descriptors() => match advice {
+                Advice::Prepare => {
+                    "; free a descriptor, raise the limit, or call prepare() before it is reached"
+                }
+                _ => "; free a descriptor or raise the limit",
+            },
+            (_, Advice::Prepare) => {
+                "; call prepare() in this process before it enters a chroot or sandbox"
+            }
+            (_, Advice::PrepareFailed) => {
+                "; prepare() failed in this process: look at the error that it returned"
+            }
+            (_, Advice::Prepared) => {
+                "; the descriptor that prepare() opened is gone: \
+                 close no descriptors that you did not open"
+            }
+            (_, Advice::Preparing) => "; a sandbox that refuses getrandom(2) would leave no source",
+        }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.call)?;
+        if let Some(path) = self.path {
+            write!(f, "{path}: ")?;
+        }
+        match self.cause {
+            Cause::WrongDevice(name) => return write!(f, "is not the kernel's {name}"),
+            Cause::WrongLink(name) => {
+                return write!(f, "is a symbolic link, and not to the kernel's {name}");
+            }
+            _ => write!(f, "{}: ", self.call)?,
+        }
         match self.cause {
             Cause::Os(errno) if errno > 0 => write!(f, "{}", io::Error::from_raw_os_error(errno)),
             Cause::Os(_) => f.write_str("not available on this system"),
-            Cause::WrongDevice(name) => write!(f, "is not the kernel's {name}"),
+            Cause::WrongDevice(_) | Cause::WrongLink(_) => Ok(()),
             Cause::NoByte => f.write_str("a read returned no byte"),
             Cause::Replaced(times) => write!(
                 f,
@@ -179,30 +272,32 @@ impl fmt::Display for Failure {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Repr::Clock(clock) = &self.0 {
-            return match clock.cause {
+        match &self.0 {
+            Repr::Kernel(kernel) => write!(f, "no entropy source: {kernel}"),
+            Repr::Custom(error) => write!(f, "no entropy source: {error}"),
+            Repr::Device(device, advice @ Advice::Preparing) => {
+                write!(
+                    f,
+                    "no device in reserve: {device}{}",
+                    device.advice(*advice)
+                )
+            }
+            Repr::Device(device, advice) => {
+                write!(f, "no entropy source: {device}{}", device.advice(*advice))
+            }
+            Repr::NoSource {
+                kernel,
+                device,
+                advice,
+            } => {
+                let advice = device.advice(*advice);
+                write!(f, "no entropy source: {kernel}; {device}{advice}")
+            }
+            Repr::Clock(clock) => match clock.cause {
                 Cause::Os(_) => write!(f, "no timestamp: {clock}; have the sandbox allow it"),
                 _ => write!(f, "no timestamp: {clock}; set the clock"),
-            };
+            },
         }
-        f.write_str("no entropy source: ")?;
-        let device = match &self.0 {
-            Repr::Kernel(kernel) => return kernel.fmt(f),
-            Repr::Custom(error) => return error.fmt(f),
-            Repr::Device(device) | Repr::Clock(device) => device,
-            Repr::NoSource { kernel, device } => {
-                write!(f, "{kernel}; ")?;
-                device
-            }
-        };
-        device.fmt(f)?;
-        f.write_str(match device.cause {
-            Cause::Os(sys::EMFILE | sys::ENFILE) => {
-                "; free a descriptor, raise the limit, or call prepare() before it is reached"
-            }
-            Cause::Replaced(_) => "; let no other thread reuse descriptor numbers it did not open",
-            _ => "; call prepare() in this process before it enters a chroot or sandbox",
-        })
     }
 }
 
@@ -212,10 +307,11 @@ impl fmt::Debug for Error {
     }
 }
 
-impl core::error::Error for Error {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+impl StdError for Error {
+    /// What a source's own error came from. That error's text is in this one's.
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
-            Repr::Custom(error) => error.get_ref().map(|inner| inner as _),
+            Repr::Custom(error) => error.source(),
             _ => None,
         }
     }

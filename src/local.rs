@@ -116,21 +116,42 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
     })
 }
 
-/// Makes ready what a sandbox may refuse later, and returns what serves.
+/// Acquires everything that a sandbox might refuse later, and returns which
+/// entropy source is in use.
 ///
 /// Call it before chroot(2), a seccomp filter or a drop of privileges. It opens
 /// and tracks /dev/urandom (the only function that does so while getrandom(2)
 /// answers) and fills the calling thread's pool.
 ///
 /// - A forked child inherits neither: call it after the last fork, in each worker.
-/// - A program that closes descriptors which it did not open does so before.
-/// - A filter that refuses getrandom(2) says EPERM or ENOSYS, and goes on to allow
-///   pread(2) and fstat(2), by which the descriptor is used.
+/// - A program that closes descriptors which it did not open does so before, or
+///   leaves the number that [`Status::device`] tells.
+/// - A thread that makes its first UUID in the sandbox has no pool yet. It needs
+///   more system calls than one that is prepared.
+///
+/// # System calls
+///
+/// These are all the calls that a prepared process makes. They are made by number,
+/// so that the list holds with each libc:
+///
+/// | call | when | if it is refused (EPERM, ENOSYS) |
+/// | --- | --- | --- |
+/// | `getrandom` | a seed, each 64 KiB | the device serves |
+/// | `statx`, `pread64`, `getpid` | a seed by the device | there is no other source: allow them |
+/// | `getpid` | any seed | allow it: with EPERM the seed has one hedge less |
+/// | `clock_gettime` | each 251 UUIDs, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-ordered ones |
+/// | `gettid`, `tgkill`, `mmap`, `madvise`, `munmap` | the first UUID of another thread | that thread has no pool |
+/// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after somebody closed its descriptor | an error |
+///
+/// A filter that kills instead of refusing must allow those of the first four rows.
 ///
 /// # Errors
 ///
-/// If no source answers at all. That the device cannot be opened while
-/// getrandom(2) serves is told by [`Status::device_is_open`].
+/// - If no source answers at all.
+/// - If getrandom(2) serves, but /dev/urandom cannot be opened: then a sandbox that
+///   refuses getrandom(2) leaves no source. The error says which call failed, and
+///   [`ErrorKind::Device`](crate::ErrorKind::Device) tells it from the first. A
+///   program whose sandbox allows getrandom(2) may go on; its pool is filled.
 ///
 /// # Examples
 ///
@@ -140,10 +161,10 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 /// # Ok::<(), fork_safe_uuid::Error>(())
 /// ```
 pub fn prepare() -> Result<Status, Error> {
-    // Its failure is in the status; if it was the last resort, the next line
-    // returns it.
-    let _ = source::prepare_device();
+    let device = source::prepare_device();
+    // The device's failure is the lesser one.
     try_new_v4()?;
+    device?;
     Ok(status())
 }
 

@@ -8,7 +8,8 @@
 //!    it from the source and touch nothing.
 //! 2. Set `state` to [`BUSY`].
 //! 3. No slot ready? Refill: write `alive` **before** drawing the seed, then
-//!    key and slots; if `alive` is not as written at the end, start over.
+//!    key and slots; if `alive` is not as written at the end, start over. A bulk
+//!    request does so for each 4096 UUIDs.
 //! 4. Copy the last slot out and zero it.
 //! 5. Was it zero, or is `alive` no longer as written? Start over with an empty
 //!    pool.
@@ -37,6 +38,13 @@
 //! `alive` as the kernel left it, 0, has a fresh seed drawn, whatever stands
 //! there.
 //!
+//! **Why a bulk request tells a wipe from `reseed`.** Where it was forked in the
+//! middle, the child makes all of it anew, for the parent returns the beginning,
+//! too. After `reseed`, which another thread or a timer may call again and again,
+//! it makes only the current 4096 anew; and when that has come [`PATIENCE`] times
+//! in one request, the source serves the rest. So it ends, and no UUID that it
+//! makes after `reseed` comes from a key before it.
+//!
 //! **Why `shape` is inside.** A bulk request may be given another form than that
 //! of random UUIDs, in place. Asked before that, `alive` would leave a long
 //! time in which a handler that forks has both processes return the same.
@@ -46,7 +54,6 @@
 #![allow(unsafe_code)]
 
 use core::cell::Cell;
-use core::ffi::c_void;
 use core::mem;
 use core::ptr;
 use core::sync::atomic::{
@@ -62,16 +69,21 @@ use crate::drbg::{self, Block};
 use crate::error::Error;
 use crate::hedge;
 use crate::source::{Served, Source};
-use crate::sys::{self, ThreadExit};
+use crate::sys;
+use crate::wipe::{Borrower, Refusal};
 
 mod page;
 
-use page::{PAGES, Page, SLOTS, V4};
+use page::{PAGES, Page, SEED_LIFE, SLOTS, V4};
 pub(crate) use page::{missed_reseeds, reseed};
 
-/// A call is under way; or, for good, the pool is retired, refused a page, or
-/// was left by a source that panicked. The page is then nobody else's.
+/// A call is under way; or, for good, the pool was refused a page, or was left by
+/// a source that panicked. The page is then nobody else's.
 const BUSY: usize = usize::MAX;
+
+/// So often `reseed` may come in the middle of one request before the source
+/// serves the rest of it.
+const PATIENCE: u32 = 8;
 
 /// The shape of version 4, which the blocks have already.
 pub(crate) fn as_it_is(_: &mut [Block]) {}
@@ -87,26 +99,23 @@ pub(crate) enum Miss {
 
 /// One thread's or one generator's ready bytes.
 ///
-/// It has no destructor: registering one for a thread-local allocates. Whoever
-/// owns it calls [`Pool::retire`].
+/// It has no destructor: registering one for a thread-local allocates. A
+/// generator calls [`Pool::retire`].
 pub(crate) struct Pool {
     /// How many slots are ready, or [`BUSY`]. Relaxed, as in [`Page`]; only the
     /// owning thread and its handlers come here.
     state: AtomicUsize,
     /// None as yet, or any more.
     page: Cell<Option<&'static Page>>,
-    /// Whether the end of the calling thread retires it.
-    ends_with_thread: bool,
+    borrower: Borrower,
 }
-
-static EXIT: ThreadExit = ThreadExit::new();
 
 impl Pool {
     pub(crate) const fn new() -> Self {
         Self {
             state: AtomicUsize::new(0),
             page: Cell::new(None),
-            ends_with_thread: false,
+            borrower: Borrower::Object,
         }
     }
 
@@ -121,7 +130,7 @@ impl Pool {
     /// A pool in a thread-local variable.
     pub(crate) const fn of_thread() -> Self {
         Self {
-            ends_with_thread: true,
+            borrower: Borrower::Thread,
             ..Self::new()
         }
     }
@@ -192,22 +201,11 @@ impl Pool {
         shape: impl Fn(&mut [Block]),
     ) -> Result<(), Error> {
         sys::keeping_errno(|| {
-            let Some(page) = self.page_or_lend() else {
+            let filled = match self.page_or_lend() {
                 // Stays busy: not asked again at each call.
-                return fill_stateless(dest, source, shape);
-            };
-            // SAFETY: claimed, and lent to this pool.
-            let secret = unsafe { &mut *page.secret.get() };
-            let filled = loop {
-                if let Err(error) = page.seed(secret, source) {
-                    break Err(error);
-                }
-                ready = page.make(secret, ready, dest);
-                shape(dest);
-                compiler_fence(SeqCst);
-                if page.is_alive() {
-                    break Ok(());
-                }
+                Err(Refusal::None) => return fill_stateless(dest, source, shape),
+                Err(Refusal::NotAtHome) => fill_stateless(dest, source, shape),
+                Ok(page) => fill_by(page, dest, &mut ready, source, shape),
             };
             compiler_fence(SeqCst);
             self.state.store(ready, Relaxed);
@@ -215,27 +213,13 @@ impl Pool {
         })
     }
 
-    fn page_or_lend(&self) -> Option<&'static Page> {
+    fn page_or_lend(&self) -> Result<&'static Page, Refusal> {
         if let Some(page) = self.page.get() {
-            return Some(page);
+            return Ok(page);
         }
-        let page = PAGES.lend()?;
-        if self.ends_with_thread {
-            /// # Safety
-            ///
-            /// `pool` is a thread-local of the ending thread.
-            unsafe extern "C" fn retire(pool: *mut c_void) {
-                // SAFETY: set below by this thread, whose variables outlive
-                // the destructors of its keys; no call is under way any more.
-                unsafe { (*pool.cast::<Pool>()).retire_shared() };
-            }
-            if !EXIT.call(retire, ptr::from_ref(self).cast_mut().cast()) {
-                PAGES.take_back(page);
-                return None;
-            }
-        }
+        let page = PAGES.lend(self.borrower)?;
         self.page.set(Some(page));
-        Some(page)
+        Ok(page)
     }
 
     /// Whether there is a page to keep ready bytes in.
@@ -246,24 +230,52 @@ impl Pool {
     /// Gives the page back; whatever is asked of the pool later, the source
     /// serves.
     pub(crate) fn retire(&mut self) {
-        // SAFETY: borrowed mutably, so no call is under way.
-        unsafe { self.retire_shared() };
-    }
-
-    /// # Safety
-    ///
-    /// No call is under way, other than a handler's.
-    unsafe fn retire_shared(&self) {
-        // In this order: a handler that comes in between must neither find the
-        // page that is being cleared nor ask for another.
         self.state.store(BUSY, Relaxed);
+        if let Some(page) = self.page.take() {
+            // SAFETY: borrowed mutably, so no call is under way, and the pool
+            // has forgotten the page.
+            unsafe { PAGES.take_back(page) };
+        }
+    }
+}
+
+/// Fills `dest` from the page that the caller has claimed, of which `ready` slots
+/// are ready.
+fn fill_by(
+    page: &Page,
+    dest: &mut [Block],
+    ready: &mut usize,
+    source: Source<'_>,
+    shape: impl Fn(&mut [Block]),
+) -> Result<(), Error> {
+    // SAFETY: claimed, and lent to the caller's pool.
+    let secret = unsafe { &mut *page.secret.get() };
+    let mut patience = PATIENCE;
+    'request: loop {
+        let mut done = 0;
+        while done < dest.len() {
+            let was_wiped = page.seed(secret, source)?;
+            if was_wiped && done != 0 {
+                continue 'request;
+            }
+            let end = dest.len().min(done + SEED_LIFE);
+            *ready = page.make(secret, *ready, &mut dest[done..end]);
+            compiler_fence(SeqCst);
+            if page.is_alive() {
+                done = end;
+            } else if page.is_wiped() {
+                continue 'request;
+            } else if patience == 0 {
+                fill_stateless(&mut dest[done..], source, as_it_is)?;
+                done = dest.len();
+            } else {
+                patience -= 1;
+            }
+        }
+        shape(dest);
         compiler_fence(SeqCst);
-        let page = self.page.take();
-        compiler_fence(SeqCst);
-        if let Some(page) = page {
-            // SAFETY: lent to this pool, in which no call is under way.
-            page.clear(unsafe { &mut *page.secret.get() });
-            PAGES.take_back(page);
+        if !page.is_wiped() {
+            return Ok(());
         }
     }
 }

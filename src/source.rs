@@ -23,8 +23,8 @@ mod device;
 mod kernel;
 mod vdso;
 
-pub use device::Device;
-pub(crate) use device::{is_open as device_is_open, prepare as prepare_device};
+pub use device::{Device, TrackedDevice};
+pub(crate) use device::{prepare as prepare_device, tracked};
 pub use kernel::Kernel;
 
 /// A source of unpredictable bytes.
@@ -57,8 +57,7 @@ pub trait EntropySource {
     ///
     /// # Errors
     ///
-    /// Where it cannot fill all of `dest`. An [`std::io::Error`] converts into
-    /// [`Error`].
+    /// Where it cannot fill all of `dest`: [`Error::custom`].
     fn fill(&self, dest: &mut [u8]) -> Result<(), Error>;
 }
 

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::pool;
-use crate::source::{self, Served};
+use crate::source::{self, Served, TrackedDevice};
 
 /// What serves the calling thread's UUIDs; returned by
 /// [`status`](crate::status) and [`prepare`](crate::prepare).
@@ -24,7 +24,7 @@ use crate::source::{self, Served};
 pub struct Status {
     source: Option<Serving>,
     pooled: bool,
-    device_is_open: bool,
+    device: TrackedDevice,
     missed_reseeds: u64,
 }
 
@@ -47,7 +47,7 @@ impl Status {
                 _ => None,
             },
             pooled,
-            device_is_open: source::device_is_open(),
+            device: source::tracked(),
             missed_reseeds: pool::missed_reseeds(),
         }
     }
@@ -66,11 +66,18 @@ impl Status {
         self.pooled
     }
 
+    /// Returns the descriptor of /dev/urandom that this process tracks, or why it
+    /// has none.
+    #[must_use]
+    pub fn device(&self) -> TrackedDevice {
+        self.device
+    }
+
     /// Returns whether this process has a descriptor of /dev/urandom that it tracks,
     /// and that is still what it was.
     #[must_use]
     pub fn device_is_open(&self) -> bool {
-        self.device_is_open
+        matches!(self.device, TrackedDevice::Open { .. })
     }
 
     /// Returns how often this process could not renew a seed and went on with
@@ -85,14 +92,14 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "source: {}; pooled: {}; device open: {}; missed reseeds: {}",
+            "source: {}; pooled: {}; device: {}; missed reseeds: {}",
             match self.source {
                 Some(Serving::Kernel) => "kernel",
                 Some(Serving::Device) => "device",
                 None => "not asked yet",
             },
             if self.pooled { "yes" } else { "no" },
-            if self.device_is_open { "yes" } else { "no" },
+            self.device,
             self.missed_reseeds,
         )
     }

@@ -5,12 +5,16 @@
 //! | item | contract |
 //! | --- | --- |
 //! | `getrandom` | fills a prefix of the buffer from the system's CSPRNG and returns its length, or an errno; blocks until that generator is initialised |
-//! | `Identity`, `identity_at`, `identity_of` | what a path leads to (a symbolic link is not followed); what a descriptor is |
-//! | `open`, `move_above_stdio`, `close`, `pread` | the system calls; a descriptor is close-on-exec from its first instant |
+//! | `HAS_DEVICE` | whether there is a device to turn to |
+//! | `Identity`, `identity_at`, `identity_of` | what a path leads to, through a symbolic link or not; what a descriptor is |
+//! | `open`, `move_above_stdio`, `replace`, `close`, `pread` | the system calls; a descriptor is close-on-exec from its first instant |
+//! | `is_marked` | whether a descriptor comes from `open` here, and not from the program's own |
 //! | `entropy_count`, `wait_readable` | `RNDGETENTCNT`; `poll` without a time limit |
 //! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None` |
 //! | `VdsoState`, `map_vdso_states`, `vdso_getrandom` | getrandom without a system call, its state, and memory for states; or `None` |
-//! | `ThreadExit` | has a function called when the calling thread ends, or returns `false` |
+//! | `thread_at_home` | the calling thread's number, or `None` where it runs on another's variables |
+//! | `is_gone` | whether a thread of this process has ended, for certain |
+//! | `clear_registers` | clears the registers that a called function need not preserve |
 //! | `keeping_errno` | makes a call and restores the thread's errno |
 //! | `wall_clock` | seconds since 1970, rounded down, and nanoseconds; or an errno |
 //! | `pid`, `at_random` | with it, what the hedge is made of |

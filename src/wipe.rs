@@ -5,9 +5,10 @@
 //! `_Fork`, clone, clone3), and nobody has to notice that it was made.
 #![allow(unsafe_code)]
 
+use core::num::NonZeroU32;
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicU64,
+    AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -66,6 +67,12 @@ unsafe impl Wiped for VdsoState {
     }
 }
 
+impl Lent for VdsoState {
+    unsafe fn clear(&self) {
+        VdsoState::clear(self);
+    }
+}
+
 /// A wiped value for the whole process, mapped at the first use.
 ///
 /// Its address stays the same in a forked child; only the value is zeroed.
@@ -94,62 +101,151 @@ impl<T: Wiped> WipedCell<T> {
     }
 }
 
-const GROUP: usize = 64;
+/// A wiped value that one borrower after the other uses.
+pub(crate) trait Lent: Wiped {
+    /// Makes it what a new one is.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the value.
+    unsafe fn clear(&self);
+}
 
-/// Wiped values that are lent to threads and taken back.
+/// As many as a word has bits.
+const GROUP: usize = u64::BITS as usize;
+
+/// Wiped values that are lent to threads and to generators.
 ///
 /// They are mapped 64 at a time and never unmapped, so that any thread may
-/// reach all of them at any time ([`WipedSlab::iter`]), a new thread costs no
-/// system call, and threads that come and go leave nothing behind.
-pub(crate) struct WipedSlab<T: Wiped, const GROUPS: usize>([Group<T>; GROUPS]);
+/// reach all of them at any time ([`WipedSlab::iter`]), and most new threads
+/// cost no mapping.
+///
+/// **A thread does not give its value back.** To be called when a thread ends, a
+/// function has to be registered, which allocates, takes the libc's locks, and
+/// leaves the libc with an address that is gone once this library is unloaded.
+/// Instead the slab remembers the thread's number. When all mapped values are
+/// lent, it asks the kernel which of those threads are gone.
+pub(crate) struct WipedSlab<T: Lent, const GROUPS: usize>([Group<T>; GROUPS]);
 
 struct Group<T: Wiped> {
     values: WipedCell<[T; GROUP]>,
     /// A bit for each value that is lent. In ordinary memory: after a fork the
-    /// values of the parent's other threads stay lent, for their owners may be
-    /// in the middle of anything. Acquire and release: what the last borrower
-    /// wrote comes before what the next one does.
+    /// values of the parent's other threads stay lent, for this process cannot
+    /// tell them from that of the thread which forked. Acquire and release: what
+    /// the last borrower wrote comes before what the next one does.
     lent: AtomicU64,
+    /// To whom each value is lent, a [`Loan`]; or 0: it is kept until it is given
+    /// back. In wiped memory, for the loans of a parent end with its threads.
+    /// Release and acquire, as `lent`.
+    loans: WipedCell<[AtomicU64; GROUP]>,
 }
 
-impl<T: Wiped, const GROUPS: usize> WipedSlab<T, GROUPS> {
+/// Who borrows a value, and when it ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Borrower {
+    /// The calling thread, until it ends.
+    Thread,
+    /// An object, until [`WipedSlab::take_back`].
+    Object,
+}
+
+/// Why nothing was lent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// There is no wiped memory, or all of it is lent.
+    None,
+    /// The process shares the memory of the one that it was made by, or its
+    /// thread is not known to the libc: what it borrows could never be taken
+    /// back.
+    NotAtHome,
+}
+
+/// A thread, its process, and a number: of 22, 22 and 20 bits, as Linux has at
+/// most 2^22 of both (`PID_MAX_LIMIT`).
+///
+/// The process, because a handler may fork before the loan is stored: the child
+/// stores its parent's, and then keeps the value. The number, because of two
+/// threads that find the borrower gone, one may do so after the other lent the
+/// value anew, to a thread with the same number.
+#[derive(Clone, Copy)]
+struct Loan(u64);
+
+impl Loan {
+    const BITS: u32 = 22;
+    const MASK: u64 = (1 << Self::BITS) - 1;
+
+    fn new(thread: NonZeroU32) -> Self {
+        /// Relaxed: only a count.
+        static LOANS: AtomicU32 = AtomicU32::new(0);
+        let number = u64::from(LOANS.fetch_add(1, Relaxed)) << (2 * Self::BITS);
+        let process = u64::from(sys::pid()) << Self::BITS;
+        Self(number | process | u64::from(thread.get()))
+    }
+
+    /// Whether its thread was one of this process, and is gone.
+    fn is_over(self) -> bool {
+        let thread = (self.0 & Self::MASK) as u32;
+        let process = (self.0 >> Self::BITS & Self::MASK) as u32;
+        thread != 0 && process == sys::pid() && sys::is_gone(process, thread)
+    }
+}
+
+impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
     pub(crate) const fn new() -> Self {
         Self(
             [const {
                 Group {
                     values: WipedCell::new(),
                     lent: AtomicU64::new(0),
+                    loans: WipedCell::new(),
                 }
             }; GROUPS],
         )
     }
 
-    /// Lends a value, or `None` where there is no wiped memory, or all are lent.
-    pub(crate) fn lend(&self) -> Option<&'static T> {
-        for group in &self.0 {
-            let values = group.values.get_or_map()?;
-            let mut lent = group.lent.load(Relaxed);
-            while lent != u64::MAX {
-                let free = lent.trailing_ones();
-                match group
-                    .lent
-                    .compare_exchange_weak(lent, lent | 1 << free, Acquire, Relaxed)
-                {
-                    Ok(_) => return values.get(free as usize),
-                    Err(now) => lent = now,
-                }
+    /// Lends a value, which is as a new one.
+    pub(crate) fn lend(&self, borrower: Borrower) -> Result<&'static T, Refusal> {
+        // The very first value is never taken back: a process that has only one
+        // thread need not ask for its number.
+        if self.0[0].lent.load(Relaxed) & 1 == 0 {
+            let values = self.0[0].values.get_or_map().ok_or(Refusal::None)?;
+            if self.0[0].lent.fetch_or(1, Acquire) & 1 == 0 {
+                return Ok(&values[0]);
             }
         }
-        None
+        let thread = match borrower {
+            Borrower::Object => None,
+            Borrower::Thread => Some(sys::thread_at_home().ok_or(Refusal::NotAtHome)?),
+        };
+        let mapped = || self.0.iter().filter(|group| group.values.get().is_some());
+        if let Some(value) = mapped().find_map(|group| group.lend(thread)) {
+            return Ok(value);
+        }
+        let freed: usize = mapped().map(Group::take_back_from_ended).sum();
+        // More are mapped unless this was worth the calls that it took.
+        if freed < GROUP / 4
+            && let Some(group) = self.0.iter().find(|group| group.values.get().is_none())
+        {
+            group.values.get_or_map();
+        }
+        mapped()
+            .find_map(|group| group.lend(thread))
+            .ok_or(Refusal::None)
     }
 
-    /// Takes back a value that was lent, as the next borrower may find it.
-    pub(crate) fn take_back(&self, value: &'static T) {
+    /// Takes back a value that was lent to an object.
+    ///
+    /// # Safety
+    ///
+    /// The borrower does not use it any more.
+    pub(crate) unsafe fn take_back(&self, value: &'static T) {
         for group in &self.0 {
             let Some(values) = group.values.get() else {
                 return;
             };
             if let Some(index) = values.iter().position(|other| core::ptr::eq(other, value)) {
+                // SAFETY: the caller vouches for it.
+                unsafe { value.clear() };
                 group.lent.fetch_and(!(1 << index), Release);
                 return;
             }
@@ -162,5 +258,49 @@ impl<T: Wiped, const GROUPS: usize> WipedSlab<T, GROUPS> {
             .iter()
             .filter_map(|group| group.values.get())
             .flatten()
+    }
+}
+
+impl<T: Lent> Group<T> {
+    /// Lends a value of this group, which is mapped.
+    fn lend(&self, thread: Option<NonZeroU32>) -> Option<&'static T> {
+        let values = self.values.get()?;
+        let mut lent = self.lent.load(Relaxed);
+        while lent != u64::MAX {
+            let free = lent.trailing_ones() as usize;
+            match self
+                .lent
+                .compare_exchange_weak(lent, lent | 1 << free, Acquire, Relaxed)
+            {
+                Ok(_) => {
+                    if let Some(thread) = thread
+                        && let Some(loans) = self.loans.get_or_map()
+                    {
+                        loans[free].store(Loan::new(thread).0, Release);
+                    }
+                    return Some(&values[free]);
+                }
+                Err(now) => lent = now,
+            }
+        }
+        None
+    }
+
+    /// Takes back what threads have that are gone, and returns how much.
+    fn take_back_from_ended(&self) -> usize {
+        let (Some(values), Some(loans)) = (self.values.get(), self.loans.get()) else {
+            return 0;
+        };
+        let mut freed = 0;
+        for (index, (value, loan)) in values.iter().zip(loans).enumerate() {
+            let found = loan.load(Acquire);
+            if Loan(found).is_over() && loan.compare_exchange(found, 0, Acquire, Relaxed).is_ok() {
+                // SAFETY: its thread is gone, and nobody else takes it back.
+                unsafe { value.clear() };
+                self.lent.fetch_and(!(1 << index), Release);
+                freed += 1;
+            }
+        }
+        freed
     }
 }

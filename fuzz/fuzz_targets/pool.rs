@@ -4,7 +4,6 @@
 #![no_main]
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -128,7 +127,7 @@ impl EntropySource for Source {
         BEFORE.take().into_iter().for_each(Event::happen);
         let filled = if FAILS.get() {
             FAILURES.set(FAILURES.get() + 1);
-            Err(io::Error::other("told to fail").into())
+            Err(Error::custom("told to fail"))
         } else {
             Kernel.fill(dest)
         };

@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn a_failed_drawing_is_an_error_and_the_next_call_tries_again() {
         let (state, dice) = (Gregorian::new(), Dice::default());
-        let fails = || Err(std::io::Error::other("the dice are lost").into());
+        let fails = || Err(Error::custom("the dice are lost"));
         assert!(state.node(fails).is_err());
         assert!(state.next(|| at(7), fails).is_err());
         assert!(state.node(|| dice.draw()).is_ok());

@@ -14,7 +14,7 @@ use crate::drbg::{self, Block, Form};
 use crate::error::Error;
 use crate::hedge;
 use crate::source::Source;
-use crate::wipe::{Wiped, WipedSlab};
+use crate::wipe::{Lent, Wiped, WipedSlab};
 
 /// Slots of a page: what fits into 4 KiB with the key, and what a restored
 /// snapshot of a virtual machine can repeat, for each thread.
@@ -24,8 +24,9 @@ use crate::wipe::{Wiped, WipedSlab};
 /// `rand` crate's generator takes 8.0.
 pub(super) const SLOTS: usize = 251;
 
-/// Blocks that are made from one seed before the next is drawn: 64 KiB.
-const SEED_LIFE: u64 = 4096;
+/// Blocks that are made from one seed before the next is drawn, 64 KiB; and so
+/// many at the most are made of one key, in a bulk request.
+pub(super) const SEED_LIFE: usize = 4096;
 
 /// A UUID of version 4: byte 6 begins with 4, byte 8 with binary 10 (RFC 9562
 /// sections 4.1, 4.2, 5.4). Slots have it, so that no call need set it.
@@ -49,21 +50,22 @@ static MISSED_RESEEDS: AtomicU64 = AtomicU64::new(0);
 /// All pages of this process: 16,384, after which a thread goes unbuffered.
 pub(super) static PAGES: WipedSlab<Page, 256> = WipedSlab::new();
 
-/// The value of `alive` while there is a key.
-pub(super) const ALIVE: u64 = 1;
+/// What `alive` says: as the kernel left it, in a new page or in a forked child;
+/// that there is a key; that it is a key from before `reseed`.
+pub(super) const WIPED: u64 = 0;
+const ALIVE: u64 = 1;
+const STALE: u64 = 2;
 
 /// A key and the slots that it filled, in wiped memory.
 ///
 /// Handlers of the owning thread and the kernel's wipe come in at any
 /// instruction: so the words are atomics, and between the steps stand compiler
 /// fences, which is all that one thread needs to see its own stores in order.
-/// Relaxed, because no other thread comes here but for one store of 0 to
-/// `alive`, and a call that the program orders after `reseed` sees that.
+/// Relaxed, because no other thread comes here but for [`STALE`] in `alive`, and a
+/// call that the program orders after `reseed` sees that.
 #[repr(C, align(64))]
 pub(super) struct Page {
-    /// [`ALIVE`], or 0 where there is no key: in a new page, in a forked child,
-    /// after `reseed`.
-    pub(super) alive: AtomicU64,
+    alive: AtomicU64,
     /// Blocks made since the last seed.
     age: AtomicU64,
     /// Touched by whoever has claimed the pool, and by nobody else.
@@ -83,6 +85,18 @@ unsafe impl Sync for Page {}
 // SAFETY: integers, for which zero is valid; no destructor.
 unsafe impl Wiped for Page {}
 
+const _: () = assert!(size_of::<Page>() == 4096, "a page of memory each");
+
+impl Lent for Page {
+    unsafe fn clear(&self) {
+        self.alive.store(WIPED, Relaxed);
+        // SAFETY: the caller says that nobody uses the page.
+        let secret = unsafe { &mut *self.secret.get() };
+        secret.key.zeroize();
+        secret.slots.zeroize();
+    }
+}
+
 impl Page {
     /// Whether the key, and what was made of it since it was seeded, is this
     /// process's and may be used.
@@ -91,31 +105,40 @@ impl Page {
         self.alive.load(Relaxed) == ALIVE
     }
 
-    /// Clears everything.
-    pub(super) fn clear(&self, secret: &mut Secret) {
-        self.alive.store(0, Relaxed);
-        secret.key.zeroize();
-        secret.slots.zeroize();
+    /// Whether the kernel has wiped it, since there was a key in it.
+    pub(super) fn is_wiped(&self) -> bool {
+        self.alive.load(Relaxed) == WIPED
     }
 
-    /// Makes sure that there is a key, and that it is not too old.
+    /// Makes sure that there is a key, and that it is not too old. Returns
+    /// whether the page was wiped.
     pub(super) fn seed(
         &self,
         Secret { key, slots }: &mut Secret,
         source: Source<'_>,
-    ) -> Result<(), Error> {
-        let keyless = !self.is_alive();
-        if keyless {
-            self.alive.store(ALIVE, Relaxed);
-        } else if self.age.load(Relaxed) < SEED_LIFE {
-            return Ok(());
+    ) -> Result<bool, Error> {
+        // Exchanged, not stored: a fork in between must be seen.
+        let found = loop {
+            let found = self.alive.load(Relaxed);
+            if found == ALIVE
+                || self
+                    .alive
+                    .compare_exchange(found, ALIVE, Relaxed, Relaxed)
+                    .is_ok()
+            {
+                break found;
+            }
+        };
+        let keyless = found != ALIVE;
+        if !keyless && self.age.load(Relaxed) < SEED_LIFE as u64 {
+            return Ok(false);
         }
         compiler_fence(SeqCst);
         let mut seed = Block::default();
         let drawn = source.draw(&mut seed);
         if keyless {
             if let Err(error) = drawn {
-                self.alive.store(0, Relaxed);
+                self.alive.store(WIPED, Relaxed);
                 return Err(error);
             }
             // Of a key before `reseed`, or of a call that a fork cut in two.
@@ -129,7 +152,7 @@ impl Page {
             MISSED_RESEEDS.fetch_add(1, Relaxed);
         }
         self.age.store(0, Relaxed);
-        Ok(())
+        Ok(found == WIPED)
     }
 
     /// Fills `dest` from the first `ready` slots and the key, and returns how
@@ -169,10 +192,11 @@ impl Page {
     }
 }
 
-/// Takes the key from all pages of this process, whosever they are.
+/// Marks the keys of all pages of this process as old, whosever they are. A page
+/// that was wiped stays so: the call that a fork cut in two must see it.
 pub(crate) fn reseed() {
     for page in PAGES.iter() {
-        page.alive.store(0, Relaxed);
+        let _ = page.alive.compare_exchange(ALIVE, STALE, Relaxed, Relaxed);
     }
 }
 

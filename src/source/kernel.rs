@@ -49,6 +49,7 @@ impl EntropySource for Kernel {
 
 fn failed(cause: Cause) -> Error {
     Error::kernel(Failure {
+        path: None,
         call: "getrandom(2)",
         cause,
     })

@@ -6,22 +6,17 @@
 //! seeds are worth a system call.
 
 use core::cell::Cell;
-use core::ffi::c_void;
-use core::ptr;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
-use crate::sys::{self, ThreadExit, VdsoState};
-use crate::wipe::WipedSlab;
+use crate::sys::{self, VdsoState};
+use crate::wipe::{Borrower, Refusal, WipedSlab};
 
 /// The states of 4,096 threads; more make system calls.
 static STATES: WipedSlab<VdsoState, 64> = WipedSlab::new();
 
-static EXIT: ThreadExit = ThreadExit::new();
-
 /// The calling thread's state.
 struct Lent {
-    /// A call is under way; or, for good, the thread was refused a state or has
-    /// ended.
+    /// A call is under way; or, for good, the thread was refused a state.
     ///
     /// The function has such a flag in its state. But that is wiped in a forked
     /// child, and a handler that forks in the middle of a call and goes on to
@@ -47,11 +42,12 @@ pub(super) fn fill(dest: &mut [u8]) -> bool {
         }
         lent.busy.set(true);
         compiler_fence(SeqCst);
-        let Some(state) = lent.state.get().or_else(|| lent.ask()) else {
+        let filled = match lent.state.get().map_or_else(|| lent.ask(), Ok) {
+            Ok(state) => fill_by(state, dest),
+            Err(Refusal::NotAtHome) => false,
             // Stays busy: not asked again at each call.
-            return false;
+            Err(Refusal::None) => return false,
         };
-        let filled = fill_by(state, dest);
         compiler_fence(SeqCst);
         lent.busy.set(false);
         filled
@@ -71,23 +67,9 @@ fn fill_by(state: &VdsoState, mut dest: &mut [u8]) -> bool {
 
 impl Lent {
     #[cold]
-    fn ask(&self) -> Option<&'static VdsoState> {
-        extern "C" fn give_back(_: *mut c_void) {
-            LENT.with(|lent| {
-                lent.busy.set(true);
-                compiler_fence(SeqCst);
-                if let Some(state) = lent.state.take() {
-                    STATES.take_back(state);
-                }
-            });
-        }
-        let state = STATES.lend()?;
-        // Not null, or the hook is not called.
-        if !EXIT.call(give_back, ptr::dangling_mut::<u8>().cast()) {
-            STATES.take_back(state);
-            return None;
-        }
+    fn ask(&self) -> Result<&'static VdsoState, Refusal> {
+        let state = STATES.lend(Borrower::Thread)?;
         self.state.set(Some(state));
-        Some(state)
+        Ok(state)
     }
 }

@@ -11,13 +11,13 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
-use core::num::NonZeroUsize;
+use core::num::NonZeroU32;
 use core::ptr::{self, NonNull};
 
-use once_cell::race::OnceNonZeroUsize;
-
+mod registers;
 mod vdso;
 
+pub(crate) use registers::clear_registers;
 pub(crate) use vdso::{VdsoState, map_vdso_states, vdso_getrandom};
 
 pub(crate) use libc::{EBADF, EINTR, EMFILE, ENFILE, ENOSYS, EPERM};
@@ -27,6 +27,9 @@ pub(crate) use libc::{EBADF, EINTR, EMFILE, ENFILE, ENOSYS, EPERM};
 pub(crate) const RANDOM: u64 = libc::makedev(1, 8);
 pub(crate) const URANDOM: u64 = libc::makedev(1, 9);
 
+/// There is a device to turn to.
+pub(crate) const HAS_DEVICE: bool = true;
+
 /// What a descriptor or a path stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -34,17 +37,59 @@ pub(crate) struct Identity {
     pub(crate) ino: u64,
     /// The device number of a character device, else `None`.
     pub(crate) rdev: Option<u64>,
+    pub(crate) is_link: bool,
+}
+
+impl Identity {
+    fn new(mode: u32, dev: u64, ino: u64, rdev: u64) -> Self {
+        let kind = mode & libc::S_IFMT as u32;
+        Self {
+            dev,
+            ino,
+            rdev: (kind == libc::S_IFCHR as u32).then_some(rdev),
+            is_link: kind == libc::S_IFLNK as u32,
+        }
+    }
 }
 
 impl From<libc::stat64> for Identity {
     // The widths of these fields differ between architectures.
     #[allow(clippy::unnecessary_cast)]
     fn from(stat: libc::stat64) -> Self {
-        Self {
-            dev: stat.st_dev as u64,
-            ino: stat.st_ino as u64,
-            rdev: (stat.st_mode & libc::S_IFMT == libc::S_IFCHR).then_some(stat.st_rdev as u64),
-        }
+        Self::new(
+            stat.st_mode as u32,
+            stat.st_dev as u64,
+            stat.st_ino as u64,
+            stat.st_rdev as u64,
+        )
+    }
+}
+
+/// `struct statx` (include/uapi/linux/stat.h), the same on each architecture.
+#[repr(C)]
+struct Statx {
+    mask: u32,
+    _to_mode: [u32; 6],
+    mode: u16,
+    _spare: u16,
+    ino: u64,
+    _to_rdev: [u64; 11],
+    rdev: [u32; 2],
+    dev: [u32; 2],
+    _to_end: [u64; 14],
+}
+
+const _: () = assert!(size_of::<Statx>() == 256);
+
+impl From<Statx> for Identity {
+    fn from(stat: Statx) -> Self {
+        let number = |[major, minor]: [u32; 2]| libc::makedev(major, minor);
+        Self::new(
+            stat.mode.into(),
+            number(stat.dev),
+            stat.ino,
+            number(stat.rdev),
+        )
     }
 }
 
@@ -55,6 +100,11 @@ fn errno() -> i32 {
 
 fn checked(result: c_int) -> Result<c_int, i32> {
     if result < 0 { Err(errno()) } else { Ok(result) }
+}
+
+/// The result of a call by number that returns an int.
+fn number(result: libc::c_long) -> Result<c_int, i32> {
+    checked(result as c_int)
 }
 
 fn length(result: libc::ssize_t) -> Result<usize, i32> {
@@ -68,50 +118,118 @@ pub(crate) fn getrandom(dest: &mut [u8]) -> Result<usize, i32> {
     length(result as libc::ssize_t)
 }
 
+/// statx(2) by its number, since Linux 4.11: a filter that a program writes for
+/// it holds with each libc, while what a libc makes of fstat(3) differs.
+fn statx(directory: c_int, path: &CStr, flags: c_int) -> Result<Identity, i32> {
+    /// `STATX_TYPE | STATX_INO`; the device numbers are always filled.
+    const WANTED: u32 = 0x0001 | 0x0100;
+    let mut stat = MaybeUninit::<Statx>::zeroed();
+    // SAFETY: `path` ends in a zero byte and `stat` has room for the structure.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            directory,
+            path.as_ptr(),
+            flags,
+            WANTED,
+            stat.as_mut_ptr(),
+        )
+    };
+    if result != 0 {
+        return Err(errno());
+    }
+    // SAFETY: zeros are a valid value already.
+    let stat = unsafe { stat.assume_init() };
+    if stat.mask & WANTED != WANTED {
+        return Err(ENOSYS);
+    }
+    Ok(stat.into())
+}
+
+/// Before Linux 4.11 there is no statx(2), and container runtimes of that time
+/// refuse it.
+fn is_without_statx(errno: i32) -> bool {
+    matches!(errno, ENOSYS | EPERM)
+}
+
 pub(crate) fn identity_of(fd: c_int) -> Result<Identity, i32> {
+    let refused = match statx(fd, c"", libc::AT_EMPTY_PATH) {
+        Err(errno) if is_without_statx(errno) => errno,
+        result => return result,
+    };
     let mut stat = MaybeUninit::uninit();
     // SAFETY: `stat` has room for the structure; any number may be asked about.
-    checked(unsafe { libc::fstat64(fd, stat.as_mut_ptr()) })?;
-    // SAFETY: fstat(2) succeeded, so it filled the structure.
-    Ok(unsafe { stat.assume_init() }.into())
+    match checked(unsafe { libc::fstat64(fd, stat.as_mut_ptr()) }) {
+        // SAFETY: fstat(2) succeeded, so it filled the structure.
+        Ok(_) => Ok(unsafe { stat.assume_init() }.into()),
+        Err(EBADF) => Err(EBADF),
+        Err(_) => Err(refused),
+    }
 }
 
-pub(crate) fn identity_at(path: &CStr) -> Result<Identity, i32> {
+/// What `path` leads to; with `follow`, through symbolic links.
+pub(crate) fn identity_at(path: &CStr, follow: bool) -> Result<Identity, i32> {
+    let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
+    match statx(libc::AT_FDCWD, path, flags) {
+        Err(errno) if is_without_statx(errno) => {}
+        result => return result,
+    }
     let mut stat = MaybeUninit::uninit();
     // SAFETY: `path` ends in a zero byte and `stat` has room for the structure.
-    checked(unsafe { libc::lstat64(path.as_ptr(), stat.as_mut_ptr()) })?;
-    // SAFETY: lstat(2) succeeded, so it filled the structure.
+    checked(unsafe { libc::fstatat64(libc::AT_FDCWD, path.as_ptr(), stat.as_mut_ptr(), flags) })?;
+    // SAFETY: fstatat(2) succeeded, so it filled the structure.
     Ok(unsafe { stat.assume_init() }.into())
 }
 
-/// `O_NONBLOCK`: should the path become a FIFO after it was looked at, the call
-/// must not wait for a writer.
+/// Flags that tell a descriptor of this crate from one that the program itself
+/// opened on the same device: nobody else asks for synchronous writes of what he
+/// only reads. The kernel keeps them with the open file, duplicates included.
+const MARK: c_int = libc::O_RDONLY | libc::O_DSYNC | libc::O_NONBLOCK;
+
+/// With [`MARK`], whose `O_NONBLOCK` also sees to it that the call does not wait
+/// for a writer, should the path become a FIFO after it was looked at.
 pub(crate) fn open(path: &CStr) -> Result<c_int, i32> {
-    let flags =
-        libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK;
+    let flags = MARK | libc::O_CLOEXEC | libc::O_NOCTTY;
     // SAFETY: `path` ends in a zero byte.
-    checked(unsafe { libc::open(path.as_ptr(), flags) })
+    number(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })
+}
+
+/// Whether `fd` was opened by [`open`].
+pub(crate) fn is_marked(fd: c_int) -> bool {
+    // SAFETY: asks for flags and touches no memory.
+    let flags = unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL, 0) };
+    const LOOKED_AT: c_int = libc::O_ACCMODE | libc::O_SYNC | libc::O_NONBLOCK | libc::O_APPEND;
+    number(flags).is_ok_and(|flags| flags & LOOKED_AT == MARK)
 }
 
 /// Duplicates `fd` to a free number of at least 3.
 pub(crate) fn move_above_stdio(fd: c_int) -> Result<c_int, i32> {
     // SAFETY: makes a descriptor and touches no memory.
-    checked(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })
+    number(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, 3) })
+}
+
+/// Puts what `fd` leads to at `other`, in place of what stands there.
+pub(crate) fn replace(other: c_int, fd: c_int) -> Result<(), i32> {
+    // SAFETY: touches no memory.
+    number(unsafe { libc::syscall(libc::SYS_dup3, fd, other, libc::O_CLOEXEC) }).map(drop)
 }
 
 /// Closes `fd`, which the caller has proven to be its own.
 pub(crate) fn close(fd: c_int) {
     // SAFETY: touches no memory. Linux frees the number whatever is returned,
     // so there is nothing to try again.
-    unsafe { libc::close(fd) };
+    unsafe { libc::syscall(libc::SYS_close, fd) };
 }
 
 /// Reads at offset 0. The kernel answers ESPIPE for whatever has no offset
 /// (socket, pipe, tty, eventfd …) and moves the offset of nothing.
 pub(crate) fn pread(fd: c_int, dest: &mut [u8]) -> Result<usize, i32> {
+    // The offset is 0 in as many registers as an architecture takes it in.
+    let (pointer, len) = (dest.as_mut_ptr(), dest.len());
     // SAFETY: the kernel writes at most `len` bytes to `dest`, which is
     // borrowed mutably and that long.
-    length(unsafe { libc::pread(fd, dest.as_mut_ptr().cast(), dest.len(), 0) })
+    let result = unsafe { libc::syscall(libc::SYS_pread64, fd, pointer, len, 0, 0, 0) };
+    length(result as libc::ssize_t)
 }
 
 /// The entropy count in bits; only the random devices answer it (random(4)).
@@ -119,7 +237,7 @@ pub(crate) fn entropy_count(fd: c_int) -> Result<c_int, i32> {
     const RNDGETENTCNT: libc::Ioctl = libc::_IOR::<c_int>(b'R' as u32, 0);
     let mut bits: c_int = 0;
     // SAFETY: RNDGETENTCNT writes one int, to which the pointer leads.
-    checked(unsafe { libc::ioctl(fd, RNDGETENTCNT, &raw mut bits) })?;
+    number(unsafe { libc::syscall(libc::SYS_ioctl, fd, RNDGETENTCNT, &raw mut bits) })?;
     Ok(bits)
 }
 
@@ -180,58 +298,6 @@ pub(crate) unsafe fn unmap(memory: NonNull<u8>, len: usize) {
     unsafe { libc::munmap(memory.as_ptr().cast::<c_void>(), len) };
 }
 
-/// A function to be called when a thread ends.
-///
-/// A key of pthread_key_create(3) rather than a `thread_local!` with a
-/// destructor: registering the latter allocates (`__cxa_thread_atexit_impl`),
-/// and the caller may be a signal handler that interrupted malloc(3). glibc
-/// keeps the values of the first 32 keys inside the thread's descriptor.
-pub(crate) struct ThreadExit {
-    /// The key plus one. `race`: of two threads that create it at once neither
-    /// waits, and the loser deletes its own.
-    key: OnceNonZeroUsize,
-}
-
-impl ThreadExit {
-    pub(crate) const fn new() -> Self {
-        Self {
-            key: OnceNonZeroUsize::new(),
-        }
-    }
-
-    /// Has `hook`, the same at each call, called with `argument`, which is not
-    /// null, when the calling thread ends. Returns `false` where that cannot be
-    /// had.
-    pub(crate) fn call(&'static self, hook: Hook, argument: *mut c_void) -> bool {
-        let Some(key) = self.key.get().or_else(|| self.create(hook)) else {
-            return false;
-        };
-        let key = (key.get() - 1) as libc::pthread_key_t;
-        // SAFETY: a key that is never deleted once it is published.
-        unsafe { libc::pthread_setspecific(key, argument) == 0 }
-    }
-
-    fn create(&self, hook: Hook) -> Option<NonZeroUsize> {
-        let mut key: libc::pthread_key_t = 0;
-        // SAFETY: the pointer leads to a key; the hook is called only with the
-        // arguments that its owner gives to `call`.
-        if unsafe { libc::pthread_key_create(&raw mut key, Some(hook)) } != 0 {
-            return None;
-        }
-        if self
-            .key
-            .set(NonZeroUsize::MIN.saturating_add(key as usize))
-            .is_err()
-        {
-            // SAFETY: created above, and no thread has set a value.
-            unsafe { libc::pthread_key_delete(key) };
-        }
-        self.key.get()
-    }
-}
-
-pub(crate) type Hook = unsafe extern "C" fn(*mut c_void);
-
 /// Makes `call` and leaves errno as it was, so that a signal handler that
 /// makes a UUID need not save it for the code it interrupted.
 pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
@@ -253,6 +319,34 @@ pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
 pub(crate) fn pid() -> u32 {
     // SAFETY: takes no argument and cannot fail.
     unsafe { libc::syscall(libc::SYS_getpid) as u32 }
+}
+
+/// The calling thread's number, or `None` where the thread's variables are those
+/// of another thread: in a child of vfork(2), and in one of a raw clone(2), of
+/// which the libc was not told.
+///
+/// pthread_getcpuclockid(3) shows the number that the libc keeps with the
+/// thread's variables: it is all of a clock's number but the lowest three bits,
+/// inverted (`MAKE_THREAD_CPUCLOCK`, include/linux/posix-timers_types.h).
+pub(crate) fn thread_at_home() -> Option<NonZeroU32> {
+    let mut clock: libc::clockid_t = 0;
+    // SAFETY: the calling thread's own handle; the pointer leads to a number.
+    if unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) } != 0 {
+        return None;
+    }
+    let kept = !(clock >> 3);
+    // SAFETY: takes no argument and cannot fail.
+    let number = unsafe { libc::syscall(libc::SYS_gettid) as c_int };
+    NonZeroU32::new(number as u32).filter(|_| number > 0 && number == kept)
+}
+
+/// Whether this process, whose number is `process`, has no such thread, for
+/// certain.
+pub(crate) fn is_gone(process: u32, thread: u32) -> bool {
+    const NO_SIGNAL: c_int = 0;
+    // SAFETY: asks whether the thread is there, and sends nothing.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, NO_SIGNAL) };
+    result == -1 && errno() == libc::ESRCH
 }
 
 /// By the vDSO, as a rule, so that errno changes only where this fails.

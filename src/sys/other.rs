@@ -6,7 +6,8 @@
 //! type of a function that the contract has.
 #![allow(unsafe_code)]
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_int};
+use core::num::NonZeroU32;
 use core::ptr::NonNull;
 use std::time::SystemTime;
 
@@ -22,11 +23,14 @@ pub(crate) const EBADF: i32 = -6;
 pub(crate) const RANDOM: u64 = 0;
 pub(crate) const URANDOM: u64 = 0;
 
+pub(crate) const HAS_DEVICE: bool = false;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) dev: u64,
     pub(crate) ino: u64,
     pub(crate) rdev: Option<u64>,
+    pub(crate) is_link: bool,
 }
 
 // The code has another type on UEFI.
@@ -43,7 +47,7 @@ pub(crate) fn identity_of(_: c_int) -> Result<Identity, i32> {
     Err(ENOSYS)
 }
 
-pub(crate) fn identity_at(_: &CStr) -> Result<Identity, i32> {
+pub(crate) fn identity_at(_: &CStr, _: bool) -> Result<Identity, i32> {
     Err(ENOSYS)
 }
 
@@ -52,6 +56,14 @@ pub(crate) fn open(_: &CStr) -> Result<c_int, i32> {
 }
 
 pub(crate) fn move_above_stdio(_: c_int) -> Result<c_int, i32> {
+    Err(ENOSYS)
+}
+
+pub(crate) fn is_marked(_: c_int) -> bool {
+    false
+}
+
+pub(crate) fn replace(_: c_int, _: c_int) -> Result<(), i32> {
     Err(ENOSYS)
 }
 
@@ -78,21 +90,11 @@ pub(crate) fn map_wiped(_: usize) -> Option<NonNull<u8>> {
 /// None: there is no memory that could be given back.
 pub(crate) unsafe fn unmap(_: NonNull<u8>, _: usize) {}
 
-pub(crate) type Hook = unsafe extern "C" fn(*mut c_void);
-
-pub(crate) struct ThreadExit;
-
-impl ThreadExit {
-    pub(crate) const fn new() -> Self {
-        Self
-    }
-
-    pub(crate) fn call(&'static self, _: Hook, _: *mut c_void) -> bool {
-        false
-    }
-}
-
 pub(crate) struct VdsoState;
+
+impl VdsoState {
+    pub(crate) fn clear(&self) {}
+}
 
 pub(crate) fn map_vdso_states(_: usize) -> Option<NonNull<u8>> {
     None
@@ -102,12 +104,22 @@ pub(crate) fn vdso_getrandom(_: &mut [u8], _: &VdsoState) -> Option<Result<usize
     None
 }
 
+pub(crate) fn clear_registers() {}
+
 pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
     call()
 }
 
 pub(crate) fn pid() -> u32 {
     0
+}
+
+pub(crate) fn thread_at_home() -> Option<NonZeroU32> {
+    None
+}
+
+pub(crate) fn is_gone(_: u32, _: u32) -> bool {
+    false
 }
 
 pub(crate) fn wall_clock() -> Result<(i64, u32), i32> {

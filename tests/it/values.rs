@@ -1,7 +1,6 @@
 //! What the functions return, wherever they run.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -44,7 +43,7 @@ impl EntropySource for Told {
         self.asked.fetch_add(1, Relaxed);
         match self.fails.load(Relaxed) {
             0 => Kernel.fill(dest),
-            1 => Err(io::Error::other("the dice are lost").into()),
+            1 => Err(Error::custom("the dice are lost")),
             _ => panic!("the dice exploded"),
         }
     }

@@ -20,6 +20,13 @@ use elf::endian::NativeEndian;
 #[repr(C, align(256))]
 pub(crate) struct VdsoState([AtomicU64; 32]);
 
+impl VdsoState {
+    /// Makes it what a new one is: without a key, and not in use.
+    pub(crate) fn clear(&self) {
+        self.0.iter().for_each(|word| word.store(0, Relaxed));
+    }
+}
+
 /// `getrandom(2)` with an opaque state and its size (lib/vdso/getrandom.c).
 type Function = unsafe extern "C" fn(*mut u8, usize, c_uint, *mut c_void, usize) -> isize;
 

@@ -1,0 +1,216 @@
+//! The record of the tracked descriptor: its number, the process that opened it,
+//! and the device and inode that it was opened on.
+//!
+//! The record is in ordinary memory. Beside it, in wiped memory, a mark says that
+//! the record is this process's own:
+//!
+//! | mark | process in the record | what it means |
+//! | --- | --- | --- |
+//! | set | this one | the descriptor is used, once it is proven |
+//! | set, or there is no wiped memory | another one | memory is shared with that process (vfork, `CLONE_VM`), or was copied and not wiped (a restored process, an emulator): neither the record nor its descriptor is touched |
+//! | wiped | any | this is a forked child: it opens a descriptor of its own, and puts it in the place of the inherited one |
+//!
+//! One word holds the number and a version. Whoever changes the record claims the
+//! word first and publishes it last, each by an exchange; until then all others
+//! do without the record. So the fields of one record are never mixed, and of two
+//! threads that open the device at once, one tracks its descriptor and the other
+//! one knows that it must close its own.
+
+use core::ffi::c_int;
+use core::fmt;
+use core::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed},
+    fence,
+};
+
+use super::node::Opened;
+use crate::sys::{self, Identity};
+use crate::wipe::WipedCell;
+
+/// Release when it is published and acquire when it is read, so that `process`,
+/// `dev` and `ino`, which are Relaxed, belong to it.
+struct Record {
+    word: AtomicU64,
+    process: AtomicU32,
+    dev: AtomicU64,
+    ino: AtomicU64,
+}
+
+static RECORD: Record = Record {
+    word: AtomicU64::new(0),
+    process: AtomicU32::new(0),
+    dev: AtomicU64::new(0),
+    ino: AtomicU64::new(0),
+};
+
+/// Not 0 where the record is this process's own.
+static MARK: WipedCell<AtomicU64> = WipedCell::new();
+
+/// A version in the upper half, the number in the lower one, 0 for none, and
+/// whether somebody is changing the record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Word(u64);
+
+impl Word {
+    const CLAIMED: u64 = 1 << 31;
+
+    /// The next version, with `fd`.
+    fn next(self, fd: c_int) -> Self {
+        Self(((self.0 >> 32) + 1) << 32 | fd as u64)
+    }
+
+    fn is_claimed(self) -> bool {
+        self.0 & Self::CLAIMED != 0
+    }
+
+    fn fd(self) -> c_int {
+        (self.0 as u32 & !(Self::CLAIMED as u32)) as c_int
+    }
+}
+
+/// What the record says to this process.
+#[derive(Clone, Copy)]
+pub(super) enum Tracked {
+    /// This process's own descriptor, not yet proven.
+    Own(Opened, Seen),
+    /// None of this process's own, and what it inherited, not yet proven.
+    None(Option<Opened>, Seen),
+    /// Another process has it, or somebody is changing it.
+    Foreign,
+}
+
+/// The record as it was seen: it is replaced only if nobody else did meanwhile.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    word: Word,
+    mark: Option<&'static AtomicU64>,
+}
+
+/// Reads the record, for a use that may replace it.
+pub(super) fn look() -> Tracked {
+    look_with(MARK.get_or_map())
+}
+
+fn look_with(mark: Option<&'static AtomicU64>) -> Tracked {
+    let word = Word(RECORD.word.load(Acquire));
+    let process = RECORD.process.load(Relaxed);
+    let opened = Opened {
+        fd: word.fd(),
+        identity: Identity {
+            dev: RECORD.dev.load(Relaxed),
+            ino: RECORD.ino.load(Relaxed),
+            rdev: Some(sys::URANDOM),
+            is_link: false,
+        },
+    };
+    fence(Acquire);
+    if RECORD.word.load(Relaxed) != word.0 {
+        return Tracked::Foreign;
+    }
+    let recorded = (opened.fd != 0).then_some(opened);
+    let seen = Seen { word, mark };
+    if mark.is_some_and(|mark| mark.load(Relaxed) == 0) {
+        return Tracked::None(recorded, seen);
+    }
+    match recorded {
+        _ if word.is_claimed() => Tracked::Foreign,
+        None => Tracked::None(None, seen),
+        Some(_) if process != sys::pid() => Tracked::Foreign,
+        Some(opened) => Tracked::Own(opened, seen),
+    }
+}
+
+/// Tracks `opened` in place of what was seen, and of the `inherited` descriptor.
+/// Returns whether it is tracked: not where another thread was first.
+pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) -> bool {
+    // The first record of a child of vfork(2) would be its parent's, too. Another
+    // one is either this process's own or was wiped, and so is not shared.
+    if seen.word.fd() == 0 && sys::thread_at_home().is_none() {
+        return false;
+    }
+    // With the number of before, for a child that is forked from here on.
+    let claimed = Word(seen.word.next(seen.word.fd()).0 | Word::CLAIMED);
+    let exchange = |from: Word, to: Word| {
+        RECORD
+            .word
+            .compare_exchange(from.0, to.0, AcqRel, Relaxed)
+            .is_ok()
+    };
+    if !exchange(seen.word, claimed) {
+        return false;
+    }
+    if let Some(inherited) = inherited {
+        opened.take_place_of(inherited);
+    }
+    // The mark before the process: a handler that forks in between leaves a child
+    // whose mark is wiped, and one that forks before the mark is set, a child
+    // that writes its own number.
+    if let Some(mark) = seen.mark {
+        mark.store(1, Relaxed);
+    }
+    RECORD.process.store(sys::pid(), Relaxed);
+    RECORD.dev.store(opened.identity.dev, Relaxed);
+    RECORD.ino.store(opened.identity.ino, Relaxed);
+    exchange(claimed, claimed.next(opened.fd))
+}
+
+/// What `status` tells of the descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TrackedDevice {
+    /// This process tracks no descriptor: it has not needed one since it began or
+    /// was forked.
+    None,
+    /// This process tracks a descriptor, and it is still the device.
+    Open {
+        /// The descriptor's number. A program that closes all descriptors which it
+        /// did not open may leave this one open.
+        number: i32,
+        /// The process that opened it: this one.
+        process: u32,
+    },
+    /// The number leads elsewhere or is closed: somebody closed it. The next use
+    /// opens the device again.
+    Lost {
+        /// The number that the descriptor had.
+        number: i32,
+    },
+    /// The record belongs to another process, whose memory this one shares (a
+    /// child of vfork(2)) or got unwiped (a restored process). Each use opens and
+    /// closes a descriptor.
+    OtherProcess {
+        /// The process in the record.
+        process: u32,
+    },
+}
+
+impl fmt::Display for TrackedDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("not open"),
+            Self::Open { number, process } => {
+                write!(f, "descriptor {number}, opened by process {process}")
+            }
+            Self::Lost { number } => write!(f, "descriptor {number} was closed or replaced"),
+            Self::OtherProcess { process } => {
+                write!(f, "not open: the record is that of process {process}")
+            }
+        }
+    }
+}
+
+/// Returns what is tracked now.
+pub(crate) fn tracked() -> TrackedDevice {
+    match look_with(MARK.get()) {
+        Tracked::None(..) => TrackedDevice::None,
+        Tracked::Own(opened, _) if matches!(opened.is_proven(), Ok(true)) => TrackedDevice::Open {
+            number: opened.fd,
+            process: sys::pid(),
+        },
+        Tracked::Own(opened, _) => TrackedDevice::Lost { number: opened.fd },
+        Tracked::Foreign => TrackedDevice::OtherProcess {
+            process: RECORD.process.load(Relaxed),
+        },
+    }
+}

@@ -1,0 +1,77 @@
+//! Clears the registers that a called function need not preserve.
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
+use core::arch::asm;
+
+/// Clears what a cipher leaves in registers: its round keys, from which whoever
+/// reads them (a forked child, a core dump) can compute what is still to be
+/// handed out.
+///
+/// `clobber_abi` tells the compiler that none of them holds anything any more.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+pub(crate) fn clear_registers() {
+    use std::arch::is_x86_feature_detected as has;
+
+    // SAFETY: changes registers that are declared as clobbered, and flags, by
+    // instructions that the processor has.
+    unsafe {
+        if has!("avx") {
+            asm!("vzeroall", clobber_abi("C"));
+        } else {
+            asm!(
+                ".irp n, 0,1,2,3,4,5,6,7",
+                "pxor xmm\\n, xmm\\n",
+                ".endr",
+                clobber_abi("C")
+            );
+            #[cfg(target_arch = "x86_64")]
+            asm!(
+                ".irp n, 8,9,10,11,12,13,14,15",
+                "pxor xmm\\n, xmm\\n",
+                ".endr",
+                clobber_abi("C")
+            );
+        }
+        #[cfg(target_arch = "x86_64")]
+        if has!("avx512f") {
+            asm!(
+                ".irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+                "vpxord zmm\\n, zmm\\n, zmm\\n",
+                ".endr",
+                clobber_abi("C")
+            );
+        }
+        #[cfg(target_arch = "x86_64")]
+        asm!(
+            ".irp r, eax,ecx,edx,esi,edi,r8d,r9d,r10d,r11d",
+            "xor \\r, \\r",
+            ".endr",
+            clobber_abi("C")
+        );
+    }
+}
+
+/// As on x86-64. Of the registers 8 to 15 a function preserves the lower halves.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn clear_registers() {
+    // SAFETY: changes registers that are declared as clobbered.
+    unsafe {
+        asm!(
+            ".irp n, 0,1,2,3,4,5,6,7,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+            "movi v\\n\\().2d, #0",
+            ".endr",
+            ".irp n, 8,9,10,11,12,13,14,15",
+            "mov v\\n\\().d[1], xzr",
+            ".endr",
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+            "mov x\\n, xzr",
+            ".endr",
+            clobber_abi("C")
+        );
+    }
+}
+
+/// The cipher is software there, and works in few registers, which the code that
+/// follows uses for itself.
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) fn clear_registers() {}
