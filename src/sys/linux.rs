@@ -247,8 +247,10 @@ pub(crate) fn wait_readable(fd: c_int) -> Result<(), i32> {
         events: libc::POLLIN,
         revents: 0,
     };
-    // SAFETY: the pointer leads to one pollfd, as the count says.
-    checked(unsafe { libc::poll(&raw mut poll, 1, -1) }).map(drop)
+    let none = ptr::null::<c_void>();
+    // SAFETY: the pointer leads to one pollfd, as the count says; without a time
+    // limit and a mask.
+    number(unsafe { libc::syscall(libc::SYS_ppoll, &raw mut poll, 1, none, none, 0) }).map(drop)
 }
 
 /// Maps `len` bytes that are zero, stay out of core dumps, and are zero again

@@ -2,13 +2,14 @@
 //! there any more.
 //!
 //! `memory handed-out`: UUIDs that were handed out, the key that made them, its
-//! round keys, and the seed. `memory child`: in a forked child, the parent's key
+//! round keys, and the seed; these keys in the vector registers, too. `memory child`: in a forked child, the parent's key
 //! and ready UUIDs. `memory threads`: memory left behind by threads that made
 //! UUIDs to their very end.
 //!
 //! What is searched for is kept inverted, so that it is not found here.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+use std::arch::asm;
 use std::arch::x86_64::{__m128i, _mm_aeskeygenassist_si128, _mm_shuffle_epi32};
 use std::ffi::c_void;
 use std::fs;
@@ -172,6 +173,65 @@ fn is_there(what: &str, hidden: &[Hidden]) -> bool {
     count >= hidden.len()
 }
 
+/// The vector registers, as the last call left them, and how often one of
+/// `hidden` stands in them; searched in a process of its own, which leaves
+/// nothing here.
+#[inline(always)]
+fn is_not_in_registers(what: &str, hidden: &[Hidden]) -> bool {
+    let mut registers = [[0_u8; 64]; 32];
+    let address = registers.as_mut_ptr();
+    // SAFETY: stores what the processor has of these registers to an array that
+    // has room for all.
+    unsafe {
+        if is_x86_feature_detected!("avx512f") {
+            asm!(
+                ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+                "vmovdqu64 [{0} + 64 * \\n], zmm\\n",
+                ".endr",
+                in(reg) address
+            );
+        } else if is_x86_feature_detected!("avx") {
+            asm!(
+                ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+                "vmovdqu [{0} + 64 * \\n], ymm\\n",
+                ".endr",
+                in(reg) address
+            );
+        } else {
+            asm!(
+                ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+                "movdqu [{0} + 64 * \\n], xmm\\n",
+                ".endr",
+                in(reg) address
+            );
+        }
+    }
+    let (mut status, mut good) = (0, true);
+    // SAFETY: one thread; the pointer leads to an int.
+    unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            let found = registers
+                .as_flattened()
+                .windows(16)
+                .filter(|window| {
+                    hidden
+                        .iter()
+                        .any(|hidden| hidden.to_ne_bytes().map(|byte| !byte) == **window)
+                })
+                .count();
+            libc::_exit(found.min(100) as i32);
+        }
+        libc::waitpid(pid, &raw mut status, 0);
+    }
+    black_box(&mut registers).as_flattened_mut().fill(0);
+    if status != 0 {
+        println!("{what}: found {} times in registers", status >> 8);
+        good = false;
+    }
+    good
+}
+
 #[inline(never)]
 fn make(count: usize) -> Vec<Hidden> {
     (0..count).map(|_| hide(new_v4().as_bytes())).collect()
@@ -206,6 +266,10 @@ fn handed_out() -> bool {
     let key = hidden_key();
     let keys = round_keys(key);
     let mut good = is_there("the next key", &[key]);
+    let mut id = new_v4();
+    good &= is_not_in_registers("a key that made UUIDs", &keys);
+    ids.push(hide(id.as_bytes()));
+    *black_box(&mut id) = Uuid::nil();
     ids.extend(make(1));
     good &= is_gone("a key that made UUIDs", &keys);
     good &= is_there("ready UUIDs", &hidden_slots());

@@ -30,11 +30,17 @@ pub enum Call {
     /// Not of the crate: here one of its functions is called.
     Step(usize),
     Getrandom(usize),
+    /// Through symbolic links, and not.
+    Stat(Path),
     Lstat(Path),
     Open(Path),
     Fstat(Number),
+    /// The flags that it was opened with.
+    Flags(Number),
     /// To a number of at least 3.
     Move(Number),
+    /// The first takes the place of the second.
+    Replace(Number, Number),
     EntropyCount(Number),
     Poll(Number),
     Pread(Number, usize),

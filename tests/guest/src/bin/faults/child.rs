@@ -1,12 +1,12 @@
 //! The process that makes UUIDs, and what it tells of them.
 
 use std::ffi::c_void;
-use std::fmt::Write;
 use std::ptr;
 
-use fork_safe_uuid::{Generator, prepare, reseed, try_new_v4};
+use fork_safe_uuid::source::TrackedDevice;
+use fork_safe_uuid::{Generator, Status, prepare, reseed, try_new_v4};
 
-use crate::model::{STEPS, UUID, error_line};
+use crate::model::{STEPS, UUID, WIPED, error_line};
 
 /// A system call that does not exist, plus the step that begins; the last one
 /// says that a step is over.
@@ -18,7 +18,7 @@ pub const REST: u64 = MARK + STEPS.len() as u64;
 pub struct Made {
     pub uuid: [u8; 16],
     length: usize,
-    text: [u8; 300],
+    text: [u8; 400],
 }
 
 impl Made {
@@ -70,11 +70,15 @@ pub fn be_traced(is_0_free: bool, has_vdso: bool, report: &mut Report) -> ! {
     }
     let unbuffered = Generator::unbuffered();
     for (step, made) in report.iter_mut().enumerate() {
+        if step == WIPED {
+            wipe();
+        }
         mark(MARK + step as u64);
         let result = match step {
             0 | 1 => try_new_v4().map(Ok),
             2 | 4 => unbuffered.try_new_v4().map(Ok),
             3 => prepare().map(Err),
+            WIPED => try_new_v4().map(Ok),
             _ => {
                 reseed();
                 try_new_v4().map(Ok)
@@ -87,7 +91,7 @@ pub fn be_traced(is_0_free: bool, has_vdso: bool, report: &mut Report) -> ! {
                 made.uuid = uuid.into_bytes();
                 line.push_str(UUID);
             }
-            Ok(Err(status)) => write!(line, "{status}").expect("a string"),
+            Ok(Err(status)) => line = status_line(status),
             Err(error) => {
                 line = error_line(error.kind(), error.raw_os_error(), &error.to_string());
             }
@@ -96,6 +100,42 @@ pub fn be_traced(is_0_free: bool, has_vdso: bool, report: &mut Report) -> ! {
     }
     // SAFETY: ends the process.
     unsafe { libc::_exit(0) }
+}
+
+/// Without the numbers of this run.
+fn status_line(status: Status) -> String {
+    let line = status.to_string();
+    match status.device() {
+        TrackedDevice::Open { number, process } => line
+            .replace(&format!("descriptor {number},"), "descriptor N,")
+            .replace(&format!("process {process};"), "process P;"),
+        TrackedDevice::Lost { number } => line.replace(&number.to_string(), "N"),
+        _ => line,
+    }
+}
+
+/// What the kernel does in a forked child.
+fn wipe() {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("proc");
+    let mut range = (0, 0);
+    for line in smaps.lines() {
+        if let Some(flags) = line.strip_prefix("VmFlags:") {
+            let has = |wanted| flags.split(' ').any(|flag| flag == wanted);
+            // Not the states of the vDSO, which the kernel may drop: its own matter.
+            if has("wf") && !has("dp") {
+                // SAFETY: memory of the crate, which expects to be wiped.
+                unsafe { libc::madvise(range.0 as *mut c_void, range.1, libc::MADV_DONTNEED) };
+            }
+        } else if let Some((start, rest)) = line.split_once('-')
+            && let Some((end, _)) = rest.split_once(' ')
+            && let (Ok(start), Ok(end)) = (
+                usize::from_str_radix(start, 16),
+                usize::from_str_radix(end, 16),
+            )
+        {
+            range = (start, end - start);
+        }
+    }
 }
 
 /// Takes the vDSO's address out of the auxiliary vector, in which getauxval(3)

@@ -1,6 +1,8 @@
 //! What can befall each kind of call.
 
-use libc::{EACCES, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOMEM, ENOSYS, ENOTTY, EPERM, ESPIPE};
+use libc::{
+    EACCES, EBUSY, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOMEM, ENOSYS, ENOTTY, EPERM, ESPIPE,
+};
 
 use crate::call::Answer::{self, AtMost, Bits, Changed, Real, Return};
 use crate::call::{Call, Field, Path};
@@ -20,11 +22,13 @@ pub type Fault = (&'static str, fn(usize) -> Answer);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Getrandom,
-    Lstat,
+    Stat,
     Open,
+    Flags,
     Move,
+    Replace,
     EntropyCount,
-    LstatRandom,
+    StatRandom,
     OpenRandom,
     Poll,
     Pread,
@@ -38,8 +42,10 @@ impl Kind {
     pub fn of(call: Call) -> Option<Self> {
         Some(match call {
             Call::Getrandom(_) => Self::Getrandom,
-            Call::Lstat(Path::Urandom) => Self::Lstat,
-            Call::Lstat(Path::Random) => Self::LstatRandom,
+            Call::Stat(Path::Urandom) => Self::Stat,
+            Call::Stat(Path::Random) => Self::StatRandom,
+            Call::Flags(_) => Self::Flags,
+            Call::Replace(..) => Self::Replace,
             Call::Open(Path::Urandom) => Self::Open,
             Call::Open(Path::Random) => Self::OpenRandom,
             Call::Move(_) => Self::Move,
@@ -71,7 +77,13 @@ impl Kind {
                 ("EIO", |_| fails(EIO)),
                 ("no byte", |_| Return(0)),
             ],
-            Self::Lstat => &[
+            Self::Flags => &[
+                ("works", |_| Real),
+                ("not the crate's", |_| Return(0)),
+                ("EPERM", |_| fails(EPERM)),
+            ],
+            Self::Replace => &[("works", |_| Real), ("EBUSY", |_| fails(EBUSY))],
+            Self::Stat => &[
                 ("works", |_| Real),
                 ("ENOENT", |_| fails(ENOENT)),
                 ("EACCES", |_| fails(EACCES)),
@@ -94,7 +106,7 @@ impl Kind {
                 ("ENOTTY", |_| fails(ENOTTY)),
                 ("few bits", |_| Bits(255)),
             ],
-            Self::LstatRandom => &[("works", |_| Real), ("ENOENT", |_| fails(ENOENT))],
+            Self::StatRandom => &[("works", |_| Real), ("ENOENT", |_| fails(ENOENT))],
             Self::OpenRandom => &[("works", |_| Real), ("EMFILE", |_| fails(EMFILE))],
             Self::Poll => &[
                 ("works", |_| Real),

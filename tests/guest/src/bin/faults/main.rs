@@ -36,7 +36,7 @@ fn check(trace: &[(Call, Answer)], report: &Report) -> Vec<&'static str> {
             {
                 wrong.push("an unproven number was asked");
             }
-            Call::Close(number) if before.last() != Some(&(Call::Fstat(number), Answer::Real)) => {
+            Call::Close(number) | Call::Replace(_, number) if !is_own(before, number) => {
                 wrong.push("an unproven number was closed");
             }
             Call::Close(STRANGER) | Call::Fstat(STRANGER) | Call::Other(_) => {
@@ -71,6 +71,7 @@ fn is_proven(before: &[(Call, Answer)], call: Call, number: usize) -> bool {
             Call::Step(_) => true,
             Call::Fstat(other)
             | Call::Move(other)
+            | Call::Replace(_, other)
             | Call::EntropyCount(other)
             | Call::Poll(other)
             | Call::Pread(other, _)
@@ -78,6 +79,13 @@ fn is_proven(before: &[(Call, Answer)], call: Call, number: usize) -> bool {
             _ => false,
         });
     last == Some(&(Call::Fstat(number), Answer::Real))
+}
+
+/// Whether the last two calls proved the device at this number, and that the
+/// crate opened it.
+fn is_own(before: &[(Call, Answer)], number: usize) -> bool {
+    let proof = [Call::Fstat(number), Call::Flags(number)].map(|call| (call, Answer::Real));
+    before.ends_with(&proof)
 }
 
 /// The first difference, in words.

@@ -8,14 +8,22 @@ use crate::call::{Advice, Answer, Call, Memory, Number, Path};
 use crate::world::World;
 
 /// Names of what is called, one after the other, in a fresh process.
-pub const STEPS: [&str; 6] = [
+pub const STEPS: [&str; 8] = [
     "try_new_v4",
     "try_new_v4 again",
     "unbuffered",
     "prepare",
     "unbuffered again",
     "reseed and try_new_v4",
+    "try_new_v4 in wiped memory",
+    "try_new_v4 as another process",
 ];
+
+/// In this step wiped memory is zero, as in a forked child.
+pub const WIPED: usize = 6;
+
+/// In this step the process has another id, as a child of vfork(2).
+pub const FOREIGN: usize = 7;
 
 pub const UUID: &str = "a UUID";
 
@@ -59,9 +67,14 @@ pub fn error_line(kind: ErrorKind, errno: Option<i32>, text: &str) -> String {
 pub struct Model {
     has_vdso: bool,
     initialised: bool,
-    /// There is memory to track a descriptor in; the descriptor.
-    can_track: bool,
+    /// There is wiped memory, and in it the mark that the record is this process's.
+    has_wiped: Option<bool>,
+    is_marked: bool,
+    /// The descriptor in the record.
     tracked: Option<Number>,
+    is_foreign: bool,
+    /// Whether `prepare` opened the device, once it was called.
+    prepared: Option<bool>,
     /// The thread's pool has memory, or was refused it for good; has UUIDs.
     pooled: Option<bool>,
     ready: bool,
@@ -84,7 +97,17 @@ impl Model {
                 0 | 1 => model.pooled(world).map(|()| UUID.into()),
                 2 | 4 => model.unbuffered(world).map(|()| UUID.into()),
                 3 => model.prepare(world),
+                WIPED => {
+                    if model.has_wiped == Some(true) {
+                        model.is_marked = false;
+                    }
+                    if model.pooled == Some(true) {
+                        model.ready = false;
+                    }
+                    model.pooled(world).map(|()| UUID.into())
+                }
                 _ => {
+                    model.is_foreign = step == FOREIGN;
                     model.ready = false;
                     model.pooled(world).map(|()| UUID.into())
                 }
@@ -94,17 +117,33 @@ impl Model {
         outcomes.collect()
     }
 
-    /// The device is opened, whatever serves; if it cannot be, no matter.
+    /// The device is opened, whatever serves; if it cannot be, that is told unless
+    /// nothing serves.
     fn prepare(&mut self, world: &mut World) -> std::result::Result<String, String> {
-        let _ = self.device(world, 1);
+        let device = self.device(world, 1);
+        self.prepared = Some(device.is_ok());
         self.pooled(world)?;
-        let open = self.tracked.is_some_and(|number| is_ours(world, number));
-        let yes = |condition| if condition { "yes" } else { "no" };
+        if let Err(device) = device {
+            let advice = match advice(&device) {
+                Some("") => "free a descriptor or raise the limit",
+                Some(advice) => advice,
+                None => "a sandbox that refuses getrandom(2) would leave no source",
+            };
+            let text = format!("no device in reserve: {}; {advice}", device.text);
+            return Err(error_line(ErrorKind::Device, device.errno, &text));
+        }
+        let number = self.tracked.expect("the device was opened");
         Ok(format!(
-            "source: {}; pooled: {}; device open: {}; missed reseeds: 0",
+            "source: {}; pooled: {}; device: {}; missed reseeds: 0",
             self.served,
-            yes(self.pooled == Some(true)),
-            yes(open),
+            match self.pooled {
+                Some(true) => "yes",
+                _ => "no",
+            },
+            match is_ours(world, number) {
+                true => "descriptor N, opened by process P",
+                false => "descriptor N was closed or replaced",
+            },
         ))
     }
 
@@ -148,14 +187,23 @@ impl Model {
             return Err(error_line(ErrorKind::Kernel, kernel.errno, &text));
         }
         self.device(world, 16).map_err(|device| {
-            let advice = match device.errno {
-                Some(EMFILE) => {
+            let prepared = self.prepared.filter(|_| !self.is_foreign);
+            let advice = match (advice(&device), prepared) {
+                (Some(""), None) => {
                     "free a descriptor, raise the limit, or call prepare() before it is reached"
                 }
-                None if device.text.contains("another descriptor") => {
-                    "let no other thread reuse descriptor numbers it did not open"
+                (Some(""), Some(_)) => "free a descriptor or raise the limit",
+                (Some(advice), _) => advice,
+                (None, None) => {
+                    "call prepare() in this process before it enters a chroot or sandbox"
                 }
-                _ => "call prepare() in this process before it enters a chroot or sandbox",
+                (None, Some(false)) => {
+                    "prepare() failed in this process: look at the error that it returned"
+                }
+                (None, Some(true)) => {
+                    "the descriptor that prepare() opened is gone: \
+                     close no descriptors that you did not open"
+                }
             };
             let text = format!(
                 "no entropy source: {}; {}; {advice}",
@@ -177,36 +225,69 @@ impl Model {
     /// Proven, read, proven again; whatever else it was is opened anew.
     fn read(&mut self, world: &mut World, wanted: usize) -> Result<usize> {
         for _ in 0..ATTEMPTS {
-            let proven = self.tracked.filter(|&number| is_ours(world, number));
-            let number = match proven {
-                Some(number) => number,
-                None => match self.open(world)? {
-                    Some(number) => number,
-                    None => continue,
-                },
+            let Some(number) = self.check_out(world)? else {
+                continue;
             };
-            if proven.is_none() {
-                self.can_track = self.can_track || wiped_memory(world);
-                if self.can_track {
-                    self.tracked = Some(number);
-                }
-            }
             let read = uninterrupted(world, Call::Pread(number, wanted));
             if !is_ours(world, number) {
                 continue;
             }
-            if !self.can_track {
+            if self.is_foreign {
                 close(world, number);
             }
             return match read {
-                Ok(0) => Err(said("/dev/urandom: a read returned no byte")),
+                Ok(0) => Err(said("/dev/urandom: pread(2): a read returned no byte")),
                 Ok(length) => Ok(length),
-                Err(errno) => Err(os("/dev/urandom", errno)),
+                Err(errno) => Err(os("/dev/urandom: pread(2)", errno)),
             };
         }
         Err(said(&format!(
-            "/dev/urandom: another descriptor was put at its number {ATTEMPTS} times in a row"
+            "/dev/urandom: pread(2): another descriptor was put at its number \
+             {ATTEMPTS} times in a row"
         )))
+    }
+
+    /// The tracked descriptor, or a new one, which takes the place of an inherited
+    /// one; or `None` where a stranger took the number.
+    fn check_out(&mut self, world: &mut World) -> Result<Option<Number>> {
+        let has_wiped = *self.has_wiped.get_or_insert_with(|| wiped_memory(world));
+        if !has_wiped {
+            // Asked each time whether there is some.
+            self.has_wiped = None;
+        }
+        let is_own = self.is_marked || !has_wiped;
+        if is_own
+            && !self.is_foreign
+            && let Some(number) = self.tracked
+            && is_ours(world, number)
+        {
+            return Ok(Some(number));
+        }
+        let inherited = self.tracked.filter(|_| !is_own);
+        let opened = self.open(world).or_else(|error| match inherited {
+            Some(inherited) if error.errno == Some(EMFILE) && is_marked(world, inherited) => {
+                close(world, inherited);
+                self.open(world)
+            }
+            _ => Err(error),
+        });
+        let Some(mut number) = opened? else {
+            return Ok(None);
+        };
+        if self.is_foreign && is_own {
+            return Ok(Some(number));
+        }
+        if let Some(inherited) = inherited
+            && is_marked(world, inherited)
+            && call(world, Call::Replace(number, inherited)).is_ok()
+        {
+            let replaced = world.newest();
+            close(world, number);
+            number = replaced;
+        }
+        self.tracked = Some(number);
+        self.is_marked = has_wiped;
+        Ok((inherited.is_none() || is_ours(world, number)).then_some(number))
     }
 
     /// At a number of at least 3, and initialised; or `None` where a stranger
@@ -218,7 +299,7 @@ impl Model {
         if world.is_at_0(number) {
             let moved = call(world, Call::Move(number)).map(|_| world.newest());
             close(world, number);
-            number = moved.map_err(|errno| os("/dev/urandom", errno))?;
+            number = moved.map_err(|errno| os("/dev/urandom: fcntl(2)", errno))?;
             if !is_ours(world, number) {
                 return Ok(None);
             }
@@ -235,15 +316,14 @@ impl Model {
 
     /// Asked of the device, and once for the process waited for.
     fn wait_until_initialised(&mut self, world: &mut World, number: Number) -> Result<bool> {
-        let count = Call::EntropyCount(number);
-        let bits = call(world, count).map_err(|errno| os("/dev/urandom", errno))?;
+        let bits = call(world, Call::EntropyCount(number)).unwrap_or(0);
         if bits < ENOUGH && !self.initialised {
             let Some(random) = open_node(world, Path::Random)? else {
                 return Ok(false);
             };
             let waited = uninterrupted(world, Call::Poll(random));
             close(world, random);
-            waited.map_err(|errno| os("/dev/random", errno))?;
+            waited.map_err(|errno| os("/dev/random: ppoll(2)", errno))?;
         }
         self.initialised = true;
         Ok(true)
@@ -325,9 +405,14 @@ fn is_ours(world: &mut World, number: Number) -> bool {
     world.answer(Call::Fstat(number)) == Answer::Real
 }
 
+/// The device, and opened by the crate.
+fn is_marked(world: &mut World, number: Number) -> bool {
+    is_ours(world, number) && world.answer(Call::Flags(number)) == Answer::Real
+}
+
 /// Never without a proof of its own.
 fn close(world: &mut World, number: Number) {
-    if is_ours(world, number) {
+    if is_marked(world, number) {
         world.answer(Call::Close(number));
     }
 }
@@ -338,12 +423,27 @@ fn open_node(world: &mut World, path: Path) -> Result<Option<Number>> {
         Path::Urandom => "/dev/urandom",
         Path::Random => "/dev/random",
     };
-    match world.answer(Call::Lstat(path)) {
+    match world.answer(Call::Stat(path)) {
         Answer::Real => {}
-        Answer::Return(result) => return Err(os(name, -result as i32)),
-        _ => return Err(said(&format!("{name}: is not the kernel's {name}"))),
+        Answer::Return(result) => return Err(os(&format!("{name}: statx(2)"), -result as i32)),
+        _ => {
+            world.answer(Call::Lstat(path));
+            return Err(said(&format!("{name}: is not the kernel's {name}")));
+        }
     }
-    uninterrupted(world, Call::Open(path)).map_err(|errno| os(name, errno))?;
+    uninterrupted(world, Call::Open(path))
+        .map_err(|errno| os(&format!("{name}: openat(2)"), errno))?;
     let number = world.newest();
     Ok(is_ours(world, number).then_some(number))
+}
+
+/// What to do, whether `prepare` was called or not; empty where it depends on that.
+fn advice(device: &Failure) -> Option<&'static str> {
+    match device.errno {
+        Some(EMFILE) => Some(""),
+        None if device.text.contains("another descriptor") => {
+            Some("let no other thread reuse descriptor numbers it did not open")
+        }
+        _ => None,
+    }
 }

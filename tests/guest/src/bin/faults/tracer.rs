@@ -6,6 +6,7 @@ use std::{mem, ptr};
 
 use crate::call::{Advice, Answer, Call, Field, Memory, Number, Path, STRANGER};
 use crate::child::{MARK, REST, Report, be_traced};
+use crate::model::FOREIGN;
 use crate::world::World;
 
 /// What all bytes that come by pread(2) are.
@@ -41,6 +42,7 @@ pub fn run(world: &mut World, has_vdso: bool, report: &mut Report) {
         world,
         numbers: Vec::new(),
         recording: false,
+        is_foreign: false,
     }
     .run();
 }
@@ -52,6 +54,8 @@ struct Tracer<'a> {
     /// count them; the last is the valid one.
     numbers: Vec<(u64, Number)>,
     recording: bool,
+    /// The process is told another id than it has.
+    is_foreign: bool,
 }
 
 impl Tracer<'_> {
@@ -65,10 +69,15 @@ impl Tracer<'_> {
             let asked = self.registers();
             let Some((call, answer)) = self.enter(&asked) else {
                 // Not recorded; or the last, from which none returns.
-                if self.resume() {
-                    continue;
+                if !self.resume() {
+                    return;
                 }
-                return;
+                if self.is_foreign && asked.orig_rax == libc::SYS_getpid as u64 {
+                    let mut registers = self.registers();
+                    registers.rax += 1;
+                    self.set_registers(&registers);
+                }
+                continue;
             };
             let mut registers = asked;
             match answer {
@@ -103,26 +112,16 @@ impl Tracer<'_> {
         if (MARK..=REST).contains(&number) {
             self.recording = number != REST;
             if self.recording {
-                self.world.answer(Call::Step((number - MARK) as usize));
+                let step = (number - MARK) as usize;
+                self.is_foreign = step == FOREIGN;
+                self.world.answer(Call::Step(step));
             }
             return None;
         }
-        // The process id takes no part, nor the clock, for which musl may ask
-        // the kernel.
-        let takes_none = [libc::SYS_getpid, libc::SYS_clock_gettime];
+        // The ids take no part, nor the clock, for which musl may ask the kernel.
+        let takes_none = [libc::SYS_getpid, libc::SYS_gettid, libc::SYS_clock_gettime];
         if !self.recording || takes_none.contains(&(number as i64)) {
             return None;
-        }
-        if cfg!(target_env = "musl") && number == libc::SYS_fcntl as u64 {
-            match registers.rsi as i32 {
-                // What it asked of open(2) already.
-                libc::F_SETFD => return None,
-                // Whether fstat(2) said EBADF of a descriptor that is there.
-                libc::F_GETFD => {
-                    return Some((Call::Other(number), Answer::Return(-i64::from(libc::EBADF))));
-                }
-                _ => {}
-            }
         }
         let call = self.call(registers);
         assert!(self.world.trace.len() < ENDLESS, "{call:?} for ever");
@@ -134,23 +133,25 @@ impl Tracer<'_> {
         let other = Call::Other(registers.orig_rax);
         match registers.orig_rax as i64 {
             libc::SYS_getrandom if third == 0 => Call::Getrandom(second as usize),
-            libc::SYS_fstat => Call::Fstat(self.number(first)),
-            libc::SYS_newfstatat if registers.r10 & libc::AT_EMPTY_PATH as u64 != 0 => {
+            libc::SYS_statx if third == libc::AT_EMPTY_PATH as u64 => {
                 Call::Fstat(self.number(first))
             }
-            libc::SYS_newfstatat if registers.r10 == libc::AT_SYMLINK_NOFOLLOW as u64 => {
+            libc::SYS_statx if third == libc::AT_SYMLINK_NOFOLLOW as u64 => {
                 self.path(second).map_or(other, Call::Lstat)
             }
-            libc::SYS_lstat => self.path(first).map_or(other, Call::Lstat),
+            libc::SYS_statx if third == 0 => self.path(second).map_or(other, Call::Stat),
             libc::SYS_openat if third == OPEN => self.path(second).map_or(other, Call::Open),
-            libc::SYS_open if second & !LARGE == OPEN => self.path(first).map_or(other, Call::Open),
+            libc::SYS_fcntl if second == libc::F_GETFL as u64 => Call::Flags(self.number(first)),
+            libc::SYS_dup3 if third == libc::O_CLOEXEC as u64 => {
+                Call::Replace(self.number(first), self.number(second))
+            }
             libc::SYS_fcntl if (second, third) == (libc::F_DUPFD_CLOEXEC as u64, 3) => {
                 Call::Move(self.number(first))
             }
             libc::SYS_ioctl if second as u32 == RNDGETENTCNT => {
                 Call::EntropyCount(self.number(first))
             }
-            libc::SYS_poll if second == 1 => {
+            libc::SYS_ppoll if second == 1 && third == 0 => {
                 let mut poll = [0; 4];
                 self.read(first, &mut poll);
                 Call::Poll(self.number(u32::from_ne_bytes(poll).into()))
@@ -189,7 +190,7 @@ impl Tracer<'_> {
             "{call:?} failed by itself: {result:#x}"
         );
         match (call, answer) {
-            (Call::Open(_) | Call::Move(_), Answer::Real) => {
+            (Call::Open(_) | Call::Move(_) | Call::Replace(..), Answer::Real) => {
                 self.numbers.push((result, self.world.newest()));
             }
             (Call::Pread(..), Answer::Real | Answer::AtMost(_)) => {
@@ -198,17 +199,13 @@ impl Tracer<'_> {
             (Call::EntropyCount(_), Answer::Bits(bits)) => {
                 self.write(registers.rdx, &bits.to_ne_bytes());
             }
-            (Call::Fstat(_) | Call::Lstat(_), Answer::Changed(field)) => {
-                let structure = match registers.orig_rax as i64 {
-                    libc::SYS_newfstatat => registers.rdx,
-                    _ => registers.rsi,
-                };
-                let field = structure
+            (Call::Fstat(_) | Call::Stat(_), Answer::Changed(field)) => {
+                let field = registers.r8
                     + match field {
-                        Field::Device => mem::offset_of!(libc::stat64, st_dev),
-                        Field::Inode => mem::offset_of!(libc::stat64, st_ino),
-                        Field::Type => mem::offset_of!(libc::stat64, st_mode),
-                        Field::DeviceNumber => mem::offset_of!(libc::stat64, st_rdev),
+                        Field::Device => mem::offset_of!(libc::statx, stx_dev_minor),
+                        Field::Inode => mem::offset_of!(libc::statx, stx_ino),
+                        Field::Type => mem::offset_of!(libc::statx, stx_mode),
+                        Field::DeviceNumber => mem::offset_of!(libc::statx, stx_rdev_minor),
                     } as u64;
                 let mut bytes = [0; 4];
                 self.read(field, &mut bytes);
@@ -300,11 +297,8 @@ impl Tracer<'_> {
     }
 }
 
-/// Not inherited, no link followed, never waiting, read only.
-const OPEN: u64 = (libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY | libc::O_NONBLOCK) as u64;
-
-/// O_LARGEFILE, which `libc` says is 0: musl adds it.
-const LARGE: u64 = 0x8000;
+/// Not inherited, never waiting, read only, and the mark of the crate.
+const OPEN: u64 = (libc::O_CLOEXEC | libc::O_DSYNC | libc::O_NOCTTY | libc::O_NONBLOCK) as u64;
 
 const PRIVATE: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
 

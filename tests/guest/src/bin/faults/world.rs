@@ -124,7 +124,7 @@ impl World {
             Call::Fstat(number) => self.proof(number),
             _ => Kind::of(call).map_or(Real, |kind| self.fault(kind)),
         };
-        if matches!(call, Call::Open(_) | Call::Move(_)) && answer == Real {
+        if matches!(call, Call::Open(_) | Call::Move(_) | Call::Replace(..)) && answer == Real {
             let is_0 = matches!(call, Call::Open(_))
                 && self.is_0_free()
                 && !self.opened.iter().any(|opened| opened.is_0);

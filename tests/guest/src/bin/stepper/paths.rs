@@ -34,7 +34,7 @@ const fn path(name: &'static str, call: fn(), long: bool, committed: usize) -> P
 /// Blocks after which a seed is renewed, and the slots are used up.
 const SEED_LIFE: usize = 4096;
 
-pub const PATHS: [Path; 22] = [
+pub const PATHS: [Path; 23] = [
     path("fast", || after(5, one), false, 12),
     path("last slot", || after(SLOTS - 1, one), false, 12),
     path("refill", || after(SLOTS, one), true, 80),
@@ -77,6 +77,12 @@ pub const PATHS: [Path; 22] = [
     path(
         "bulk past slots",
         || after(SLOTS - 10, many::<{ SLOTS + 40 }>),
+        true,
+        95,
+    ),
+    path(
+        "bulk over two seeds",
+        || after(5, more_than_a_seed),
         true,
         95,
     ),
@@ -188,6 +194,18 @@ fn many<const COUNT: usize>() {
     let filled = fork_safe_uuid::try_fill_v4(&mut ids);
     disarm();
     log::put_call(if filled.is_ok() { &ids } else { &[] });
+}
+
+/// Tells of the first and the last few: of two seeds.
+#[inline(never)]
+fn more_than_a_seed() {
+    const FEW: usize = 5;
+    let mut ids = [Uuid::nil(); SEED_LIFE + 2 * FEW];
+    armed();
+    let filled = fork_safe_uuid::try_fill_v4(&mut ids);
+    disarm();
+    ids.copy_within(SEED_LIFE + FEW.., FEW);
+    log::put_call(if filled.is_ok() { &ids[..2 * FEW] } else { &[] });
 }
 
 #[inline(never)]
