@@ -116,19 +116,20 @@ impl CheckedOut {
         {
             return Ok(Some(Self { opened, kept: true }));
         }
-        let (seen, inherited) = match tracked {
+        let (seen, mut inherited) = match tracked {
             Tracked::Own(_, seen) => (Some(seen), None),
             Tracked::None(inherited, seen) => (Some(seen), inherited),
             Tracked::Foreign => (None, None),
         };
-        let opened = Opened::urandom().or_else(|error| match inherited {
-            // There may be room for it only at the inherited number.
-            Some(inherited) if error.is_out_of_descriptors() && inherited.is_own() => {
-                inherited.close();
-                Opened::urandom()
-            }
-            _ => Err(error),
-        });
+        let mut opened = Opened::urandom();
+        // There may be room for it only at the inherited number.
+        if let Err(error) = &opened
+            && error.is_out_of_descriptors()
+            && let Some(inherited) = inherited.take_if(|inherited| inherited.is_own())
+        {
+            inherited.close();
+            opened = Opened::urandom();
+        }
         let Some(mut opened) = opened? else {
             return Ok(None);
         };

@@ -41,6 +41,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    // The widths of these constants differ between architectures.
+    #[allow(clippy::unnecessary_cast)]
     fn new(mode: u32, dev: u64, ino: u64, rdev: u64) -> Self {
         let kind = mode & libc::S_IFMT as u32;
         Self {

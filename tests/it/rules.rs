@@ -95,5 +95,6 @@ fn without_any_one_rule_something_breaks() {
 
 fn both(text: &str) -> usize {
     let (_, rest) = text.split_once(MORE_IN_BOTH).expect("a row");
-    rest.trim().parse().expect("a number")
+    let (number, _) = rest.split_once(':').unwrap_or((rest, ""));
+    number.trim().parse().expect("a number")
 }

@@ -54,8 +54,10 @@ pub const RULES: &[Rule] = &[
         changes: &[
             (
                 "pool/page.rs",
-                "            self.alive.store(ALIVE, Relaxed);\n        } else if",
-                "            if !WITHOUT { self.alive.store(ALIVE, Relaxed); }\n        } else if",
+                ".compare_exchange(found, ALIVE, Relaxed, Relaxed)
+                    .is_ok()",
+                ".compare_exchange(found, if WITHOUT { found } else { ALIVE }, Relaxed, Relaxed)
+                    .is_ok()",
             ),
             (
                 "pool/page.rs",
@@ -72,13 +74,8 @@ pub const RULES: &[Rule] = &[
         name: "3: `alive`, not the key, says whether there is a key",
         changes: &[(
             "pool/page.rs",
-            "let keyless = !self.is_alive();",
-            "let keyless = if WITHOUT {
-                 self.alive.store(ALIVE, Relaxed);
-                 *key == Block::default()
-             } else {
-                 !self.is_alive()
-             };",
+            "let keyless = found != ALIVE;",
+            "let keyless = if WITHOUT { *key == Block::default() } else { found != ALIVE };",
         )],
         program: STEPPER,
         arguments: &["97", "refill", "forks"],
@@ -97,21 +94,39 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "3: `alive` is asked after a refill",
-        changes: &[(
-            "pool.rs",
-            "if page.is_alive() {\n                    break",
-            "if WITHOUT || page.is_alive() {\n                    break",
-        )],
+        changes: &[
+            (
+                "pool.rs",
+                "            if page.is_alive() {\n",
+                "            if WITHOUT || page.is_alive() {\n",
+            ),
+            (
+                "pool.rs",
+                "        if !page.is_wiped() {\n",
+                "        if WITHOUT || !page.is_wiped() {\n",
+            ),
+        ],
         program: STEPPER,
         arguments: &["499", "refill", "forks"],
         shows: MORE_IN_BOTH,
     },
     Rule {
+        name: "3: a fork between two blocks of a request begins it anew",
+        changes: &[(
+            "pool.rs",
+            "if was_wiped && done != 0 {",
+            "if !WITHOUT && was_wiped && done != 0 {",
+        )],
+        program: STEPPER,
+        arguments: &["turns", "bulk over two seeds", "forks"],
+        shows: "values in both",
+    },
+    Rule {
         name: "3: `alive` is taken back where no seed was drawn",
         changes: &[(
             "pool/page.rs",
-            "                self.alive.store(0, Relaxed);\n                return",
-            "                if !WITHOUT { self.alive.store(0, Relaxed); }\n                return",
+            "                self.alive.store(WIPED, Relaxed);\n                return",
+            "                if !WITHOUT { self.alive.store(WIPED, Relaxed); }\n                return",
         )],
         program: "faults",
         arguments: &["2"],
@@ -166,44 +181,23 @@ pub const RULES: &[Rule] = &[
         name: "no thread-local with a destructor",
         changes: &[(
             "pool.rs",
-            "            if !EXIT.call(retire,",
-            "            struct Registered;
+            "let page = PAGES.lend(self.borrower)?;",
+            "let page = PAGES.lend(self.borrower)?;
+             struct Registered;
              impl Drop for Registered { fn drop(&mut self) {} }
              std::thread_local! { static ONCE: Registered = const { Registered }; }
-             if WITHOUT { ONCE.with(|_| ()); }
-             if !EXIT.call(retire,",
+             if WITHOUT { ONCE.with(|_| ()); }",
         )],
         program: STEPPER,
         arguments: &["7", "malloc", "makes one"],
         shows: "hung",
     },
     Rule {
-        name: "the end of a thread retires its pool for good",
+        name: "what a thread has is lent anew when the thread is gone",
         changes: &[(
-            "pool.rs",
-            "self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
-        let page = self.page.take",
-            "self.state.store(if WITHOUT { 0 } else { BUSY }, Relaxed);
-        compiler_fence(SeqCst);
-        let page = self.page.take",
-        )],
-        program: MEMORY,
-        arguments: &["threads"],
-        shows: "before the threads",
-    },
-    Rule {
-        name: "the end of a thread gives its page back",
-        changes: &[(
-            "pool.rs",
-            "            PAGES.take_back(page);
-        }
-    }
-}",
-            "            if !WITHOUT { PAGES.take_back(page); }
-        }
-    }
-}",
+            "wipe.rs",
+            "if Loan(found).is_over()",
+            "if !WITHOUT && Loan(found).is_over()",
         )],
         program: MEMORY,
         arguments: &["threads"],
@@ -219,6 +213,17 @@ pub const RULES: &[Rule] = &[
         program: MEMORY,
         arguments: &["handed-out"],
         shows: "a key that made UUIDs",
+    },
+    Rule {
+        name: "registers are cleared with the key that stood in them",
+        changes: &[(
+            "drbg.rs",
+            "    sys::clear_registers();",
+            "    if !WITHOUT { sys::clear_registers(); }",
+        )],
+        program: MEMORY,
+        arguments: &["handed-out"],
+        shows: "in registers",
     },
     Rule {
         name: "memory is wiped at fork",
@@ -247,13 +252,13 @@ pub const RULES: &[Rule] = &[
         changes: &[
             (
                 "pool.rs",
-                "                shape(dest);\n                compiler",
-                "                if !WITHOUT { shape(dest); }\n                compiler",
+                "        shape(dest);\n        compiler",
+                "        if !WITHOUT { shape(dest); }\n        compiler",
             ),
             (
                 "pool.rs",
-                "                    break Ok(());",
-                "                    if WITHOUT { shape(dest); }\n                    break Ok(());",
+                "            return Ok(());\n        }\n    }\n}",
+                "            if WITHOUT { shape(dest); }\n            return Ok(());\n        }\n    }\n}",
             ),
         ],
         program: STEPPER,

@@ -22,68 +22,82 @@ const fn rule(
     }
 }
 
+const DEVICE: &str = "source/device.rs";
+const NODE: &str = "source/device/node.rs";
+const RECORD: &str = "source/device/record.rs";
+
 pub const RULES: &[Rule] = &[
     rule(
         "the proof before close",
         CLOSED,
         &[(
-            "source/device.rs",
-            "if self.is_proven() {",
-            "if WITHOUT || self.is_proven() {",
+            NODE,
+            "if self.is_own() {\n            sys::close",
+            "if WITHOUT || self.is_own() {\n            sys::close",
+        )],
+    ),
+    rule(
+        "the mark before close",
+        CLOSED,
+        &[(
+            NODE,
+            "&& sys::is_marked(self.fd)",
+            "&& (WITHOUT || sys::is_marked(self.fd))",
         )],
     ),
     rule(
         "the proof after open",
         ASKED,
         &[(
-            "source/device.rs",
-            "opened.is_proven().then_some(opened)",
-            "(WITHOUT || opened.is_proven()).then_some(opened)",
+            NODE,
+            "Ok(opened.is_proven()?.then_some(opened))",
+            "Ok((WITHOUT || opened.is_proven()?).then_some(opened))",
         )],
     ),
     rule(
         "the proof of a moved number",
         ASKED,
         &[(
-            "source/device.rs",
-            "duplicated?\n        if !opened",
-            "duplicated?\n        if !WITHOUT && !opened",
+            NODE,
+            "duplicated?\n            if !opened",
+            "duplicated?\n            if !WITHOUT && !opened",
         )],
     ),
     rule(
         "the proof before the read",
         ASKED,
         &[(
-            "source/device.rs",
-            "if readable && device.is_proven() =>",
-            "if readable && (WITHOUT || device.is_proven()) =>",
+            DEVICE,
+            "&& opened.is_proven()?\n        {",
+            "&& (WITHOUT || opened.is_proven()?)\n        {",
         )],
     ),
     rule(
         "the proof after the read",
         OTHERWISE,
         &[(
-            "source/device.rs",
-            "if device.is_proven() {",
-            "if WITHOUT || device.is_proven() {",
+            DEVICE,
+            "if !matches!(is_proven, Ok(true)) {",
+            "if !WITHOUT && !matches!(is_proven, Ok(true)) {",
         )],
     ),
     rule(
         "the inode in a proof",
         OTHERWISE,
         &[(
-            "source/device.rs",
-            "sys::identity_of(self.fd) == Ok(self.identity)",
-            "sys::identity_of(self.fd).is_ok_and(|found| {
-                found == Identity { ino: if WITHOUT { found.ino } else { self.identity.ino }, ..self.identity }
-            })",
+            NODE,
+            "Ok(found) => Ok(found == self.identity),",
+            "Ok(found) => Ok(found == Identity {
+                ino: if WITHOUT { found.ino } else { self.identity.ino },
+                ..self.identity
+            }),",
         )],
     ),
     rule(
         "the look at the path",
         OTHERWISE,
         &[(
-            "source/device.rs",
+            NODE,
             "if identity.rdev != Some(self.number) {",
             "if !WITHOUT && identity.rdev != Some(self.number) {",
         )],
@@ -92,27 +106,90 @@ pub const RULES: &[Rule] = &[
         "the wait for a seeded kernel",
         OTHERWISE,
         &[(
-            "source/device.rs",
+            NODE,
             "if bits < INITIALISED_BITS &&",
             "if !WITHOUT && bits < INITIALISED_BITS &&",
+        )],
+    ),
+    rule(
+        "the wait where the ioctl is refused",
+        OTHERWISE,
+        &[(
+            NODE,
+            "sys::entropy_count(urandom).unwrap_or(0)",
+            "sys::entropy_count(urandom).unwrap_or(if WITHOUT { INITIALISED_BITS } else { 0 })",
         )],
     ),
     rule(
         "opening again where the number of /dev/random was taken",
         OTHERWISE,
         &[(
-            "source/device.rs",
+            NODE,
             "return Ok(false);",
-            "return if WITHOUT { Err(RANDOM.failed(Cause::Replaced(1))) } else { Ok(false) };",
+            "return if WITHOUT {
+                Err(RANDOM.failed(\"ppoll(2)\", Cause::Replaced(1)))
+            } else {
+                Ok(false)
+            };",
         )],
     ),
     rule(
         "moving a number below 3",
         OTHERWISE,
+        &[(NODE, "if opened.fd < 3 {", "if !WITHOUT && opened.fd < 3 {")],
+    ),
+    rule(
+        "the mark of the record, which a fork wipes",
+        OTHERWISE,
         &[(
-            "source/device.rs",
-            "if opened.fd < 3 {",
-            "if !WITHOUT && opened.fd < 3 {",
+            RECORD,
+            "mark.load(Relaxed) == 0",
+            "!WITHOUT && mark.load(Relaxed) == 0",
+        )],
+    ),
+    rule(
+        "the process in the record",
+        OTHERWISE,
+        &[(
+            RECORD,
+            "Some(_) if process != sys::pid()",
+            "Some(_) if !WITHOUT && process != sys::pid()",
+        )],
+    ),
+    rule(
+        "the inherited descriptor's place",
+        OTHERWISE,
+        &[(
+            RECORD,
+            "opened.take_place_of(inherited);",
+            "if !WITHOUT { opened.take_place_of(inherited); }",
+        )],
+    ),
+    rule(
+        "the proof of an inherited number that is replaced",
+        CLOSED,
+        &[(
+            NODE,
+            "if other.is_own() && sys::replace",
+            "if (WITHOUT || other.is_own()) && sys::replace",
+        )],
+    ),
+    rule(
+        "the proof after an inherited number was replaced",
+        ASKED,
+        &[(
+            DEVICE,
+            "inherited.is_none() || opened.is_proven()?",
+            "inherited.is_none() || WITHOUT || opened.is_proven()?",
+        )],
+    ),
+    rule(
+        "closing the inherited descriptor where there is no room for another",
+        OTHERWISE,
+        &[(
+            DEVICE,
+            "&& error.is_out_of_descriptors()",
+            "&& !WITHOUT && error.is_out_of_descriptors()",
         )],
     ),
     rule(
@@ -140,17 +217,19 @@ pub const RULES: &[Rule] = &[
         "opening after a failure to open",
         OTHERWISE,
         &[(
-            "source/device.rs",
-            "match sys::open(self.path) {",
-            "static FAILED: core::sync::atomic::AtomicI32 = core::sync::atomic::AtomicI32::new(0);
-            let opened = match FAILED.load(Relaxed) {
-                errno if WITHOUT && errno > 0 => Err(errno),
-                _ => sys::open(self.path),
-            };
-            if let Err(errno) = opened && errno != sys::EINTR {
-                FAILED.store(errno, Relaxed);
-            }
-            match opened {",
+            NODE,
+            "retried(|| sys::open(self.path))",
+            "retried(|| {
+                static FAILED: core::sync::atomic::AtomicI32 = core::sync::atomic::AtomicI32::new(0);
+                let opened = match FAILED.load(Relaxed) {
+                    errno if WITHOUT && errno > 0 => Err(errno),
+                    _ => sys::open(self.path),
+                };
+                if let Err(errno) = opened && errno != sys::EINTR {
+                    FAILED.store(errno, Relaxed);
+                }
+                opened
+            })",
         )],
     ),
     rule(
@@ -163,10 +242,10 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "pread and poll again after a signal",
+        "openat, pread and ppoll again after a signal",
         OTHERWISE,
         &[(
-            "source/device.rs",
+            NODE,
             "Err(sys::EINTR) =>",
             "Err(sys::EINTR) if !WITHOUT =>",
         )],
@@ -185,7 +264,7 @@ pub const RULES: &[Rule] = &[
         "the rest of a short read",
         OTHERWISE,
         &[(
-            "source/device.rs",
+            DEVICE,
             "dest = &mut dest[filled..];",
             "dest = if WITHOUT { &mut [] } else { &mut dest[filled..] };",
         )],

@@ -98,6 +98,7 @@ impl Kind {
                 ("ENOENT", |_| fails(ENOENT)),
                 ("EMFILE", |_| fails(EMFILE)),
                 ("EMFILE once", |n| fails_if(n == 0, EMFILE)),
+                ("EMFILE the second time", |n| fails_if(n == 1, EMFILE)),
                 ("EINTR once", |n| fails_if(n == 0, EINTR)),
             ],
             Self::Move => &[("works", |_| Real), ("EMFILE", |_| fails(EMFILE))],

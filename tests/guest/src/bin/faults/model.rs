@@ -263,14 +263,15 @@ impl Model {
         {
             return Ok(Some(number));
         }
-        let inherited = self.tracked.filter(|_| !is_own);
-        let opened = self.open(world).or_else(|error| match inherited {
-            Some(inherited) if error.errno == Some(EMFILE) && is_marked(world, inherited) => {
-                close(world, inherited);
-                self.open(world)
-            }
-            _ => Err(error),
-        });
+        let mut inherited = self.tracked.filter(|_| !is_own);
+        let mut opened = self.open(world);
+        if let Err(error) = &opened
+            && error.errno == Some(EMFILE)
+            && let Some(number) = inherited.take_if(|&mut number| is_marked(world, number))
+        {
+            close(world, number);
+            opened = self.open(world);
+        }
         let Some(mut number) = opened? else {
             return Ok(None);
         };

@@ -137,6 +137,7 @@ impl World {
             && let Some(opened) = self.opened.get_mut(number)
         {
             opened.is_0 = false;
+            opened.identity = Answer::Return(-i64::from(libc::EBADF));
         }
         self.trace.push((call, answer));
         answer
