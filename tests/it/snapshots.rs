@@ -22,6 +22,10 @@ crate::scenarios![
         possible: on_x86_64,
         seconds: 600
     },
+    without_clearing_the_registers_round_keys_are_found {
+        possible: on_x86_64,
+        seconds: 600
+    },
     nothing_of_the_parents_is_in_a_childs_memory {
         possible: on_x86_64,
         seconds: 600
@@ -120,6 +124,12 @@ fn nothing_that_was_handed_out_is_left_in_memory() {
 /// lies on the stack.
 fn without_clearing_the_stack_round_keys_are_found() {
     let changes = [("drbg.rs", "    clear_stack();", "")];
+    guest::assert_broken_by("memory", &["handed-out"], &changes);
+}
+
+/// The same: from them a forked child can compute its parent's next UUIDs.
+fn without_clearing_the_registers_round_keys_are_found() {
+    let changes = [("drbg.rs", "    sys::clear_registers();", "")];
     guest::assert_broken_by("memory", &["handed-out"], &changes);
 }
 

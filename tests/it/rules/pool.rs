@@ -215,17 +215,6 @@ pub const RULES: &[Rule] = &[
         shows: "a key that made UUIDs",
     },
     Rule {
-        name: "registers are cleared with the key that stood in them",
-        changes: &[(
-            "drbg.rs",
-            "    sys::clear_registers();",
-            "    if !WITHOUT { sys::clear_registers(); }",
-        )],
-        program: MEMORY,
-        arguments: &["handed-out"],
-        shows: "in registers",
-    },
-    Rule {
         name: "memory is wiped at fork",
         changes: &[(
             "sys/linux.rs",
