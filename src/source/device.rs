@@ -25,9 +25,9 @@ mod node;
 mod record;
 
 use node::{Opened, URANDOM, retried};
-use record::Tracked;
 pub use record::TrackedDevice;
 pub(crate) use record::tracked;
+use record::{Purpose, Tracked};
 
 /// The kernel's generator through /dev/urandom, by a descriptor that is proven
 /// before and after each use.
@@ -66,7 +66,7 @@ pub struct Device;
 
 impl EntropySource for Device {
     fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
-        read_all(dest).map_err(|error| {
+        read_all(dest, Purpose::Draw).map_err(|error| {
             error.advise(match prepared() {
                 None => Advice::Prepare,
                 Some(false) => Advice::PrepareFailed,
@@ -76,9 +76,9 @@ impl EntropySource for Device {
     }
 }
 
-fn read_all(mut dest: &mut [u8]) -> Result<(), Error> {
+fn read_all(mut dest: &mut [u8], purpose: Purpose) -> Result<(), Error> {
     while !dest.is_empty() {
-        let filled = read(dest)?;
+        let filled = read(dest, purpose)?;
         dest = &mut dest[filled..];
     }
     Ok(())
@@ -108,7 +108,7 @@ enum Read {
 impl CheckedOut {
     /// Proves the tracked descriptor, or opens one; `None` where another thread
     /// took its number meanwhile.
-    fn new(is_readable: bool) -> Result<Option<Self>, Error> {
+    fn new(is_readable: bool, purpose: Purpose) -> Result<Option<Self>, Error> {
         let tracked = record::look();
         if let Tracked::Own(opened, _) = tracked
             && is_readable
@@ -133,7 +133,7 @@ impl CheckedOut {
         let Some(mut opened) = opened? else {
             return Ok(None);
         };
-        let kept = seen.is_some_and(|seen| record::track(&mut opened, seen, inherited));
+        let kept = seen.is_some_and(|seen| record::track(&mut opened, seen, inherited, purpose));
         // It may have another number now.
         Ok((inherited.is_none() || opened.is_proven()?).then_some(Self { opened, kept }))
     }
@@ -159,10 +159,10 @@ impl CheckedOut {
 }
 
 /// Reads a prefix of `dest`, which is not empty, and returns its length.
-fn read(dest: &mut [u8]) -> Result<usize, Error> {
+fn read(dest: &mut [u8], purpose: Purpose) -> Result<usize, Error> {
     let mut is_readable = true;
     for _ in 0..ATTEMPTS {
-        let Some(device) = CheckedOut::new(is_readable)? else {
+        let Some(device) = CheckedOut::new(is_readable, purpose)? else {
             continue;
         };
         match device.read(dest)? {
@@ -184,7 +184,7 @@ pub(crate) fn prepare() -> Result<(), Error> {
     if !sys::HAS_DEVICE {
         return Ok(());
     }
-    let read = read_all(&mut [0]);
+    let read = read_all(&mut [0], Purpose::Prepare);
     let process = u64::from(sys::pid()) << 1;
     PREPARED.store(process | u64::from(read.is_ok()), Relaxed);
     read.map_err(|error| error.advise(Advice::Preparing))

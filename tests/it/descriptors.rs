@@ -2,7 +2,9 @@
 //! there by a thread while we read.
 
 use std::fs::File;
+use std::hint::black_box;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,16 +12,22 @@ use std::time::{Duration, Instant};
 use fork_safe_uuid::Generator;
 use fork_safe_uuid::source::Device;
 
+use crate::arena::Arena;
 use crate::guest::{self, on_x86_64};
 use crate::scene::{
-    Decoy, KINDS, Kind, assert_all_good, close_all, device_number, fork, in_copy, is_closed, make,
-    refuse_getrandom, shows_decoy,
+    Decoy, KINDS, Kind, assert_all_good, close_all, descriptors, device_number, fork, in_copy,
+    is_closed, make, ok, refuse_getrandom, shows_decoy,
 };
 
 crate::scenarios![
     closed_and_retaken_nothing_is_consumed_emitted_or_closed,
     closed_and_retaken_getrandom_reads_foreign_bytes,
     the_programs_own_device_that_cannot_be_read_is_passed_over,
+    the_programs_own_device_is_never_closed,
+    a_thousand_generations_keep_one_descriptor_each,
+    a_child_of_a_full_table_takes_the_inherited_place,
+    children_that_share_descriptors_leave_none_behind,
+    a_number_closed_under_four_threads_leaves_one_descriptor { seconds: 180 },
     hammered_nothing_is_consumed_emitted_or_closed,
     hammered_a_check_before_the_read_is_not_enough,
     swapped_at_any_instruction_nothing_comes_out_or_is_closed {
@@ -107,6 +115,158 @@ fn the_programs_own_device_that_cannot_be_read_is_passed_over() {
             ids.extend((0..1000).map(|_| unbuffered.new_v4()));
             assert!(!is_closed(own));
             ids
+        });
+    }
+}
+
+/// The descriptors of the device.
+fn devices() -> Vec<RawFd> {
+    let all = descriptors().into_iter();
+    all.filter(|(_, target)| target == "/dev/urandom")
+        .map(|(number, _)| number)
+        .collect()
+}
+
+/// Opened as a program does.
+fn open_device() -> RawFd {
+    File::open("/dev/urandom")
+        .expect("the device")
+        .into_raw_fd()
+}
+
+/// It stands at the tracked number, in the process itself and in a child, which
+/// inherits the number in its parent's record.
+fn the_programs_own_device_is_never_closed() {
+    refuse_getrandom();
+    let mut ids = make(1);
+    let number = device_number().expect("a descriptor of the device");
+    // SAFETY: the number is nobody else's.
+    ok(unsafe { libc::close(number) });
+    assert_eq!(open_device(), number);
+    // SAFETY: asks for flags.
+    let flags = || unsafe { libc::fcntl(number, libc::F_GETFL) };
+    let own = flags();
+    fork_safe_uuid::reseed();
+    ids.extend(make(10));
+    assert_eq!((devices(), flags()), (vec![number], own));
+    ids.extend(in_copy(fork, || {
+        let ids = make(10);
+        assert_eq!((devices().len(), flags()), (2, own), "its own beside it");
+        ids
+    }));
+    assert_all_good(&ids);
+}
+
+/// Each generation draws through the device, forks and waits for the next one.
+fn a_thousand_generations_keep_one_descriptor_each() {
+    const GENERATIONS: usize = 1000;
+    refuse_getrandom();
+    let arena = Arena::new(GENERATIONS);
+    for generation in 0..GENERATIONS {
+        let mut one = make(1);
+        assert_eq!(devices().len(), 1, "generation {generation}");
+        arena.claim(1).expect("room").swap_with_slice(&mut one);
+        // SAFETY: a child that goes on with the next generation, and a parent that
+        // waits for it; the pointer leads to an int.
+        unsafe {
+            let pid = ok(libc::fork());
+            if pid != 0 {
+                let mut status = 0;
+                ok(libc::waitpid(pid, &raw mut status, 0));
+                if generation == 0 {
+                    assert_eq!(status, 0, "a generation failed");
+                    assert_all_good(arena.into_ids());
+                    return;
+                }
+                libc::_exit(i32::from(status != 0));
+            }
+        }
+    }
+    // SAFETY: ends the last generation.
+    unsafe { libc::_exit(0) };
+}
+
+fn a_child_of_a_full_table_takes_the_inherited_place() {
+    refuse_getrandom();
+    let mut ids = make(1);
+    let number = device_number().expect("a descriptor of the device");
+    ids.extend(in_copy(fork, || {
+        let limit = libc::rlimit {
+            rlim_cur: 64,
+            rlim_max: 64,
+        };
+        // SAFETY: the pointer leads to a limit.
+        ok(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) });
+        let mut files = vec![];
+        while let Ok(file) = File::open("/dev/null") {
+            files.push(file);
+        }
+        let ids = make(10);
+        drop(files);
+        assert_eq!(devices(), [number]);
+        ids
+    }));
+    assert_all_good(&ids);
+}
+
+/// clone(2) with `CLONE_FILES` alone: memory is copied, and the table of
+/// descriptors is one.
+fn clone_files() -> i32 {
+    let flags = libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: a fork in all but the table, with one thread.
+    unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) as i32 }
+}
+
+fn children_that_share_descriptors_leave_none_behind() {
+    refuse_getrandom();
+    let mut ids = make(1);
+    let number = device_number().expect("a descriptor of the device");
+    let arena = Arena::new(100);
+    for _ in 0..100 {
+        let pid = ok(clone_files());
+        if pid == 0 {
+            let room = arena.claim(1).expect("room");
+            room.fill_with(fork_safe_uuid::new_v4);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = 0;
+        // SAFETY: the pointer leads to an int.
+        ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+        assert_eq!(status, 0, "the child failed");
+        assert_eq!(devices(), [number]);
+        fork_safe_uuid::reseed();
+        ids.extend(make(1));
+    }
+    ids.extend_from_slice(arena.into_ids());
+    assert_eq!(ids.len(), 201);
+    assert_all_good(&ids);
+}
+
+/// Of two threads that find the number closed at once, one must close what it
+/// opened.
+fn a_number_closed_under_four_threads_leaves_one_descriptor() {
+    refuse_getrandom();
+    for _ in 0..1000 {
+        in_copy(fork, || {
+            let generator = || Generator::with_source(Device);
+            black_box(generator().new_v4());
+            let number = device_number().expect("a descriptor of the device");
+            let begin = Barrier::new(5);
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        begin.wait();
+                        (0..50).for_each(|_| _ = generator().new_v4());
+                    });
+                }
+                begin.wait();
+                // SAFETY: the crate's own number, which it must find closed.
+                unsafe { libc::close(number) };
+            });
+            assert_eq!(devices().len(), 1, "one is open that nobody tracks");
+            assert!(fork_safe_uuid::status().device_is_open());
+            vec![]
         });
     }
 }
@@ -237,9 +397,9 @@ fn without_the_proof_before_the_read_foreign_bytes_come_out() {
         "swapper",
         &[],
         &[(
-            "source/device.rs",
-            "sys::identity_of(self.fd) == Ok(self.identity)",
-            "self.fd >= 0",
+            "source/device/node.rs",
+            "Ok(found) => Ok(found == self.identity),",
+            "Ok(_) => Ok(true),",
         )],
     );
 }
@@ -250,8 +410,8 @@ fn without_the_proof_after_the_read_foreign_bytes_come_out() {
         &[],
         &[(
             "source/device.rs",
-            "if device.is_proven() {\n            if !kept",
-            "if device.fd >= 0 {\n            if !kept",
+            "if !matches!(is_proven, Ok(true)) {",
+            "if matches!(is_proven, Err(_)) {",
         )],
     );
 }

@@ -162,6 +162,11 @@ fn with_the_ancestors_pid(make: Make, last: Make, refused: bool) -> Vec<Uuid> {
                 be(|| {
                     assert_eq!(std::process::id() as i32, PID);
                     keep(make(3));
+                    if refused {
+                        // Tracks a descriptor also where a libc was not told of
+                        // this process.
+                        fork_safe_uuid::prepare().expect("the device");
+                    }
                     if ok(fork()) == 0 {
                         be(|| {
                             let child = loop {

@@ -4,12 +4,12 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use fork_safe_uuid::source::Device;
+use fork_safe_uuid::source::{Device, TrackedDevice};
 use fork_safe_uuid::{ErrorKind, Generator, Serving};
 
 use crate::scene::{
-    SYS_MMAP, SYS_OPEN, assert_all_good, descriptors, device_number, fork, in_copy, make,
-    may_unshare, mount, ok, refuse, refuse_getrandom, unshare,
+    SYS_MMAP, SYS_OPEN, allow_only, assert_all_good, descriptors, device_number, fork, in_copy,
+    make, may_unshare, mount, ok, pipe, refuse, refuse_getrandom, unshare,
 };
 
 crate::scenarios![
@@ -29,9 +29,19 @@ crate::scenarios![
     a_regular_file_at_the_path_is_refused {
         possible: may_unshare
     },
-    a_symbolic_link_at_the_path_is_refused {
+    a_symbolic_link_to_the_true_device_is_followed {
         possible: may_unshare
     },
+    a_symbolic_link_to_anything_else_is_refused {
+        possible: may_unshare
+    },
+    each_call_that_is_refused_is_named,
+    a_refused_ioctl_is_waited_for_by_poll,
+    where_statx_is_refused_fstat_serves,
+    prepare_without_a_free_descriptor_fails_and_says_so,
+    a_lost_descriptor_of_prepare_is_told,
+    under_exactly_the_documented_filter_a_prepared_process_lives,
+    without_a_call_of_the_documented_filter_it_is_killed,
     zero_null_full_and_random_at_the_path_are_refused {
         possible: may_unshare
     },
@@ -65,17 +75,7 @@ fn refused_from_the_start(errno: i32) {
     refuse(&[libc::SYS_getrandom], errno);
     let mut ids = make(100_000);
     assert_served_by(Serving::Device);
-    // The child opens the device anew and leaves the inherited one alone.
-    ids.extend(in_copy(fork, || {
-        let inherited = device_number().expect("open");
-        let ids = make(100_000);
-        let opened = descriptors()
-            .into_iter()
-            .filter(|(_, target)| target == "/dev/urandom");
-        assert_eq!(opened.count(), 2);
-        assert!(descriptors().contains_key(&inherited));
-        ids
-    }));
+    ids.extend(in_copy(fork, || make(100_000)));
     let unbuffered = Generator::unbuffered();
     ids.extend((0..1000).map(|_| unbuffered.new_v4()));
     assert_all_good(&ids);
@@ -145,28 +145,30 @@ fn prepared_before_a_chroot_a_million_go_on() {
     assert_eq!(fork_safe_uuid::status().missed_reseeds(), 0);
 }
 
+fn text_unprepared() -> String {
+    format!(
+        "no entropy source: getrandom(2): {}; /dev/urandom: statx(2): {}; \
+         call prepare() in this process before it enters a chroot or sandbox",
+        text_of(libc::EPERM),
+        text_of(libc::ENOENT),
+    )
+}
+
 fn unprepared_in_a_chroot_the_error_names_both_failures() {
     enter_empty_chroot();
     for _ in 0..2 {
         let error = fork_safe_uuid::try_new_v4().expect_err("no entropy");
         assert_eq!(error.kind(), ErrorKind::NoSource);
         assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "no entropy source: getrandom(2): {}; /dev/urandom: {}; \
-                 call prepare() in this process before it enters a chroot or sandbox",
-                text_of(libc::EPERM),
-                text_of(libc::ENOENT),
-            )
-        );
+        assert_eq!(error.to_string(), text_unprepared());
     }
     let panic = std::panic::catch_unwind(fork_safe_uuid::new_v4).expect_err("no entropy");
     let text = panic.downcast_ref::<String>().expect("a text");
-    assert_eq!(
-        *text,
-        fork_safe_uuid::prepare().expect_err("none").to_string()
-    );
+    assert_eq!(*text, text_unprepared());
+    // After prepare() was called, its call is not what is advised.
+    let prepared = fork_safe_uuid::prepare().expect_err("none").to_string();
+    let advice = "; prepare() failed in this process: look at the error that it returned";
+    assert!(prepared.ends_with(advice), "{prepared}");
 }
 
 fn limit_descriptors(limit: libc::rlim_t) {
@@ -185,7 +187,7 @@ fn assert_no_descriptor_left() {
         let error = fork_safe_uuid::try_new_v4().expect_err("no descriptor");
         assert_eq!(error.kind(), ErrorKind::NoSource);
         assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
-        let expected = format!("/dev/urandom: {}; free a", text_of(libc::EMFILE));
+        let expected = format!("/dev/urandom: openat(2): {}; free a", text_of(libc::EMFILE));
         assert!(error.to_string().contains(&expected), "{error}");
     }
 }
@@ -242,26 +244,47 @@ fn a_regular_file_at_the_path_is_refused() {
     assert_refused(IMPOSTOR);
 }
 
-fn a_symbolic_link_at_the_path_is_refused() {
+/// Gives this process a /dev in which the device is a symbolic link to `target`.
+fn link_device(target: &Path) {
+    mount(Path::new("none"), "/dev", "tmpfs", 0);
+    std::os::unix::fs::symlink(target, "/dev/urandom").expect("a link");
+}
+
+/// An empty file in whose place the true device is.
+fn true_device_elsewhere() -> tempfile::TempPath {
     unshare(libc::CLONE_NEWNS);
     mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
-    // To the real device even: a link can be turned at any time.
     let real = tempfile::NamedTempFile::new().expect("a file");
-    mount(
-        Path::new("/dev/urandom"),
-        real.path().to_str().expect("UTF-8"),
-        "",
-        libc::MS_BIND,
-    );
-    mount(Path::new("none"), "/dev", "tmpfs", 0);
-    std::os::unix::fs::symlink(real.path(), "/dev/urandom").expect("a link");
-    let mut byte = [0];
-    std::io::Read::read_exact(
-        &mut File::open("/dev/urandom").expect("the device"),
-        &mut byte,
-    )
-    .expect("a byte");
-    assert_refused(IMPOSTOR);
+    let path = real.path().to_str().expect("UTF-8").to_owned();
+    mount(Path::new("/dev/urandom"), &path, "", libc::MS_BIND);
+    real.into_temp_path()
+}
+
+fn a_symbolic_link_to_the_true_device_is_followed() {
+    let real = true_device_elsewhere();
+    link_device(&real);
+    refuse_getrandom();
+    assert_all_good(&make(1000));
+    assert_served_by(Serving::Device);
+    // Unmounted before it is removed.
+    let name = std::ffi::CString::new(real.to_str().expect("UTF-8")).expect("no zero byte");
+    // SAFETY: the name ends in a zero byte.
+    ok(unsafe { libc::umount2(name.as_ptr(), libc::MNT_DETACH) });
+}
+
+fn a_symbolic_link_to_anything_else_is_refused() {
+    for target in ["/etc/passwd", "/proc/self/fd/0", "/nowhere"] {
+        in_copy(fork, || {
+            unshare(libc::CLONE_NEWNS);
+            mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
+            link_device(Path::new(target));
+            assert_refused(match target {
+                "/nowhere" => "/dev/urandom: statx(2): No such file",
+                _ => "/dev/urandom: is a symbolic link, and not to the kernel's /dev/urandom",
+            });
+            vec![]
+        });
+    }
 }
 
 fn zero_null_full_and_random_at_the_path_are_refused() {
@@ -282,6 +305,183 @@ fn a_fifo_at_the_path_is_refused_and_not_waited_for() {
     ok(unsafe { libc::mkfifo(name.as_ptr(), 0o600) });
     replace_device(&fifo);
     assert_refused(IMPOSTOR);
+}
+
+/// The text of the error where `call` is refused besides getrandom(2).
+fn text_without(call: libc::c_long, before: impl FnOnce()) -> String {
+    let (mut output, mut input) = pipe();
+    in_copy(fork, || {
+        before();
+        refuse_getrandom();
+        refuse(&[call], libc::EACCES);
+        // A pool's key would serve on.
+        let text = Generator::unbuffered()
+            .try_new_v4()
+            .expect_err("no entropy")
+            .to_string();
+        std::io::Write::write_all(&mut input, text.as_bytes()).expect("a pipe");
+        vec![]
+    });
+    drop(input);
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut output, &mut text).expect("a pipe");
+    text
+}
+
+fn each_call_that_is_refused_is_named() {
+    let nothing = || {};
+    // The copy opens its own, for what it inherits it does not use.
+    let opened = || drop(make(1));
+    let closed_stdio = || {
+        for number in 0..3 {
+            // SAFETY: the scenario reports elsewhere.
+            ok(unsafe { libc::close(number) });
+        }
+    };
+    let refused = text_of(libc::EACCES);
+    for (text, call) in [
+        (text_without(libc::SYS_statx, nothing), "statx(2)"),
+        (text_without(libc::SYS_openat, nothing), "openat(2)"),
+        (text_without(libc::SYS_fcntl, closed_stdio), "fcntl(2)"),
+        (text_without(libc::SYS_pread64, nothing), "pread(2)"),
+        (text_without(libc::SYS_pread64, opened), "pread(2)"),
+    ] {
+        let expected = format!("; /dev/urandom: {call}: {refused}; call prepare()");
+        assert!(text.contains(&expected), "{call}: {text}");
+    }
+}
+
+/// As in a sandbox, or where an emulator does not have it.
+fn a_refused_ioctl_is_waited_for_by_poll() {
+    for errno in [libc::ENOTTY, libc::EPERM] {
+        in_copy(fork, || {
+            refuse_getrandom();
+            refuse(&[libc::SYS_ioctl], errno);
+            let ids = make(1000);
+            assert_served_by(Serving::Device);
+            // /dev/random was closed again.
+            assert_eq!(
+                descriptors()
+                    .values()
+                    .filter(|name| *name == "/dev/random")
+                    .count(),
+                0
+            );
+            ids
+        });
+    }
+    // The control: without the wait there is no answer.
+    in_copy(fork, || {
+        refuse_getrandom();
+        refuse(&[libc::SYS_ioctl, libc::SYS_ppoll], libc::EPERM);
+        let error = fork_safe_uuid::try_new_v4().expect_err("no entropy");
+        assert!(
+            error.to_string().contains("/dev/random: ppoll(2): "),
+            "{error}"
+        );
+        vec![]
+    });
+}
+
+/// Before Linux 4.11, and in container runtimes of that time.
+fn where_statx_is_refused_fstat_serves() {
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        in_copy(fork, || {
+            refuse_getrandom();
+            refuse(&[libc::SYS_statx], errno);
+            let ids = make(10_000);
+            assert_served_by(Serving::Device);
+            ids
+        });
+    }
+}
+
+fn prepare_without_a_free_descriptor_fails_and_says_so() {
+    limit_descriptors(0);
+    let error = fork_safe_uuid::prepare().expect_err("no device in reserve");
+    assert_eq!(error.kind(), ErrorKind::Device);
+    assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+    let full = text_of(libc::EMFILE);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "no device in reserve: /dev/urandom: openat(2): {full}; \
+             free a descriptor or raise the limit"
+        )
+    );
+    // The pool is filled all the same.
+    assert!(fork_safe_uuid::status().pooled());
+    assert_eq!(fork_safe_uuid::status().device(), TrackedDevice::None);
+    refuse_getrandom();
+    let error = Generator::new().try_new_v4().expect_err("no source");
+    assert!(!error.to_string().contains("call prepare()"), "{error}");
+    limit_descriptors(1000);
+    fork_safe_uuid::prepare().expect("a free descriptor");
+    assert_all_good(&make(1000));
+}
+
+fn a_lost_descriptor_of_prepare_is_told() {
+    let status = fork_safe_uuid::prepare().expect("all is there");
+    let number = device_number().expect("open");
+    let process = std::process::id();
+    assert_eq!(status.device(), TrackedDevice::Open { number, process });
+    let text = format!("; device: descriptor {number}, opened by process {process};");
+    assert!(status.to_string().contains(&text), "{status}");
+    // SAFETY: the number is nobody else's here.
+    ok(unsafe { libc::close(number) });
+    let status = fork_safe_uuid::status();
+    assert_eq!(status.device(), TrackedDevice::Lost { number });
+    assert!(!status.device_is_open());
+    let text = format!("; device: descriptor {number} was closed or replaced;");
+    assert!(status.to_string().contains(&text), "{status}");
+    refuse_getrandom();
+    refuse(&[libc::SYS_openat], libc::EPERM);
+    let error = Generator::unbuffered().try_new_v4().expect_err("no source");
+    let advice = "openat(2): Operation not permitted (os error 1); the descriptor that prepare() \
+                  opened is gone: close no descriptors that you did not open";
+    assert!(error.to_string().ends_with(advice), "{error}");
+}
+
+/// What `prepare`'s documentation says that a prepared process goes on to call.
+const DOCUMENTED: [libc::c_long; 4] = [
+    libc::SYS_statx,
+    libc::SYS_pread64,
+    libc::SYS_getpid,
+    libc::SYS_clock_gettime,
+];
+
+/// A prepared process in which all but `allowed` is death, and getrandom(2) is
+/// refused; returns how it ended.
+fn in_killing_filter(allowed: &[libc::c_long]) -> i32 {
+    let pid = ok(fork());
+    if pid == 0 {
+        fork_safe_uuid::prepare().expect("all is there");
+        refuse_getrandom();
+        allow_only(&[allowed, &[libc::SYS_getrandom, libc::SYS_exit_group]].concat());
+        for _ in 0..100_000 {
+            std::hint::black_box(fork_safe_uuid::new_v4());
+        }
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(0) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer leads to an int.
+    ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+    status
+}
+
+fn under_exactly_the_documented_filter_a_prepared_process_lives() {
+    assert_eq!(in_killing_filter(&DOCUMENTED), 0);
+}
+
+fn without_a_call_of_the_documented_filter_it_is_killed() {
+    for left_out in &DOCUMENTED[..3] {
+        let mut allowed = DOCUMENTED.to_vec();
+        allowed.retain(|call| call != left_out);
+        let status = in_killing_filter(&allowed);
+        assert!(libc::WIFSIGNALED(status), "{left_out}: {status:#x}");
+        assert_eq!(libc::WTERMSIG(status), libc::SIGSYS);
+    }
 }
 
 fn stdio_closed_our_descriptor_is_above_it() {

@@ -36,9 +36,18 @@ pub fn keep_standard_error() {
 }
 
 /// Puts a filter over the calling thread that does `action` to `calls`.
+pub fn confine(calls: &[libc::c_long], action: SeccompAction) {
+    filter(calls, action, SeccompAction::Allow);
+}
+
+/// Puts a filter over the process that kills it at each other call.
+pub fn allow_only(calls: &[libc::c_long]) {
+    filter(calls, SeccompAction::Allow, SeccompAction::KillProcess);
+}
+
 // A number of a call is as wide as a register.
 #[allow(clippy::useless_conversion)]
-pub fn confine(calls: &[libc::c_long], action: SeccompAction) {
+fn filter(calls: &[libc::c_long], action: SeccompAction, otherwise: SeccompAction) {
     if is_emulated() && calls.contains(&libc::SYS_getrandom) && !device_answers() {
         leave_out("RNDGETENTCNT");
     }
@@ -56,7 +65,7 @@ pub fn confine(calls: &[libc::c_long], action: SeccompAction) {
             .iter()
             .map(|&call| (i64::from(call), vec![]))
             .collect::<BTreeMap<_, _>>(),
-        SeccompAction::Allow,
+        otherwise,
         action,
         arch,
     )

@@ -15,13 +15,12 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr;
 
+use fork_safe_uuid::source::TrackedDevice;
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
 
 use crate::guest::on_x86_64;
 use crate::harness::{SCENARIO, leave_out};
-use crate::scene::{
-    Decoy, Kind, assert_all_good, descriptors, device_number, make, ok, pipe, refuse_getrandom,
-};
+use crate::scene::{assert_all_good, descriptors, device_number, make, ok, pipe, refuse_getrandom};
 
 crate::scenarios![
     a_vfork_child_and_its_parent_repeat_nothing {
@@ -165,23 +164,34 @@ fn a_vfork_child_with_the_device_repeats_nothing() {
     assert_all_good(&family(vfork));
 }
 
-/// The record that the child leaves is of a table of descriptors that is gone:
-/// in the parent's, something else stands at the number.
+/// A record that the child left would be of a table of descriptors that is gone.
 fn a_vfork_child_that_opens_the_device_first_misleads_nobody() {
     refuse_getrandom();
     let mut ids = vec![];
-    let mut number = None;
+    let mut after = Some(0);
     in_sharing(vfork, || {
         ids.extend(make(100));
-        number = device_number();
+        after = device_number();
     });
-    let number = number.expect("the child has opened the device");
-    let decoy = Decoy::new(Kind::Udp);
-    decoy.take(number);
+    assert_eq!(after, None, "the child closes what it opened");
+    assert_eq!(fork_safe_uuid::status().device(), TrackedDevice::None);
+    // What the child has made ready is the parent's, too.
     fork_safe_uuid::reseed();
-    ids.extend(make(100));
-    assert!(decoy.stands_at(number) && decoy.is_untouched());
-    assert_ne!(device_number().expect("its own"), number);
+    ids.extend(make(1));
+    let number = device_number().expect("the parent's own");
+    let process = std::process::id();
+    let own = TrackedDevice::Open { number, process };
+    assert_eq!(fork_safe_uuid::status().device(), own);
+    // And the other way: the child leaves the parent's alone.
+    let mut seen = own;
+    in_sharing(vfork, || {
+        seen = fork_safe_uuid::status().device();
+        fork_safe_uuid::reseed();
+        ids.extend(make(100));
+        assert_eq!(device_number(), Some(number));
+    });
+    assert_eq!(seen, TrackedDevice::OtherProcess { process });
+    assert_eq!(fork_safe_uuid::status().device(), own);
     assert_all_good(&ids);
 }
 

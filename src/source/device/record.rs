@@ -87,6 +87,14 @@ pub(super) struct Seen {
     mark: Option<&'static AtomicU64>,
 }
 
+/// What a descriptor is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Draw,
+    /// It is to be there later.
+    Prepare,
+}
+
 /// Reads the record, for a use that may replace it.
 pub(super) fn look() -> Tracked {
     look_with(MARK.get_or_map())
@@ -123,10 +131,16 @@ fn look_with(mark: Option<&'static AtomicU64>) -> Tracked {
 
 /// Tracks `opened` in place of what was seen, and of the `inherited` descriptor.
 /// Returns whether it is tracked: not where another thread was first.
-pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) -> bool {
+pub(super) fn track(
+    opened: &mut Opened,
+    seen: Seen,
+    inherited: Option<Opened>,
+    purpose: Purpose,
+) -> bool {
     // The first record of a child of vfork(2) would be its parent's, too. Another
     // one is either this process's own or was wiped, and so is not shared.
-    if seen.word.fd() == 0 && sys::thread_at_home().is_none() {
+    let is_first = seen.word.fd() == 0;
+    if is_first && purpose == Purpose::Draw && sys::thread_at_home().is_none() {
         return false;
     }
     // With the number of before, for a child that is forked from here on.
