@@ -101,7 +101,7 @@ impl Model {
         let open = self.tracked.is_some_and(|number| is_ours(world, number));
         let yes = |condition| if condition { "yes" } else { "no" };
         Ok(format!(
-            "source: {}; pooled: {}; device open: {}; missed reseeds: 0",
+            "source: {}; pooled: {}; device open: {}; missed reseeds: 0; clock steps: 0",
             self.served,
             yes(self.pooled == Some(true)),
             yes(open),
