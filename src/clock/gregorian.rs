@@ -274,7 +274,7 @@ mod tests {
         let Some(state) = keeping() else { return };
         let dice = Dice::default();
         let (first, sequence) = state.next(|| at(1), || dice.draw()).expect("in range");
-        for (clock, expected) in [(1, 1), (0, 2), (-9, 3), (2, 10_000_000), (-8, 10_000_001)] {
+        for (clock, expected) in [(1, 1), (0, 2), (-8, 3), (2, 10_000_000), (-7, 10_000_001)] {
             let next = state.next(|| at(clock), || dice.draw());
             assert_eq!(next.expect("in range"), (first + expected, sequence));
         }
@@ -324,6 +324,25 @@ mod tests {
         // What is drawn is no other for it.
         let words = state.drawings.get().expect("wiped memory");
         assert_eq!(words[CLOCK_SEQUENCE].load(Relaxed) >> 14, u64::MAX >> 14);
+    }
+
+    /// Of a loop that makes more than there are timestamps: it begins 3 before
+    /// what takes seconds to reach.
+    #[test]
+    fn counts_that_run_ahead_of_the_clock_step_to_the_next_clock_sequence_at_ten_seconds() {
+        let Some(state) = keeping() else { return };
+        let next = || state.next(|| at(1), || Ok(1)).expect("in range");
+        assert_eq!(next(), (ticks(1), 1));
+        state.last_of(1).store(ticks(11) - 2, Relaxed);
+        for (count, sequence) in [
+            (ticks(11) - 1, 1),
+            (ticks(11), 1),
+            (ticks(11) + 1, 1),
+            (ticks(1), 2),
+            (ticks(1) + 1, 2),
+        ] {
+            assert_eq!(next(), (count, sequence));
+        }
     }
 
     /// A year ahead and right again, more often than there are clock sequences.
