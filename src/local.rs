@@ -152,10 +152,10 @@ pub fn prepare() -> Result<Status, Error> {
 /// Call it after a virtual machine was restored or cloned from a snapshot: the
 /// next UUID of each thread comes from a new seed. The clock sequence and the
 /// [`random_node`] are drawn anew, too. Each thread's and each generator's
-/// version 7 begins anew at the clock, also where that is before the last
-/// timestamp; so do versions 6 and 1, with their new clock sequence. It returns
-/// at once and may be called anywhere. What the *kernel* draws after a restore
-/// is the hypervisor's matter (`vmgenid`).
+/// version 7 begins anew at the clock if the last timestamp is ahead of it, and
+/// so do versions 6 and 1, with their new clock sequence. It returns at once and
+/// may be called anywhere. What the *kernel* draws after a restore is the
+/// hypervisor's matter (`vmgenid`).
 ///
 /// # Examples
 ///

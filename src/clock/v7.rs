@@ -31,6 +31,7 @@ use crate::error::Error;
 /// 16 UUIDs in a tick of 244 ns; whoever makes more runs ahead of the clock by
 /// 15 ns with each.
 const COUNTER_BITS: u32 = 4;
+const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
 
 const RANDOM_BITS: u32 = 62 - COUNTER_BITS;
 const RANDOM: u64 = (1 << RANDOM_BITS) - 1;
@@ -42,13 +43,14 @@ const OF_A_WORD: usize = 1 << (RANDOM_BITS - 1 - 32);
 
 /// How far ahead of the clock a word may be and is held. The counter is no part
 /// of the time, so that a word of the tick that is just held is held with it.
-const HELD: u64 = ((V7.held() + 1) << COUNTER_BITS) - 1;
+const HELD: u64 = V7.held() << COUNTER_BITS | COUNTER;
 
 /// How often the orders of this process were told to begin anew. It changes so
 /// rarely that each processor has its own copy in its cache.
 static RESTARTS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes each [`Order`] of this process begin at the clock with its next word.
+/// Makes each [`Order`] of this process go on from the clock with its next word,
+/// where the last one is ahead of it.
 pub(crate) fn restart() {
     RESTARTS.fetch_add(1, Relaxed);
 }
@@ -121,7 +123,7 @@ impl Order {
         let limit = if restarts == self.restarts.load(Relaxed) {
             held(now)
         } else {
-            now
+            now | COUNTER
         };
         let first = after(up_to(limit, last).max(up_to(limit, nested)), now);
         let end = first.checked_add(count)?;
@@ -192,7 +194,6 @@ pub(crate) fn uuid(word: u64, random: Uuid) -> Uuid {
 #[inline]
 fn assemble(word: u64, low: u64) -> Uuid {
     const FIELDS: u32 = 16;
-    const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
     let ms = word >> FIELDS << FIELDS;
     let rand_a = word >> COUNTER_BITS & 0xfff;
     let counter = (word & COUNTER) << RANDOM_BITS;
@@ -327,6 +328,9 @@ mod tests {
         for more in 0..3 {
             assert_eq!(next(&order, now), Some(anew(now) + more));
         }
+        // What is not ahead of the clock stays in order.
+        order.restarts.store(u64::MAX, Relaxed);
+        assert_eq!(next(&order, now), Some(anew(now) + 3));
     }
 
     /// What a handler finds, as the interrupted call comes to drop both words:

@@ -326,7 +326,7 @@ fn any_clock_gives_increasing_uuids() {
                 last = Uuid::nil();
             }
             for id in ids {
-                prop_assert!(tick(word_of(id)) <= tick_of(nanos) + HELD + AHEAD);
+                prop_assert!(tick(word_of(id)) <= tick_of(nanos) + HELD + 1);
                 prop_assert!(last < id, "{} then {}", last, id);
                 prop_assert_eq!((id.get_version_num(), id.as_bytes()[8] >> 6), (7, 2));
                 prop_assert!(time_of(&id).as_millis() >= since.as_millis());
@@ -393,10 +393,8 @@ fn a_vfork_child_goes_on_in_order() {
     assert_increasing(&ids);
 }
 
-/// What `any_clock_gives_increasing_uuids` compares: 10 s, and what 100 requests
-/// run ahead of a clock that stands.
+/// 10 s.
 const HELD: u64 = 40_960_000;
-const AHEAD: u64 = 100;
 
 /// 4096 in a millisecond.
 fn tick_of(nanos: i128) -> u64 {
