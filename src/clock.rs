@@ -17,7 +17,10 @@ pub(crate) mod v7;
 
 /// A clock of the program's own, for tests and for simulated time.
 ///
-/// It may stand still, jump and go back.
+/// It may stand still, jump and go back. While it is at most 10 s behind the
+/// generator's last timestamp, that one is held and counted on; when it is
+/// further back, it is followed, and UUIDs are less than those before. A clock
+/// that never moves is 10 s behind after 655 million UUIDs.
 ///
 /// # Examples
 ///
