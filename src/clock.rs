@@ -1,8 +1,10 @@
 //! What time it is, for UUIDs that time orders: versions 7, 6 and 1.
 //!
 //! A clock may stand still or go back. Nobody here waits for it: the last
-//! timestamp plus one is used until it comes past.
+//! timestamp plus one is used until the clock comes past. A clock that is
+//! further back than [`HELD`] was set right, and is followed.
 
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use uuid::timestamp::UUID_TICKS_BETWEEN_EPOCHS;
@@ -15,7 +17,10 @@ pub(crate) mod v7;
 
 /// A clock of the program's own, for tests and for simulated time.
 ///
-/// It may stand still, jump and go back.
+/// It may stand still, jump and go back. While it is at most 10 s behind the
+/// generator's last timestamp, that one is held and counted on; when it is
+/// further back, it is followed, and UUIDs are less than those before. A clock
+/// that never moves is 10 s behind after 655 million UUIDs.
 ///
 /// # Examples
 ///
@@ -53,6 +58,23 @@ pub(crate) struct Reading {
 
 /// Both kinds of timestamp have 60 bits.
 const TICKS_END: i64 = 1 << 60;
+
+/// The last timestamp is held while the clock is at most this many seconds
+/// behind it. A leap second is less, and a clock that was wrong more. The
+/// `uuid7` crate has the same bound.
+const HELD: u64 = 10;
+
+static STEPS: AtomicU64 = AtomicU64::new(0);
+
+/// How often a clock was followed back, by whatever order in this process.
+pub(crate) fn steps() -> u64 {
+    STEPS.load(Relaxed)
+}
+
+#[cold]
+fn count_step() {
+    STEPS.fetch_add(1, Relaxed);
+}
 
 /// What they count, and between which days.
 struct Range {
@@ -112,7 +134,12 @@ impl Reading {
 }
 
 impl Range {
-    /// Also where the clock went back, and the last timestamp cannot.
+    /// [`HELD`] in ticks.
+    const fn held(&self) -> u64 {
+        HELD * self.per_second as u64
+    }
+
+    /// Also where the clock went back a little, and the last timestamp cannot.
     fn is_over(&self) -> Error {
         out_of_range(Cause::After(self.end))
     }

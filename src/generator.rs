@@ -160,9 +160,10 @@ impl Generator {
     }
 
     /// Returns a UUID of now (version 7, RFC 9562 section 5.7), greater than
-    /// all that this generator returned before.
+    /// all that this generator returned before, unless the clock was set back.
     ///
-    /// What [`now_v7`](crate::now_v7) says of order and randomness holds here.
+    /// What [`now_v7`](crate::now_v7) says of order, of a clock that is set back
+    /// and of randomness holds here.
     ///
     /// # Panics
     ///

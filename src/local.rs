@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::clock::gregorian;
+use crate::clock::{gregorian, v7};
 use crate::error::Error;
 use crate::generator;
 use crate::pool::{self, Miss, Pool};
@@ -172,8 +172,10 @@ pub fn prepare() -> Result<Status, Error> {
 ///
 /// Call it after a virtual machine was restored or cloned from a snapshot: the
 /// next UUID of each thread comes from a new seed. The clock sequence and the
-/// [`random_node`] are drawn anew, too. It returns at once and may be called
-/// anywhere. What the *kernel* draws after a restore is the
+/// [`random_node`] are drawn anew, too. Each thread's and each generator's
+/// version 7 begins anew at the clock if the last timestamp is ahead of it, and
+/// so do versions 6 and 1, with their new clock sequence. It returns at once and
+/// may be called anywhere. What the *kernel* draws after a restore is the
 /// hypervisor's matter (`vmgenid`).
 ///
 /// # Examples
@@ -185,6 +187,7 @@ pub fn prepare() -> Result<Status, Error> {
 pub fn reseed() {
     pool::reseed();
     gregorian::PROCESS.forget();
+    v7::restart();
 }
 
 /// Returns what serves the calling thread's UUIDs.

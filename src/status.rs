@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::clock;
 use crate::pool;
 use crate::source::{self, Served, TrackedDevice};
 
@@ -26,6 +27,7 @@ pub struct Status {
     pooled: bool,
     device: TrackedDevice,
     missed_reseeds: u64,
+    clock_steps: u64,
 }
 
 /// Which of the system's sources serves.
@@ -49,6 +51,7 @@ impl Status {
             pooled,
             device: source::tracked(),
             missed_reseeds: pool::missed_reseeds(),
+            clock_steps: clock::steps(),
         }
     }
 
@@ -86,13 +89,25 @@ impl Status {
     pub fn missed_reseeds(&self) -> u64 {
         self.missed_reseeds
     }
+
+    /// Returns how often a clock was found more than 10 s behind the last
+    /// timestamp, and was followed.
+    ///
+    /// Each thread's and each generator's version 7 counts for itself, with
+    /// whatever clock it has; versions 6 and 1 count together. A forked child
+    /// goes on from its parent's number. A tight loop of versions 6 and 1 is
+    /// counted too, as [`now_v1`](crate::now_v1) says.
+    #[must_use]
+    pub fn clock_steps(&self) -> u64 {
+        self.clock_steps
+    }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "source: {}; pooled: {}; device: {}; missed reseeds: {}",
+            "source: {}; pooled: {}; device: {}; missed reseeds: {}; clock steps: {}",
             match self.source {
                 Some(Serving::Kernel) => "kernel",
                 Some(Serving::Device) => "device",
@@ -101,6 +116,7 @@ impl fmt::Display for Status {
             if self.pooled { "yes" } else { "no" },
             self.device,
             self.missed_reseeds,
+            self.clock_steps,
         )
     }
 }

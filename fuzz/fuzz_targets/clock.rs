@@ -1,5 +1,7 @@
 //! A clock that shows whatever the fuzzer says: UUIDs of version 7 increase
-//! strictly, tell no time before the clock's, and an error leaves Nil.
+//! strictly while it is at most 10 s behind the last, and begin anew where it is
+//! further back and after `reseed`; none tells a time before the clock's, and an
+//! error leaves Nil.
 #![no_main]
 
 use std::cell::Cell;
@@ -21,6 +23,9 @@ enum Operation {
     One,
     Many(u16),
     Anew,
+    /// By 10 s, and that many nanoseconds more.
+    Back(u8),
+    Reseed,
 }
 
 thread_local! {
@@ -43,13 +48,22 @@ impl Clock for Fuzzed {
     }
 }
 
+/// Timestamp and counter of a UUID.
+fn word_of(id: Uuid) -> u64 {
+    let (high, low) = id.as_u64_pair();
+    high >> 16 << 16 | (high & 0xfff) << 4 | low >> 58 & 0xf
+}
+
 const SECOND: u128 = 1_000_000_000;
+/// The bound in ticks, 4096 in a millisecond.
+const HELD: u64 = 40_960_000;
 const END: i128 = (1 << 48) * 1_000_000;
 
 fuzz_target!(|operations: Vec<Operation>| {
     let new = || Generator::new().with_clock(Fuzzed);
     let mut generator = new();
     let mut last = Uuid::nil();
+    let mut held = HELD;
     NOW.set(0);
     for operation in operations {
         let count = match operation {
@@ -67,8 +81,17 @@ fuzz_target!(|operations: Vec<Operation>| {
                 NOW.set(END - i128::from(nanos));
                 continue;
             }
+            Operation::Back(nanos) => {
+                NOW.set(NOW.get() - 10 * SECOND as i128 - i128::from(nanos));
+                continue;
+            }
+            Operation::Reseed => {
+                fork_safe_uuid::reseed();
+                held = 0;
+                continue;
+            }
             Operation::Anew => {
-                (generator, last) = (new(), Uuid::nil());
+                (generator, last, held) = (new(), Uuid::nil(), HELD);
                 continue;
             }
             Operation::One => 1,
@@ -86,7 +109,16 @@ fuzz_target!(|operations: Vec<Operation>| {
         match made {
             Ok(()) => {
                 assert!(count == 0 || (0..END).contains(&NOW.get()));
+                let tick = (NOW.get() * 4096 / 1_000_000) as u64;
+                if count > 0 && word_of(last) >> 4 > tick + held {
+                    last = Uuid::nil();
+                    assert_eq!(word_of(ids[0]), (tick << 4).max(1));
+                }
+                if count > 0 {
+                    held = HELD;
+                }
                 for id in ids {
+                    assert!(word_of(id) >> 4 <= tick + HELD + 1);
                     assert!(last < id, "{last} then {id}");
                     assert_eq!((id.get_version_num(), id.as_bytes()[8] >> 6), (7, 2));
                     assert!((id.as_u128() >> 80) as i128 >= NOW.get() / 1_000_000);
@@ -95,7 +127,8 @@ fuzz_target!(|operations: Vec<Operation>| {
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Clock);
-                assert!(at_the_end || !(0..END).contains(&NOW.get()), "{error}");
+                let is_held = at_the_end && NOW.get() >= END - 11 * SECOND as i128;
+                assert!(is_held || !(0..END).contains(&NOW.get()), "{error}");
                 assert!(count == 1 || ids.iter().all(Uuid::is_nil));
             }
         }

@@ -1,9 +1,18 @@
 //! Versions 6 and 1: a count of 100 ns, a clock sequence and a node
 //! (RFC 9562 sections 5.1 and 5.6).
 //!
-//! **The count is the process's**: no two threads get the same, nor any thread
-//! one twice. It is in ordinary memory: that a forked child inherits it is
-//! harmless.
+//! **Each clock sequence has a count of its own, which only grows.** So this
+//! process returns no count and clock sequence twice, whichever threads and
+//! handlers meet, whatever the clock shows, and whatever clock sequence is drawn
+//! or drawn again: one exchange of one word decides. The counts are in ordinary
+//! memory: that a forked child inherits them is harmless. They take 128 KiB of
+//! zeroed memory, of which the kernel provides the pages that are touched: one,
+//! as a rule.
+//!
+//! **A clock that was set back is followed by a step to another clock sequence**
+//! (section 6.1), one whose count is not ahead of the clock. No count is ever
+//! lowered: a thread that still has the former clock sequence goes on in its
+//! count, or starts over.
 //!
 //! **The clock sequence and the random node are the copy's**: they are drawn at
 //! their first use and live in memory that is wiped at fork, and `reseed`
@@ -22,7 +31,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use uuid::Uuid;
 
-use super::{GREGORIAN, Reading};
+use super::{GREGORIAN, Reading, count_step};
 use crate::error::Error;
 use crate::sys;
 use crate::wipe::WipedCell;
@@ -31,14 +40,18 @@ use crate::wipe::WipedCell;
 /// Of the clock sequence all are compared and 14 used.
 const DRAWN: u64 = 1 << 63;
 
+const SEQUENCES: u64 = 1 << 14;
+
 const CLOCK_SEQUENCE: usize = 0;
 const NODE: usize = 1;
 
 /// All words here are Relaxed: none of them guards another, and each is taken
 /// by an exchange.
 pub(crate) struct Gregorian {
-    /// The last count that was taken.
-    last: AtomicU64,
+    /// The last count that was taken with each clock sequence.
+    lasts: [AtomicU64; SEQUENCES as usize],
+    /// The last count of all where no clock sequence can be kept.
+    unkept: AtomicU64,
     /// Drawings so far. Not wiped, so that a child's are none of its parent's.
     claims: AtomicU64,
     /// 0, a claim, or a drawing.
@@ -51,7 +64,8 @@ pub(crate) static PROCESS: Gregorian = Gregorian::new();
 impl Gregorian {
     const fn new() -> Self {
         Self {
-            last: AtomicU64::new(0),
+            lasts: [const { AtomicU64::new(0) }; SEQUENCES as usize],
+            unkept: AtomicU64::new(0),
             claims: AtomicU64::new(0),
             drawings: WipedCell::new(),
         }
@@ -67,9 +81,11 @@ impl Gregorian {
     ) -> Result<(u64, u16), Error> {
         loop {
             let sequence = self.drawing(CLOCK_SEQUENCE, &draw)?;
-            let count = self.count(now()?)?;
+            let Some(count) = self.count(sequence, now()?)? else {
+                continue;
+            };
             if self.is_still(CLOCK_SEQUENCE, sequence) {
-                return Ok((count, (sequence & 0x3fff) as u16));
+                return Ok((count, (sequence % SEQUENCES) as u16));
             }
         }
     }
@@ -83,30 +99,65 @@ impl Gregorian {
         Ok(node)
     }
 
-    /// Has clock sequence and node drawn anew.
+    /// Has clock sequence and node drawn anew. The count is then that of the
+    /// clock, but for the clock sequences that were used: those go on in theirs.
     pub(crate) fn forget(&self) {
         for word in self.drawings.get().into_iter().flatten() {
             word.store(0, Relaxed);
         }
     }
 
+    /// Returns `None` where the caller starts over, with another clock sequence.
     #[inline]
-    fn count(&self, now: Reading) -> Result<u64, Error> {
+    fn count(&self, sequence: u64, now: Reading) -> Result<Option<u64>, Error> {
         let now = now.ticks(&GREGORIAN)?;
-        let mut last = self.last.load(Relaxed);
+        let word = match self.drawings.get() {
+            Some(_) => self.last_of(sequence),
+            None => &self.unkept,
+        };
+        let mut last = word.load(Relaxed);
+        if is_ahead(last, now) && self.step_back(sequence, last, now) {
+            return Ok(None);
+        }
         loop {
             let next = now.max(last + 1);
             if next >= super::TICKS_END as u64 {
                 return Err(GREGORIAN.is_over());
             }
-            match self
-                .last
-                .compare_exchange_weak(last, next, Relaxed, Relaxed)
-            {
-                Ok(_) => return Ok(next),
+            match word.compare_exchange_weak(last, next, Relaxed, Relaxed) {
+                Ok(_) => return Ok(Some(next)),
                 Err(other) => last = other,
             }
         }
+    }
+
+    #[inline]
+    fn last_of(&self, sequence: u64) -> &AtomicU64 {
+        &self.lasts[(sequence % SEQUENCES) as usize]
+    }
+
+    /// Changes the clock sequence to the next one whose count the clock is not
+    /// far behind; `false` if there is none, which takes 16,384 steps back from
+    /// a time that is still ahead. The last count is then held.
+    #[cold]
+    fn step_back(&self, sequence: u64, last: u64, now: u64) -> bool {
+        let changed = match self.drawings.get() {
+            Some(words) => {
+                let own = sequence % SEQUENCES;
+                let next = (1..SEQUENCES)
+                    .map(|step| sequence - own + (own + step) % SEQUENCES)
+                    .find(|next| !is_ahead(self.last_of(*next).load(Relaxed), now));
+                let Some(next) = next else { return false };
+                words[CLOCK_SEQUENCE].compare_exchange(sequence, next, Relaxed, Relaxed)
+            }
+            // Each call has another clock sequence already.
+            None => self.unkept.compare_exchange(last, now, Relaxed, Relaxed),
+        };
+        // Otherwise another call came first, or a fork wiped the word.
+        if changed.is_ok() {
+            count_step();
+        }
+        true
     }
 
     /// Whether the word has not been wiped, where it can be.
@@ -163,6 +214,12 @@ impl Gregorian {
     }
 }
 
+/// Whether the clock is so far behind a count that it is followed.
+#[inline]
+fn is_ahead(count: u64, now: u64) -> bool {
+    count > now + GREGORIAN.held()
+}
+
 /// Version 1.
 #[inline]
 pub(crate) fn v1((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
@@ -177,7 +234,7 @@ pub(crate) fn v6((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::collections::BTreeSet;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -186,6 +243,12 @@ mod tests {
     /// The second after 1970, or after 1582 where it is negative.
     fn at(seconds: i64) -> Result<Reading, Error> {
         Ok(Reading { seconds, nanos: 0 })
+    }
+
+    /// Its count.
+    fn ticks(seconds: i64) -> u64 {
+        let now = at(seconds).expect("a time");
+        now.ticks(&GREGORIAN).expect("in range")
     }
 
     /// Draws 1, 2, 3 …
@@ -207,17 +270,11 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_stands_or_goes_back_gives_the_last_count_plus_one() {
+    fn a_clock_that_stands_or_goes_back_a_little_gives_the_last_count_plus_one() {
         let Some(state) = keeping() else { return };
         let dice = Dice::default();
         let (first, sequence) = state.next(|| at(1), || dice.draw()).expect("in range");
-        for (clock, expected) in [
-            (1, 1),
-            (0, 2),
-            (-365 * 86_400, 3),
-            (2, 10_000_000),
-            (-12_219_292_800, 10_000_001),
-        ] {
+        for (clock, expected) in [(1, 1), (0, 2), (-8, 3), (2, 10_000_000), (-7, 10_000_001)] {
             let next = state.next(|| at(clock), || dice.draw());
             assert_eq!(next.expect("in range"), (first + expected, sequence));
         }
@@ -225,18 +282,187 @@ mod tests {
     }
 
     #[test]
-    fn after_the_last_count_there_is_none_whatever_the_clock_shows() {
+    fn after_the_last_count_there_is_none_while_the_clock_is_near_it() {
         let (state, dice) = (Gregorian::new(), Dice::default());
         let last = UNIX_EPOCH + Duration::from_millis(115_292_150_460_684 - 12_219_292_800_000);
         let last = || Ok(Reading::from(last));
         while state.next(last, || dice.draw()).is_ok() {}
-        assert_eq!(state.last.load(Relaxed), (1 << 60) - 1);
-        let error = state.next(|| at(1), || dice.draw()).expect_err("no more");
+        // 10 s back: 5236-03-31 21:20:50.6846976.
+        let held = || at(103_072_857_651);
+        let error = state.next(held, || dice.draw()).expect_err("no more");
         assert_eq!(
             error.to_string(),
             "no timestamp: wall clock: it is, or was, after 5236-03-31; set the clock"
         );
+        let next = state.next(|| at(1), || dice.draw()).expect("in range");
+        assert_eq!(next.0, ticks(1));
+        let next = state.next(|| at(-12_219_292_800), || dice.draw());
+        assert_eq!(next.expect("in range").0, 1);
         assert!(state.next(|| at(-12_219_292_801), || dice.draw()).is_err());
+    }
+
+    #[test]
+    fn ten_seconds_back_are_held_and_a_tick_more_steps_to_the_next_clock_sequence() {
+        let Some(state) = keeping() else { return };
+        // All bits of the clock sequence are ones.
+        let next = |now: i64, nanos| {
+            let now = Reading {
+                seconds: now,
+                nanos,
+            };
+            state.next(|| Ok(now), || Ok(u64::MAX)).expect("in range")
+        };
+        let steps = crate::clock::steps();
+        assert_eq!(next(11, 100), (ticks(11) + 1, 0x3fff));
+        assert_eq!(next(1, 100), (ticks(11) + 2, 0x3fff));
+        assert_eq!(next(1, 200), (ticks(11) + 3, 0x3fff));
+        assert_eq!(next(1, 299), (ticks(1) + 2, 0));
+        assert!(crate::clock::steps() > steps);
+        assert_eq!(next(1, 299), (ticks(1) + 3, 0));
+        assert_eq!(next(11, 100), (ticks(11) + 1, 0));
+        assert_eq!(next(1, 0), (ticks(1), 1));
+        // What is drawn is no other for it.
+        let words = state.drawings.get().expect("wiped memory");
+        assert_eq!(words[CLOCK_SEQUENCE].load(Relaxed) >> 14, u64::MAX >> 14);
+    }
+
+    /// Of a loop that makes more than there are timestamps: it begins 3 before
+    /// what takes seconds to reach.
+    #[test]
+    fn counts_that_run_ahead_of_the_clock_step_to_the_next_clock_sequence_at_ten_seconds() {
+        let Some(state) = keeping() else { return };
+        let next = || state.next(|| at(1), || Ok(1)).expect("in range");
+        assert_eq!(next(), (ticks(1), 1));
+        state.last_of(1).store(ticks(11) - 2, Relaxed);
+        for (count, sequence) in [
+            (ticks(11) - 1, 1),
+            (ticks(11), 1),
+            (ticks(11) + 1, 1),
+            (ticks(1), 2),
+            (ticks(1) + 1, 2),
+        ] {
+            assert_eq!(next(), (count, sequence));
+        }
+    }
+
+    /// A year ahead and right again, more often than there are clock sequences.
+    #[test]
+    fn after_all_clock_sequences_the_count_is_held_until_the_clock_has_come_past() {
+        const YEAR: i64 = 365 * 86_400;
+        let Some(state) = keeping() else { return };
+        let next = |now| state.next(|| at(now), || Ok(5)).expect("in range");
+        let mut all = BTreeSet::new();
+        for round in 0..SEQUENCES {
+            let sequence = ((5 + round) % SEQUENCES) as u16;
+            assert_eq!(next(1), (ticks(1), sequence));
+            assert_eq!(next(YEAR), (ticks(YEAR), sequence));
+            all.extend([(ticks(1), sequence), (ticks(YEAR), sequence)]);
+        }
+        assert_eq!(all.len() as u64, 2 * SEQUENCES);
+        for more in 1..10 {
+            assert_eq!(next(1), (ticks(YEAR) + more, 4));
+        }
+        state.forget();
+        assert_eq!(next(1), (ticks(YEAR) + 1, 5));
+        assert_eq!(next(YEAR + 1), (ticks(YEAR + 1), 5));
+        assert_eq!(next(YEAR - 9), (ticks(YEAR + 1) + 1, 5));
+        // The others are within 10 s of it.
+        assert_eq!(next(YEAR - 10), (ticks(YEAR) + 1, 6));
+    }
+
+    #[test]
+    fn after_forget_the_count_is_the_clocks_but_for_a_clock_sequence_that_was_used() {
+        let Some(state) = keeping() else { return };
+        let dice = Dice::default();
+        let next = |now| state.next(|| at(now), || dice.draw()).expect("in range");
+        assert_eq!(next(9), (ticks(9), 1));
+        assert_eq!(next(1), (ticks(9) + 1, 1));
+        state.forget();
+        assert_eq!(next(1), (ticks(1), 2));
+        state.forget();
+        // 14 bits of 63: the same once in 16,384.
+        dice.0.set(SEQUENCES);
+        assert_eq!(next(1), (ticks(9) + 2, 1));
+    }
+
+    /// What is done in the middle of a call, by another thread or a handler:
+    /// where the clock is read, which is between the clock sequence and the count.
+    #[test]
+    fn a_step_back_inside_a_call_repeats_nothing_whichever_time_the_call_has() {
+        for (before, inside) in [(100, 1), (1, 100), (100, 100), (1, 1)] {
+            let Some(state) = keeping() else { return };
+            let all = RefCell::new(vec![]);
+            let plain = |now| {
+                let next = state.next(|| at(now), || Ok(1)).expect("in range");
+                all.borrow_mut().push(next);
+            };
+            plain(100);
+            let once = Cell::new(true);
+            let clock = || {
+                if once.take() {
+                    // Back, ahead, and back: to where the call itself is.
+                    for now in [1, 100, 1, inside] {
+                        plain(now);
+                    }
+                }
+                at(before)
+            };
+            let next = state.next(clock, || Ok(1)).expect("in range");
+            all.borrow_mut().push(next);
+            for now in [1, 100, 1] {
+                plain(now);
+            }
+            let all = all.into_inner();
+            let distinct = BTreeSet::from_iter(&all);
+            assert_eq!(distinct.len(), all.len(), "{all:?}");
+            // The control: without the clock sequence counts are the same.
+            let counts = BTreeSet::from_iter(all.iter().map(|(count, _)| count));
+            assert!(counts.len() < all.len());
+        }
+    }
+
+    #[test]
+    fn threads_that_race_through_steps_back_repeat_nothing() {
+        const CALLS: usize = 20_000;
+        let Some(state) = keeping() else { return };
+        let clock = AtomicU64::new(0);
+        let make = |thread| {
+            let mut all = vec![];
+            for call in 0..CALLS {
+                if call % 50 == thread {
+                    clock.fetch_xor(100, Relaxed);
+                }
+                let now = || at(clock.load(Relaxed) as i64);
+                all.push(state.next(now, || Ok(1)).expect("in range"));
+            }
+            all
+        };
+        let steps = crate::clock::steps();
+        let all: Vec<_> = std::thread::scope(|scope| {
+            let threads = [0, 1, 2, 3].map(|thread| scope.spawn(move || make(thread)));
+            let all = threads.map(|thread| thread.join().expect("no panic"));
+            all.into_iter().flatten().collect()
+        });
+        assert!(crate::clock::steps() > steps);
+        assert_eq!(BTreeSet::from_iter(&all).len(), 4 * CALLS);
+        // The control: the clock sequence alone tells many of them apart.
+        let counts = BTreeSet::from_iter(all.iter().map(|(count, _)| count));
+        assert!(counts.len() < 3 * CALLS, "{}", counts.len());
+    }
+
+    /// As where there is no wiped memory: the first call has not mapped it.
+    #[test]
+    fn a_count_without_a_kept_clock_sequence_follows_a_step_back() {
+        let state = Gregorian::new();
+        let count = |now| {
+            let now = || at(now).expect("a time");
+            let mut counts = (0..).map(|sequence| state.count(sequence, now()));
+            counts.find_map(|count| count.expect("in range"))
+        };
+        assert_eq!(count(100), Some(ticks(100)));
+        assert_eq!(count(90), Some(ticks(100) + 1));
+        assert_eq!(count(89), Some(ticks(89) + 1));
+        assert_eq!(count(89), Some(ticks(89) + 2));
     }
 
     #[test]
@@ -265,9 +491,9 @@ mod tests {
         };
         let (count, sequence) = state.next(clock, || dice.draw()).expect("in range");
         assert_eq!(sequence, 2, "the first is the parent's");
-        assert_eq!(state.last.load(Relaxed), count);
         let (first, _) = Gregorian::new().next(|| at(7), || Ok(0)).expect("in range");
-        assert_eq!(count, first + 1, "the first is the parent's");
+        assert_eq!(count, first, "each clock sequence has a count of its own");
+        assert_eq!(state.last_of(1).load(Relaxed), first, "the parent's");
     }
 
     /// What the child of a handler sees that forks before a drawing is stored;

@@ -24,13 +24,14 @@ use core::sync::atomic::{
 
 use uuid::Uuid;
 
-use super::{Reading, V7};
+use super::{Reading, V7, count_step};
 use crate::drbg::Block;
 use crate::error::Error;
 
 /// 16 UUIDs in a tick of 244 ns; whoever makes more runs ahead of the clock by
 /// 15 ns with each.
 const COUNTER_BITS: u32 = 4;
+const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
 
 const RANDOM_BITS: u32 = 62 - COUNTER_BITS;
 const RANDOM: u64 = (1 << RANDOM_BITS) - 1;
@@ -40,6 +41,20 @@ const RANDOM: u64 = (1 << RANDOM_BITS) - 1;
 /// cannot pass its end.
 const OF_A_WORD: usize = 1 << (RANDOM_BITS - 1 - 32);
 
+/// How far ahead of the clock a word may be and is held. The counter is no part
+/// of the time, so that a word of the tick that is just held is held with it.
+const HELD: u64 = V7.held() << COUNTER_BITS | COUNTER;
+
+/// How often the orders of this process were told to begin anew. It changes so
+/// rarely that each processor has its own copy in its cache.
+static RESTARTS: AtomicU64 = AtomicU64::new(0);
+
+/// Makes each [`Order`] of this process go on from the clock with its next word,
+/// where the last one is ahead of it.
+pub(crate) fn restart() {
+    RESTARTS.fetch_add(1, Relaxed);
+}
+
 /// What orders the UUIDs of one thread or one generator: the last words, each
 /// the 60 bits of a timestamp above those of the counter.
 ///
@@ -48,11 +63,17 @@ const OF_A_WORD: usize = 1 << (RANDOM_BITS - 1 - 32);
 /// exchange of one word would do as well, and takes 11 ns of 40 on Zen 4, for
 /// an order between threads that nobody needs: only the owning thread and its
 /// handlers come here. For the same reason Relaxed and compiler fences do.
+///
+/// A word that is too far ahead of the clock counts as none. Each call judges
+/// that for both words by its own time: a handler may have read the clock after
+/// it was set back, and the call that it interrupts before.
 pub(crate) struct Order {
     last: AtomicU64,
     /// The last word of a handler that interrupted a call.
     nested: AtomicU64,
     busy: AtomicBool,
+    /// Those that the last word knew of. Only for calls that interrupt none.
+    restarts: AtomicU64,
 }
 
 impl Order {
@@ -61,11 +82,12 @@ impl Order {
             last: AtomicU64::new(0),
             nested: AtomicU64::new(0),
             busy: AtomicBool::new(false),
+            restarts: AtomicU64::new(0),
         }
     }
 
     /// Returns the first word for `len` UUIDs: that of now, if it is later than
-    /// the last. `None`: there are no more.
+    /// the last, or more than [`HELD`] before it. `None`: there are no more.
     #[inline]
     pub(crate) fn next(&self, now: u64, len: usize) -> Option<u64> {
         let count = len.div_ceil(OF_A_WORD) as u64;
@@ -74,25 +96,62 @@ impl Order {
         }
         self.busy.store(true, Relaxed);
         compiler_fence(SeqCst);
-        let first = self.after(self.nested.load(Relaxed), now);
-        let last = first.checked_add(count);
-        if let Some(last) = last {
-            self.last.store(last - 1, Relaxed);
-        }
+        let nested = self.nested.load(Relaxed);
+        let latest = self.last.load(Relaxed).max(nested);
+        let restarts = RESTARTS.load(Relaxed);
+        let first = if latest > held(now) || restarts != self.restarts.load(Relaxed) {
+            self.begin_anew(now, count, nested, restarts)
+        } else {
+            let first = after(latest, now);
+            first.checked_add(count).map(|end| {
+                self.last.store(end - 1, Relaxed);
+                first
+            })
+        };
         compiler_fence(SeqCst);
         self.busy.store(false, Relaxed);
-        last.map(|_| first)
+        first
+    }
+
+    /// What `next` does where the clock was set back, or after [`restart`].
+    #[cold]
+    fn begin_anew(&self, now: u64, count: u64, nested: u64, restarts: u64) -> Option<u64> {
+        let last = self.last.load(Relaxed);
+        if last.max(nested) > held(now) {
+            count_step();
+        }
+        let limit = if restarts == self.restarts.load(Relaxed) {
+            held(now)
+        } else {
+            now | COUNTER
+        };
+        let first = after(up_to(limit, last).max(up_to(limit, nested)), now);
+        let end = first.checked_add(count)?;
+        // First `last`: handlers that come between the two stores, or after
+        // them, then go on from it, and not each from the clock again.
+        self.last.store(end - 1, Relaxed);
+        compiler_fence(SeqCst);
+        if nested > limit {
+            // Only what was judged above: the word of a handler that came
+            // since is what later calls go on from.
+            let _ = self.nested.compare_exchange(nested, 0, Relaxed, Relaxed);
+        }
+        self.restarts.store(restarts, Relaxed);
+        Some(first)
     }
 
     #[cold]
     fn next_nested(&self, now: u64, count: u64) -> Option<u64> {
         let mut nested = self.nested.load(Relaxed);
         loop {
-            let first = self.after(nested, now);
-            let last = first.checked_add(count)?;
+            // The interrupted call may be about to replace `last`, and is the
+            // one that counts the step: a handler leaves both to it.
+            let last = up_to(held(now), self.last.load(Relaxed));
+            let first = after(last.max(up_to(held(now), nested)), now);
+            let end = first.checked_add(count)?;
             match self
                 .nested
-                .compare_exchange(nested, last - 1, Relaxed, Relaxed)
+                .compare_exchange(nested, end - 1, Relaxed, Relaxed)
             {
                 Ok(_) => return Some(first),
                 // A handler of a handler.
@@ -100,13 +159,23 @@ impl Order {
             }
         }
     }
+}
 
-    /// Saturates: no words follow the last of all, which is not used.
-    #[inline]
-    fn after(&self, nested: u64, now: u64) -> u64 {
-        let last = self.last.load(Relaxed).max(nested);
-        now.max(last.saturating_add(1))
-    }
+/// Saturates: no words follow the last of all, which is not used.
+#[inline]
+fn after(latest: u64, now: u64) -> u64 {
+    now.max(latest.saturating_add(1))
+}
+
+/// The last word that is held at a time.
+#[inline]
+fn held(now: u64) -> u64 {
+    now.saturating_add(HELD)
+}
+
+/// The word, or 0, which is none.
+fn up_to(limit: u64, word: u64) -> u64 {
+    if word > limit { 0 } else { word }
 }
 
 /// The word that `next` of an [`Order`] returns at a time.
@@ -125,7 +194,6 @@ pub(crate) fn uuid(word: u64, random: Uuid) -> Uuid {
 #[inline]
 fn assemble(word: u64, low: u64) -> Uuid {
     const FIELDS: u32 = 16;
-    const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
     let ms = word >> FIELDS << FIELDS;
     let rand_a = word >> COUNTER_BITS & 0xfff;
     let counter = (word & COUNTER) << RANDOM_BITS;
@@ -164,11 +232,22 @@ mod tests {
     use super::*;
 
     const fn at(nanos: u32) -> Reading {
-        Reading { seconds: 0, nanos }
+        after(0, nanos)
     }
+
+    const fn after(seconds: i64, nanos: u32) -> Reading {
+        Reading { seconds, nanos }
+    }
+
+    const YEAR: i64 = 365 * 86_400;
 
     fn next(order: &Order, now: Reading) -> Option<u64> {
         word(now, |now| order.next(now, 1)).ok()
+    }
+
+    /// The word that a new order begins with.
+    fn anew(now: Reading) -> u64 {
+        next(&Order::new(), now).expect("in range")
     }
 
     #[test]
@@ -199,20 +278,118 @@ mod tests {
     }
 
     #[test]
-    fn after_the_last_word_there_is_none_whatever_the_clock_shows() {
+    fn ten_seconds_back_are_held_and_a_tick_more_is_followed() {
+        let (later, exactly, more) = (
+            after(YEAR, 245),
+            after(YEAR - 10, 245),
+            after(YEAR - 10, 244),
+        );
+        // The last word is the first of its tick, or the last.
+        for words in [1, 16] {
+            let order = Order::new();
+            for _ in 0..words {
+                next(&order, later);
+            }
+            assert_eq!(next(&order, exactly), Some(anew(later) + words));
+        }
+        for words in [1, 16] {
+            let order = Order::new();
+            for _ in 0..words {
+                next(&order, later);
+            }
+            let steps = crate::clock::steps();
+            assert_eq!(next(&order, more), Some(anew(more)));
+            assert!(crate::clock::steps() > steps);
+            assert_eq!(next(&order, more), Some(anew(more) + 1));
+            assert_eq!(next(&order, later), Some(anew(later)));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_to_and_fro_is_followed_each_time() {
+        let order = Order::new();
+        for year in [9, 1, 8, 2, 7, 0, 8900, 0, 8900] {
+            let now = after(year * YEAR + 1, 0);
+            for more in 0..3 {
+                assert_eq!(next(&order, now), Some(anew(now) + more));
+            }
+        }
+    }
+
+    #[test]
+    fn after_restart_an_order_begins_at_the_clock_once() {
+        let (later, now) = (after(YEAR, 0), after(YEAR - 9, 0));
+        let order = Order::new();
+        next(&order, later);
+        assert_eq!(next(&order, now), Some(anew(later) + 1), "held");
+        order.nested.store(anew(later) + 7, Relaxed);
+        // What `restart` would do to all tests that run now.
+        order.restarts.store(u64::MAX, Relaxed);
+        for more in 0..3 {
+            assert_eq!(next(&order, now), Some(anew(now) + more));
+        }
+        // What is not ahead of the clock stays in order.
+        order.restarts.store(u64::MAX, Relaxed);
+        assert_eq!(next(&order, now), Some(anew(now) + 3));
+    }
+
+    /// What a handler finds, as the interrupted call comes to drop both words:
+    /// before the first store, where there was no nested word and where there
+    /// was one; and after it.
+    #[test]
+    fn handlers_inside_a_step_back_are_in_order_and_the_next_call_goes_on_from_them() {
+        let (later, now) = (after(YEAR, 0), after(YEAR - 11, 0));
+        for (last, nested, first) in [
+            (anew(later), 0, anew(now)),
+            (anew(later), anew(later) + 5, anew(now)),
+            (anew(now), anew(later) + 5, anew(now) + 1),
+        ] {
+            let order = Order::new();
+            order.last.store(last, Relaxed);
+            order.nested.store(nested, Relaxed);
+            order.busy.store(true, Relaxed);
+            for more in 0..3 {
+                assert_eq!(next(&order, now), Some(first + more));
+            }
+            // The interrupted call had read the clock before it was set.
+            order.last.store(anew(later) + 1, Relaxed);
+            order.busy.store(false, Relaxed);
+            assert_eq!(next(&order, now), Some(first + 3));
+            assert_eq!(next(&order, now), Some(first + 4));
+        }
+    }
+
+    #[test]
+    fn a_step_back_drops_the_nested_word_that_it_saw_and_no_later_one() {
+        let (later, now, near) = (after(YEAR, 0), after(YEAR - 11, 0), after(YEAR - 5, 0));
+        let order = Order::new();
+        order.nested.store(anew(later), Relaxed);
+        assert_eq!(next(&order, now), Some(anew(now)));
+        assert_eq!(next(&order, near), Some(anew(near)));
+
+        // A handler comes after the call has asked for `nested`.
+        let order = Order::new();
+        order.nested.store(anew(now) + 5, Relaxed);
+        let seen = anew(later);
+        let first = word(now, |now| order.begin_anew(now, 1, seen, 0));
+        assert_eq!(first.ok(), Some(anew(now)));
+        assert_eq!(next(&order, now), Some(anew(now) + 6));
+    }
+
+    #[test]
+    fn after_the_last_word_there_is_none_while_the_clock_is_near_it() {
         let order = Order::new();
         // 2^48 ms but for 1 ns.
-        let end = Reading {
-            seconds: 281_474_976_710,
-            nanos: 655_999_999,
-        };
+        let end = after(281_474_976_710, 655_999_999);
         let first = next(&order, end).expect("in range");
         assert_eq!(first, u64::MAX - 15);
         for more in 1..15 {
             assert_eq!(next(&order, end).expect("in range"), first + more);
         }
         assert!(next(&order, end).is_none());
-        assert!(next(&order, at(0)).is_none());
+        assert!(next(&order, after(281_474_976_701, 0)).is_none());
+        assert_eq!(next(&order, at(0)), Some(1));
+        assert_eq!(next(&order, end), Some(first));
     }
 
     #[test]

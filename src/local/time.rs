@@ -15,17 +15,22 @@ thread_local! {
 }
 
 /// Returns a UUID of now (version 7, RFC 9562 section 5.7), greater than all
-/// that this thread returned before.
+/// that this thread returned before, unless the clock was set back.
 ///
 /// - **Order.** Strictly increasing in each thread, also if the clock stands
-///   still or goes back: the last timestamp is then held, and a counter in it
-///   goes on. Between threads and processes UUIDs are ordered by the clock, to
-///   244 ns. A signal handler's are in order with one another, not with that
-///   of the call it interrupts.
+///   still or goes back by up to 10 s: the last timestamp is then held, and a
+///   counter in it goes on. Between threads and processes UUIDs are ordered by
+///   the clock, to 244 ns. A signal handler's are in order with one another, not
+///   with that of the call it interrupts.
+/// - **A clock that is set back** by more than 10 s is followed at once: the
+///   thread's order begins anew at the clock, and UUIDs are less than those
+///   before. [`Status::clock_steps`](crate::Status::clock_steps) counts it. So a
+///   machine that boots with a wrong year makes UUIDs of the right year as soon
+///   as its clock is set right. [`reseed`](crate::reseed) does the same within
+///   the 10 s.
 /// - **The time** is that of the clock. It runs ahead only where a thread makes
 ///   more than 65 million UUIDs a second, or while the clock stands still: by
-///   15 ns with each. After a clock that was wrong by a year was set right, a
-///   thread holds the wrong time for a year.
+///   15 ns with each.
 /// - **Randomness.** 58 bits are unguessable, where [`new_v4`](crate::new_v4)
 ///   has 122. The others tell when the UUID was made.
 ///
@@ -124,8 +129,9 @@ pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
 /// Returns a UUID of now and of `node` (version 6, RFC 9562 section 5.6).
 ///
 /// A version 1 in another order of its fields: sorted as bytes, UUIDs are in
-/// the order of time. What [`now_v1`] says holds here, and its UUIDs and these
-/// have no timestamp in common.
+/// the order of time. What [`now_v1`] says holds here, also where the clock is
+/// set back. Its UUIDs and these have no timestamp in common within one clock
+/// sequence.
 ///
 /// # Panics
 ///
@@ -166,14 +172,27 @@ pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
 
 /// Returns a UUID of now and of `node` (version 1, RFC 9562 section 5.1).
 ///
-/// - **Unique** in this process for any node, in whatever thread: each UUID has
-///   a timestamp of its own. If the clock stands still or goes back, or more
-///   than 10 million UUIDs a second are made, timestamps run ahead by 100 ns
-///   with each. Nothing is kept in a file.
+/// - **Unique** in this process for any node, in whatever thread: no other UUID
+///   has the same timestamp and the same clock sequence. If the clock stands
+///   still or goes back by up to 10 s, or more than 10 million UUIDs a second are
+///   made, timestamps run ahead by 100 ns with each. Nothing is kept in a file.
+/// - **A clock that is set back** by more than 10 s is followed at once, with the
+///   next clock sequence, which is what it is for (RFC 9562 section 6.1).
+///   [`Status::clock_steps`](crate::Status::clock_steps) counts it. Each clock
+///   sequence has a last timestamp of its own, so that to and fro nothing is
+///   repeated. After 16,383 times, all with timestamps that are still ahead, the
+///   last one is held.
+/// - **A loop that runs ahead** of the clock by more than 10 s takes the next
+///   clock sequence, too: at 30 million UUIDs a second, each 5 seconds. All are
+///   unique, and none tells a time more than 10 s ahead.
 /// - **Of two processes with one node**, one the forked copy of the other or
 ///   not, the clock sequence of 14 random bits is the same once in 16,384; then
-///   UUIDs of the same 100 ns are the same. Use [`random_node`], which has 47
-///   bits more.
+///   UUIDs of the same 100 ns are the same. Each clock sequence that is taken in
+///   the process makes that likelier. Use [`random_node`], which has 47 bits more.
+/// - **Where memory is not wiped at fork**, each UUID has a clock sequence of its
+///   own draw, and timestamps are unique only until the clock is set back by more
+///   than 10 s: after that, two UUIDs of one node and the same 100 ns, from before
+///   it and after it, are the same once in 16,384.
 /// - **Nothing here is a secret**: one UUID tells the clock sequence and the
 ///   node of all others of the process.
 ///

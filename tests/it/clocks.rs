@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fork_safe_uuid::clock::Clock;
 use fork_safe_uuid::{
-    ErrorKind, Generator, Uuid, fill_v7, now_v1, now_v6, now_v7, random_node, reseed,
+    ErrorKind, Generator, Uuid, fill_v7, now_v1, now_v6, now_v7, random_node, reseed, status,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -22,7 +22,11 @@ use crate::vfork::{clone_vm, in_sharing};
 
 crate::scenarios![
     versions_variants_and_times_are_what_uuid_reads,
-    a_clock_that_jumps_is_followed_ahead_and_held_back,
+    a_clock_that_jumps_is_followed_ahead_and_held_where_it_is_a_little_back,
+    ten_seconds_back_are_held_and_a_tick_more_is_followed,
+    a_forked_child_follows_a_clock_that_was_set_back,
+    reseed_starts_the_order_of_every_generator_anew,
+    a_handler_at_any_time_of_a_step_back_keeps_the_order,
     a_time_without_a_timestamp_is_an_error_and_leaves_nil,
     a_clock_that_panics_leaves_a_generator_that_goes_on,
     any_clock_gives_increasing_uuids,
@@ -116,9 +120,10 @@ fn noon() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_767_225_600)
 }
 
-fn a_clock_that_jumps_is_followed_ahead_and_held_back() {
-    const YEAR: Duration = Duration::from_secs(365 * 86_400);
-    const SECOND: Duration = Duration::from_secs(1);
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn a_clock_that_jumps_is_followed_ahead_and_held_where_it_is_a_little_back() {
     let clock = Set::at(noon());
     let generator = Generator::new().with_clock(clock.clone());
     let mut all = vec![];
@@ -138,14 +143,83 @@ fn a_clock_that_jumps_is_followed_ahead_and_held_back() {
                 "{ahead:?}"
             );
         }
+        assert_increasing(&all[start..]);
+        all.len()
     };
     make(noon(), noon());
     make(noon() - SECOND, noon());
-    make(noon() - YEAR, noon());
+    make(noon() - 9 * SECOND, noon());
     make(noon() + SECOND, noon() + SECOND);
     make(noon() + YEAR, noon() + YEAR);
-    make(noon(), noon() + YEAR);
-    assert_increasing(&all);
+    assert_eq!(status().clock_steps(), 0);
+    let back = make(noon() + YEAR - 9 * SECOND, noon() + YEAR);
+    for (steps, time) in [(1, noon()), (2, noon() - YEAR), (2, noon() + YEAR)] {
+        make(time, time);
+        assert_eq!(status().clock_steps(), steps);
+    }
+    assert!(status().to_string().ends_with("; clock steps: 2"));
+    assert_increasing(&all[..back]);
+    assert_distinct(&all);
+}
+
+fn ten_seconds_back_are_held_and_a_tick_more_is_followed() {
+    // A second after noon is the beginning of a tick.
+    let tick = Duration::from_nanos(244);
+    for (back, is_held) in [(10 * SECOND, true), (10 * SECOND + tick, false)] {
+        let clock = Set::at(noon() + 20 * SECOND);
+        let generator = Generator::new().with_clock(clock.clone());
+        let before = generator.now_v7();
+        clock.to(noon() + 20 * SECOND - back);
+        let after = [generator.now_v7(), generator.now_v7()];
+        assert_eq!(before < after[0], is_held);
+        assert_increasing(&after);
+    }
+}
+
+fn a_forked_child_follows_a_clock_that_was_set_back() {
+    let clock = Set::at(noon() + YEAR);
+    let generator = Generator::new().with_clock(clock.clone());
+    let mut all = vec![generator.now_v7()];
+    clock.to(noon());
+    let times = |ids: &[Uuid]| -> Vec<_> { ids.iter().map(time_of).collect() };
+    let child = in_copy(fork, || vec![generator.now_v7(), generator.now_v7()]);
+    let parent = [generator.now_v7(), generator.now_v7()];
+    assert_increasing(&child);
+    assert_increasing(&parent);
+    assert_eq!(times(&child), times(&parent));
+    assert_eq!(
+        times(&child)[0],
+        noon().duration_since(UNIX_EPOCH).expect("after")
+    );
+    all.extend(child.iter().chain(&parent));
+    assert_distinct(&all);
+}
+
+fn reseed_starts_the_order_of_every_generator_anew() {
+    let clock = Set::at(noon() + 9 * SECOND);
+    let generators = [Generator::new(), Generator::unbuffered()];
+    let generators = generators.map(|generator| generator.with_clock(clock.clone()));
+    let mut all = vec![];
+    let mut make = |expected: SystemTime| {
+        for generator in &generators {
+            let id = generator.now_v7();
+            assert_eq!(
+                time_of(&id),
+                expected.duration_since(UNIX_EPOCH).expect("after")
+            );
+            all.push(id);
+        }
+    };
+    make(noon() + 9 * SECOND);
+    clock.to(noon());
+    // The control: it is held.
+    make(noon() + 9 * SECOND);
+    for _ in 0..3 {
+        reseed();
+        make(noon());
+    }
+    assert_eq!(status().clock_steps(), 0);
+    assert_distinct(&all);
 }
 
 fn a_time_without_a_timestamp_is_an_error_and_leaves_nil() {
@@ -178,8 +252,10 @@ fn a_time_without_a_timestamp_is_an_error_and_leaves_nil() {
     clock.to(end - ns);
     assert_increasing(&[(); 15].map(|()| generator.now_v7()));
     assert!(generator.try_now_v7().is_err());
-    clock.to(noon());
+    clock.to(end - 10 * SECOND);
     assert!(generator.try_now_v7().is_err());
+    clock.to(noon());
+    assert_increasing(&[(); 15].map(|()| generator.now_v7()));
 }
 
 fn a_clock_that_panics_leaves_a_generator_that_goes_on() {
@@ -197,12 +273,15 @@ fn a_clock_that_panics_leaves_a_generator_that_goes_on() {
 
 fn any_clock_gives_increasing_uuids() {
     const END: i128 = (1 << 48) * 1_000_000;
-    // Anywhere, around both ends, and to and fro in a few ticks.
+    // Anywhere, around both ends, to and fro in a few ticks, and by some 10 s.
     let time = prop_oneof![
         any::<i64>().prop_map(i128::from),
         -10i128..10,
         END - 1000..END + 10,
         1_767_225_600_000_000_000..1_767_225_600_000_001_000i128,
+        (0..12i128, 0..1000i128).prop_map(|(seconds, nanos)| 1_767_225_600_000_000_000
+            + seconds * 1_000_000_000
+            + nanos),
     ];
     let call = prop_oneof![Just(1usize), 0usize..600];
     let calls = prop::collection::vec((time, call), 1..100);
@@ -233,15 +312,21 @@ fn any_clock_gives_increasing_uuids() {
             } else if !(0..END).contains(&nanos) {
                 prop_assert!(made.is_err());
             } else if made.is_err() {
-                // Only where it was at the end already.
+                // Only where it was at the end already, and is held there.
                 let end = Uuid::from_u128(u128::MAX << 64 & !(0xf << 76) | 7 << 76);
                 prop_assert!(last > end, "{:?} after {}", made, last);
+                prop_assert!(nanos >= END - 10_000_001_000);
             }
             if made.is_err() {
                 prop_assert!(count == 1 || ids.iter().all(Uuid::is_nil));
                 continue;
             }
+            if last != Uuid::nil() && count > 0 && tick(word_of(last)) > tick_of(nanos) + HELD {
+                prop_assert_eq!(word_of(ids[0]), (tick_of(nanos) << 4).max(1));
+                last = Uuid::nil();
+            }
             for id in ids {
+                prop_assert!(tick(word_of(id)) <= tick_of(nanos) + HELD + 1);
                 prop_assert!(last < id, "{} then {}", last, id);
                 prop_assert_eq!((id.get_version_num(), id.as_bytes()[8] >> 6), (7, 2));
                 prop_assert!(time_of(&id).as_millis() >= since.as_millis());
@@ -308,10 +393,43 @@ fn a_vfork_child_goes_on_in_order() {
     assert_increasing(&ids);
 }
 
+/// 10 s.
+const HELD: u64 = 40_960_000;
+
+/// 4096 in a millisecond.
+fn tick_of(nanos: i128) -> u64 {
+    (nanos * 4096 / 1_000_000) as u64
+}
+
+fn tick(word: u64) -> u64 {
+    word >> 4
+}
+
 /// Timestamp and counter.
 fn word_of(id: Uuid) -> u64 {
     let bits = id.as_u128();
     ((bits >> 80) as u64) << 16 | ((bits >> 64) as u64 & 0xfff) << 4 | (bits >> 58) as u64 & 0xf
+}
+
+/// Runs a handler that touches atomics and a generator, each 20 µs.
+fn repeat_alarm(handler: extern "C" fn(i32)) {
+    let interval = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 20,
+    };
+    let timer = libc::itimerval {
+        it_interval: interval,
+        it_value: interval,
+    };
+    // SAFETY: the handler touches nothing else.
+    unsafe {
+        libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t);
+        ok(libc::setitimer(
+            libc::ITIMER_REAL,
+            &raw const timer,
+            null_mut(),
+        ));
+    }
 }
 
 fn a_handler_at_any_time_keeps_the_order() {
@@ -335,23 +453,7 @@ fn a_handler_at_any_time_keeps_the_order() {
     // Without a clock that moves on, a step that is lost is seen.
     let generator = Generator::new().with_clock(Frozen);
     GENERATOR.store((&raw const generator).cast_mut(), Relaxed);
-    let interval = libc::timeval {
-        tv_sec: 0,
-        tv_usec: 20,
-    };
-    let timer = libc::itimerval {
-        it_interval: interval,
-        it_value: interval,
-    };
-    // SAFETY: the handler touches atomics and the generator.
-    unsafe {
-        libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t);
-        ok(libc::setitimer(
-            libc::ITIMER_REAL,
-            &raw const timer,
-            null_mut(),
-        ));
-    }
+    repeat_alarm(handler);
     let mut last = 0;
     while CALLS.load(Relaxed) < 20_000 {
         let before = LAST.load(Relaxed).max(last);
@@ -361,6 +463,67 @@ fn a_handler_at_any_time_keeps_the_order() {
     // SAFETY: from here on the generator may go.
     unsafe { libc::signal(libc::SIGALRM, libc::SIG_IGN) };
     assert_eq!(DISORDER.load(Relaxed), 0);
+}
+
+fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
+    static GENERATOR: AtomicPtr<Generator> = AtomicPtr::new(null_mut());
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    static INSIDE: AtomicU64 = AtomicU64::new(0);
+    static DISORDER: AtomicU64 = AtomicU64::new(0);
+    static AHEAD: AtomicBool = AtomicBool::new(true);
+    static STEPPING: AtomicBool = AtomicBool::new(false);
+    extern "C" fn handler(_: i32) {
+        if AHEAD.load(Relaxed) {
+            return;
+        }
+        // SAFETY: set before the timer, and this thread's.
+        let generator = unsafe { &*GENERATOR.load(Relaxed) };
+        for _ in 0..3 {
+            let id = generator.now_v7();
+            let in_order = LAST.swap(word_of(id), Relaxed) < word_of(id);
+            let in_time = time_of(&id) < Jumps(false).since_1970() + SECOND;
+            DISORDER.fetch_add(u64::from(!in_order || !in_time), Relaxed);
+        }
+        CALLS.fetch_add(1, Relaxed);
+        INSIDE.fetch_add(u64::from(STEPPING.load(Relaxed)), Relaxed);
+    }
+    struct Jumps(bool);
+    impl Jumps {
+        fn since_1970(&self) -> Duration {
+            let time = if self.0 { noon() + YEAR } else { noon() };
+            time.duration_since(UNIX_EPOCH).expect("after it")
+        }
+    }
+    struct Jumping;
+    impl Clock for Jumping {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH + Jumps(AHEAD.load(Relaxed)).since_1970()
+        }
+    }
+    let generator = Generator::new().with_clock(Jumping);
+    GENERATOR.store((&raw const generator).cast_mut(), Relaxed);
+    repeat_alarm(handler);
+    while CALLS.load(Relaxed) < 20_000 {
+        AHEAD.store(true, Relaxed);
+        let _ = generator.now_v7();
+        LAST.store(0, Relaxed);
+        AHEAD.store(false, Relaxed);
+        STEPPING.store(true, Relaxed);
+        let before = LAST.load(Relaxed);
+        let first = word_of(generator.now_v7());
+        STEPPING.store(false, Relaxed);
+        let last = LAST.load(Relaxed).max(first);
+        let second = word_of(generator.now_v7());
+        assert!(
+            before < first && last < second,
+            "{before:x} {first:x} {last:x} {second:x}"
+        );
+    }
+    // SAFETY: from here on the generator may go.
+    unsafe { libc::signal(libc::SIGALRM, libc::SIG_IGN) };
+    assert_eq!(DISORDER.load(Relaxed), 0);
+    assert!(INSIDE.load(Relaxed) > 100, "{}", INSIDE.load(Relaxed));
 }
 
 /// Version 7 one by one and at once, versions 1 and 6: 1000 of each.

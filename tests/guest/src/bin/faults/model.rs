@@ -134,7 +134,7 @@ impl Model {
         }
         let number = self.tracked.expect("the device was opened");
         Ok(format!(
-            "source: {}; pooled: {}; device: {}; missed reseeds: 0",
+            "source: {}; pooled: {}; device: {}; missed reseeds: 0; clock steps: 0",
             self.served,
             match self.pooled {
                 Some(true) => "yes",
