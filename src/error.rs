@@ -73,6 +73,8 @@ pub(crate) enum Cause {
     WrongDevice(&'static str),
     /// A read returned no byte.
     NoByte,
+    /// The call returned a greater length than it was asked to fill.
+    TooMany,
     /// At each of this many attempts another descriptor stood at the number.
     Replaced(u32),
     /// The clock shows a time before this day.
@@ -167,6 +169,7 @@ impl fmt::Display for Failure {
             Cause::Os(_) => f.write_str("not available on this system"),
             Cause::WrongDevice(name) => write!(f, "is not the kernel's {name}"),
             Cause::NoByte => f.write_str("a read returned no byte"),
+            Cause::TooMany => f.write_str("returned more bytes than were asked for"),
             Cause::Replaced(times) => write!(
                 f,
                 "another descriptor was put at its number {times} times in a row"
