@@ -24,8 +24,11 @@ pub(crate) use libc::{EBADF, EINTR, EMFILE, ENFILE, ENOSYS, EPERM};
 
 /// Linux numbers /dev/random 1:8 and /dev/urandom 1:9
 /// (Documentation/admin-guide/devices.txt).
-pub(crate) const RANDOM: u64 = libc::makedev(1, 8);
-pub(crate) const URANDOM: u64 = libc::makedev(1, 9);
+// `makedev` returns 32 bits on 32-bit Android.
+#[allow(clippy::unnecessary_cast)]
+pub(crate) const RANDOM: u64 = libc::makedev(1, 8) as u64;
+#[allow(clippy::unnecessary_cast)]
+pub(crate) const URANDOM: u64 = libc::makedev(1, 9) as u64;
 
 /// What a descriptor or a path stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,8 @@ impl From<libc::stat64> for Identity {
         Self {
             dev: stat.st_dev as u64,
             ino: stat.st_ino as u64,
-            rdev: (stat.st_mode & libc::S_IFMT == libc::S_IFCHR).then_some(stat.st_rdev as u64),
+            rdev: (stat.st_mode as u32 & libc::S_IFMT as u32 == libc::S_IFCHR as u32)
+                .then_some(stat.st_rdev as u64),
         }
     }
 }

@@ -23,12 +23,12 @@ mod image;
 ///
 /// On powerpc it returns a *positive* errno and sets a flag that C cannot read,
 /// so that EPERM looks like one byte and ENOSYS like 38. On the others (s390x,
-/// loongarch64, 32-bit and big-endian ones) nobody has looked.
+/// loongarch64, 32-bit and big-endian ones) that was not tried.
 const CHECKED: bool = cfg!(all(
     any(
-        target_arch = "x86_64",  // 6.12, 6.18, 7.3
-        target_arch = "aarch64", // 6.12, 7.3
-        target_arch = "riscv64", // 7.2
+        target_arch = "x86_64",  // Linux 6.12, 6.18, 7.3
+        target_arch = "aarch64", // Linux 6.12, 7.3
+        target_arch = "riscv64", // Linux 7.2
     ),
     target_pointer_width = "64",
     target_endian = "little",
