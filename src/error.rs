@@ -96,6 +96,8 @@ pub(crate) enum Cause {
     WrongLink(&'static str),
     /// A read returned no byte.
     NoByte,
+    /// The call returned a greater length than it was asked to fill.
+    TooMany,
     /// At each of this many attempts another descriptor stood at the number.
     Replaced(u32),
     /// The clock shows a time before this day.
@@ -260,6 +262,7 @@ impl fmt::Display for Failure {
             Cause::Os(_) => f.write_str("not available on this system"),
             Cause::WrongDevice(_) | Cause::WrongLink(_) => Ok(()),
             Cause::NoByte => f.write_str("a read returned no byte"),
+            Cause::TooMany => f.write_str("returned more bytes than were asked for"),
             Cause::Replaced(times) => write!(
                 f,
                 "another descriptor was put at its number {times} times in a row"

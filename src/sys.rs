@@ -24,6 +24,9 @@
 //! then drawn from `getrandom`. Nothing here blocks on another thread or
 //! allocates.
 
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("fork-safe-uuid needs 64-bit atomics, which this target does not have");
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

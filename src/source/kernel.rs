@@ -33,18 +33,29 @@ use crate::sys;
 pub struct Kernel;
 
 impl EntropySource for Kernel {
-    fn fill(&self, mut dest: &mut [u8]) -> Result<(), Error> {
-        while !dest.is_empty() {
-            match sys::getrandom(dest) {
-                Ok(0) => return Err(failed(Cause::NoByte)),
-                // A signal cuts a request over 256 bytes short.
-                Ok(filled) => dest = &mut dest[filled..],
-                Err(sys::EINTR) => {}
-                Err(errno) => return Err(failed(Cause::Os(errno))),
-            }
-        }
-        Ok(())
+    fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
+        fill_by(sys::getrandom, dest)
     }
+}
+
+fn fill_by(
+    mut getrandom: impl FnMut(&mut [u8]) -> Result<usize, i32>,
+    mut dest: &mut [u8],
+) -> Result<(), Error> {
+    while !dest.is_empty() {
+        match getrandom(dest) {
+            Ok(0) => return Err(failed(Cause::NoByte)),
+            // A signal cuts a request over 256 bytes short; a tracer or an
+            // emulator can return any number.
+            Ok(filled) => {
+                let rest = dest.get_mut(filled..);
+                dest = rest.ok_or_else(|| failed(Cause::TooMany))?;
+            }
+            Err(sys::EINTR) => {}
+            Err(errno) => return Err(failed(Cause::Os(errno))),
+        }
+    }
+    Ok(())
 }
 
 fn failed(cause: Cause) -> Error {
@@ -53,4 +64,40 @@ fn failed(cause: Cause) -> Error {
         call: "getrandom(2)",
         cause,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn more_bytes_than_were_asked_for_are_an_error() {
+        let mut dest = [0; 16];
+        let mut results = [10, 7].into_iter();
+        let error = fill_by(|_| Ok(results.next().expect("two calls")), &mut dest)
+            .expect_err("17 of 16 bytes");
+        assert_eq!(error.kind(), ErrorKind::Kernel);
+        assert_eq!(error.raw_os_error(), None);
+        assert_eq!(
+            error.to_string(),
+            "no entropy source: getrandom(2): returned more bytes than were asked for"
+        );
+    }
+
+    #[test]
+    fn short_answers_and_signals_are_gone_on_from() {
+        let mut dest = [0; 16];
+        let mut results = [Ok(1), Err(sys::EINTR), Ok(14), Ok(1)].into_iter();
+        let mut asked = Vec::new();
+        let filled = fill_by(
+            |rest| {
+                asked.push(rest.len());
+                results.next().expect("four calls")
+            },
+            &mut dest,
+        );
+        assert!(filled.is_ok());
+        assert_eq!(asked, [16, 15, 15, 1]);
+    }
 }

@@ -14,9 +14,11 @@ use core::mem::MaybeUninit;
 use core::num::NonZeroU32;
 use core::ptr::{self, NonNull};
 
+mod identity;
 mod registers;
 mod vdso;
 
+pub(crate) use identity::{Identity, identity_at, identity_of};
 pub(crate) use registers::clear_registers;
 pub(crate) use vdso::{VdsoState, map_vdso_states, vdso_getrandom};
 
@@ -24,76 +26,14 @@ pub(crate) use libc::{EBADF, EINTR, EMFILE, ENFILE, ENOSYS, EPERM};
 
 /// Linux numbers /dev/random 1:8 and /dev/urandom 1:9
 /// (Documentation/admin-guide/devices.txt).
-pub(crate) const RANDOM: u64 = libc::makedev(1, 8);
-pub(crate) const URANDOM: u64 = libc::makedev(1, 9);
+// `makedev` returns 32 bits on 32-bit Android.
+#[allow(clippy::unnecessary_cast)]
+pub(crate) const RANDOM: u64 = libc::makedev(1, 8) as u64;
+#[allow(clippy::unnecessary_cast)]
+pub(crate) const URANDOM: u64 = libc::makedev(1, 9) as u64;
 
 /// There is a device to turn to.
 pub(crate) const HAS_DEVICE: bool = true;
-
-/// What a descriptor or a path stands for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) dev: u64,
-    pub(crate) ino: u64,
-    /// The device number of a character device, else `None`.
-    pub(crate) rdev: Option<u64>,
-    pub(crate) is_link: bool,
-}
-
-impl Identity {
-    // The widths of these constants differ between architectures.
-    #[allow(clippy::unnecessary_cast)]
-    fn new(mode: u32, dev: u64, ino: u64, rdev: u64) -> Self {
-        let kind = mode & libc::S_IFMT as u32;
-        Self {
-            dev,
-            ino,
-            rdev: (kind == libc::S_IFCHR as u32).then_some(rdev),
-            is_link: kind == libc::S_IFLNK as u32,
-        }
-    }
-}
-
-impl From<libc::stat64> for Identity {
-    // The widths of these fields differ between architectures.
-    #[allow(clippy::unnecessary_cast)]
-    fn from(stat: libc::stat64) -> Self {
-        Self::new(
-            stat.st_mode as u32,
-            stat.st_dev as u64,
-            stat.st_ino as u64,
-            stat.st_rdev as u64,
-        )
-    }
-}
-
-/// `struct statx` (include/uapi/linux/stat.h), the same on each architecture.
-#[repr(C)]
-struct Statx {
-    mask: u32,
-    _to_mode: [u32; 6],
-    mode: u16,
-    _spare: u16,
-    ino: u64,
-    _to_rdev: [u64; 11],
-    rdev: [u32; 2],
-    dev: [u32; 2],
-    _to_end: [u64; 14],
-}
-
-const _: () = assert!(size_of::<Statx>() == 256);
-
-impl From<Statx> for Identity {
-    fn from(stat: Statx) -> Self {
-        let number = |[major, minor]: [u32; 2]| libc::makedev(major, minor);
-        Self::new(
-            stat.mode.into(),
-            number(stat.dev),
-            stat.ino,
-            number(stat.rdev),
-        )
-    }
-}
 
 #[cold]
 fn errno() -> i32 {
@@ -118,69 +58,6 @@ pub(crate) fn getrandom(dest: &mut [u8]) -> Result<usize, i32> {
     // borrowed mutably and that long.
     let result = unsafe { libc::syscall(libc::SYS_getrandom, dest.as_mut_ptr(), dest.len(), 0) };
     length(result as libc::ssize_t)
-}
-
-/// statx(2) by its number, since Linux 4.11: a filter that a program writes for
-/// it holds with each libc, while what a libc makes of fstat(3) differs.
-fn statx(directory: c_int, path: &CStr, flags: c_int) -> Result<Identity, i32> {
-    /// `STATX_TYPE | STATX_INO`; the device numbers are always filled.
-    const WANTED: u32 = 0x0001 | 0x0100;
-    let mut stat = MaybeUninit::<Statx>::zeroed();
-    // SAFETY: `path` ends in a zero byte and `stat` has room for the structure.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_statx,
-            directory,
-            path.as_ptr(),
-            flags,
-            WANTED,
-            stat.as_mut_ptr(),
-        )
-    };
-    if result != 0 {
-        return Err(errno());
-    }
-    // SAFETY: zeros are a valid value already.
-    let stat = unsafe { stat.assume_init() };
-    if stat.mask & WANTED != WANTED {
-        return Err(ENOSYS);
-    }
-    Ok(stat.into())
-}
-
-/// Before Linux 4.11 there is no statx(2), and container runtimes of that time
-/// refuse it.
-fn is_without_statx(errno: i32) -> bool {
-    matches!(errno, ENOSYS | EPERM)
-}
-
-pub(crate) fn identity_of(fd: c_int) -> Result<Identity, i32> {
-    let refused = match statx(fd, c"", libc::AT_EMPTY_PATH) {
-        Err(errno) if is_without_statx(errno) => errno,
-        result => return result,
-    };
-    let mut stat = MaybeUninit::uninit();
-    // SAFETY: `stat` has room for the structure; any number may be asked about.
-    match checked(unsafe { libc::fstat64(fd, stat.as_mut_ptr()) }) {
-        // SAFETY: fstat(2) succeeded, so it filled the structure.
-        Ok(_) => Ok(unsafe { stat.assume_init() }.into()),
-        Err(EBADF) => Err(EBADF),
-        Err(_) => Err(refused),
-    }
-}
-
-/// What `path` leads to; with `follow`, through symbolic links.
-pub(crate) fn identity_at(path: &CStr, follow: bool) -> Result<Identity, i32> {
-    let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
-    match statx(libc::AT_FDCWD, path, flags) {
-        Err(errno) if is_without_statx(errno) => {}
-        result => return result,
-    }
-    let mut stat = MaybeUninit::uninit();
-    // SAFETY: `path` ends in a zero byte and `stat` has room for the structure.
-    checked(unsafe { libc::fstatat64(libc::AT_FDCWD, path.as_ptr(), stat.as_mut_ptr(), flags) })?;
-    // SAFETY: fstatat(2) succeeded, so it filled the structure.
-    Ok(unsafe { stat.assume_init() }.into())
 }
 
 /// Flags that tell a descriptor of this crate from one that the program itself

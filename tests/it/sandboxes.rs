@@ -558,14 +558,20 @@ fn no_memory_is_no_error() {
     });
 }
 
-/// Since Linux 6.11 on x86-64.
+/// Since which Linux is said in `src/sys/linux/vdso.rs`.
 fn vdso_has_getrandom() -> bool {
+    let since = match std::env::consts::ARCH {
+        "x86_64" => (6, 11),
+        "aarch64" => (6, 12),
+        "riscv64" => (7, 2),
+        _ => return false,
+    };
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release
         .split(['.', '-'])
         .map_while(|part| part.parse().ok());
     let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    cfg!(target_arch = "x86_64") && version >= (6, 11)
+    cfg!(target_pointer_width = "64") && version >= since
 }
 
 fn unbuffered_makes_no_system_call() {

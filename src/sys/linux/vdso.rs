@@ -1,8 +1,14 @@
 //! getrandom without a system call: a function of the vDSO, the small library
 //! that the kernel maps into each process (vdso(7)).
 //!
-//! Since Linux 6.11 on x86-64, 6.12 on arm64 and others. glibc calls it since
-//! 2.41; this finds it on any libc.
+//! | architecture | since Linux |
+//! | --- | --- |
+//! | x86-64 | 6.11 |
+//! | arm64 | 6.12 |
+//! | riscv64 | 7.2, or before: the oldest that was tried |
+//! | any other | not called, whether the kernel has it or not |
+//!
+//! glibc calls it since 2.41; this finds it on any libc.
 
 use core::ffi::{c_int, c_uint, c_void};
 use core::mem::MaybeUninit;
@@ -10,8 +16,23 @@ use core::ptr::{self, NonNull};
 use core::slice;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use elf::ElfBytes;
-use elf::endian::NativeEndian;
+mod image;
+
+/// Whether the function is called on this architecture: where it was tried on
+/// real kernels, and returns a length or a negative errno as a C function does.
+///
+/// On powerpc it returns a *positive* errno and sets a flag that C cannot read,
+/// so that EPERM looks like one byte and ENOSYS like 38. On the others (s390x,
+/// loongarch64, 32-bit and big-endian ones) that was not tried.
+const CHECKED: bool = cfg!(all(
+    any(
+        target_arch = "x86_64",  // Linux 6.12, 6.18, 7.3
+        target_arch = "aarch64", // Linux 6.12, 7.3
+        target_arch = "riscv64", // Linux 7.2
+    ),
+    target_pointer_width = "64",
+    target_endian = "little",
+));
 
 /// What a thread lends the function: its key and its buffered bytes, of a
 /// layout that the kernel keeps to itself.
@@ -19,6 +40,9 @@ use elf::endian::NativeEndian;
 /// The alignment keeps it from crossing a page, as the kernel asks.
 #[repr(C, align(256))]
 pub(crate) struct VdsoState([AtomicU64; 32]);
+
+// So that each element of an array, too, is inside a page.
+const _: () = assert!(size_of::<VdsoState>() == align_of::<VdsoState>());
 
 impl VdsoState {
     /// Makes it what a new one is: without a key, and not in use.
@@ -44,7 +68,7 @@ struct Params {
 static STATE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
 /// Fills a prefix of `dest` and returns its length, or an errno; `None` where
-/// there is no such function.
+/// there is no such function, or it returns more than was asked for.
 pub(crate) fn vdso_getrandom(dest: &mut [u8], state: &VdsoState) -> Option<Result<usize, i32>> {
     let function = function()?;
     let opaque = state.0.as_ptr().cast_mut().cast();
@@ -60,7 +84,20 @@ pub(crate) fn vdso_getrandom(dest: &mut [u8], state: &VdsoState) -> Option<Resul
             STATE_SIZE.load(Relaxed),
         )
     };
-    Some(usize::try_from(result).map_err(|_| -result as i32))
+    answer(result, dest.len())
+}
+
+/// What the function's result says, or `None` where it is neither a length of
+/// up to `asked` nor a negative errno.
+fn answer(result: isize, asked: usize) -> Option<Result<usize, i32>> {
+    match result {
+        // The kernel's errno values (include/linux/err.h).
+        -4095..=-1 => Some(Err(-result as i32)),
+        _ => usize::try_from(result)
+            .ok()
+            .filter(|&filled| filled <= asked)
+            .map(Ok),
+    }
 }
 
 /// Maps `len` bytes for states, with the protection and flags that the kernel
@@ -115,6 +152,9 @@ fn function() -> Option<Function> {
     const UNKNOWN: usize = 0;
     const NONE: usize = 1;
 
+    if !CHECKED {
+        return None;
+    }
     let address = match ADDRESS.load(Relaxed) {
         UNKNOWN => {
             let found = find().unwrap_or(NONE);
@@ -129,37 +169,63 @@ fn function() -> Option<Function> {
 }
 
 fn find() -> Option<usize> {
-    const HEADER: usize = 64;
-    const ELFCLASS64: u8 = 2;
+    let image = image()?;
+    // The name on x86 and RISC-V, and on Arm.
+    let offset = image::function(image, b"__vdso_getrandom")
+        .or_else(|| image::function(image, b"__kernel_getrandom"))?;
+    Some(image.as_ptr().addr() + offset)
+}
 
+/// The image that the kernel mapped.
+fn image() -> Option<&'static [u8]> {
     // SAFETY: looks a number up in a table.
-    let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as usize;
-    if base == 0 {
+    let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as usize as *const u8;
+    if base.is_null() {
         return None;
     }
-    // SAFETY: the kernel mapped an ELF image there, which begins with a header
-    // and is never changed.
-    let header: &[u8; HEADER] = unsafe { &*(base as *const [u8; HEADER]) };
-    if header[4] != ELFCLASS64 {
-        return None;
-    }
-    // The image ends with its section headers (elf(5)).
-    let offset = u64::from_ne_bytes(*header[40..].first_chunk()?) as usize;
-    let size = usize::from(u16::from_ne_bytes(*header[58..].first_chunk()?));
-    let count = usize::from(u16::from_ne_bytes(*header[60..].first_chunk()?));
-    let len = offset + size * count;
-    // SAFETY: as above; the kernel maps the whole image.
-    let image = unsafe { slice::from_raw_parts(base as *const u8, len) };
+    // SAFETY: the kernel mapped an ELF image there, at least a page of it, and
+    // it is never changed.
+    let headers = unsafe { slice::from_raw_parts(base, image::HEADERS) };
+    let len = image::length(headers)?;
+    // SAFETY: as above; the kernel maps the image as a whole, to the end of
+    // what its headers say is loaded.
+    Some(unsafe { slice::from_raw_parts(base, len) })
+}
 
-    let file = ElfBytes::<NativeEndian>::minimal_parse(image).ok()?;
-    let (symbols, names) = file.dynamic_symbol_table().ok()??;
-    let symbol = symbols.iter().find(|symbol| {
-        // The name on x86 and loongarch, and on all others.
-        let known: [&[u8]; 2] = [b"__vdso_getrandom", b"__kernel_getrandom"];
-        names
-            .get_raw(symbol.st_name as usize)
-            .is_ok_and(|name| known.contains(&name))
-    })?;
-    // The image is linked at 0.
-    Some(base + symbol.st_value as usize)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_up_to_what_was_asked_for_is_an_answer() {
+        assert_eq!(answer(0, 16), Some(Ok(0)));
+        assert_eq!(answer(5, 16), Some(Ok(5)));
+        assert_eq!(answer(16, 16), Some(Ok(16)));
+    }
+
+    #[test]
+    fn a_negative_errno_is_an_answer() {
+        for errno in [libc::EPERM, libc::EINTR, libc::ENOSYS, 4095] {
+            assert_eq!(answer(-errno as isize, 16), Some(Err(errno)));
+        }
+    }
+
+    #[test]
+    fn a_positive_errno_of_powerpc_is_no_answer_where_it_is_no_length() {
+        assert_eq!(answer(libc::ENOSYS as isize, 16), None);
+        assert_eq!(answer(libc::EPERM as isize, 0), None);
+    }
+
+    #[test]
+    fn what_is_neither_a_length_nor_an_errno_is_no_answer() {
+        for result in [17, isize::MAX, -4096, isize::MIN] {
+            assert_eq!(answer(result, 16), None);
+        }
+    }
+
+    #[test]
+    fn the_vdso_is_used_only_where_its_convention_was_checked() {
+        let checked = ["x86_64", "aarch64", "riscv64"].contains(&std::env::consts::ARCH);
+        assert!(checked || function().is_none());
+    }
 }

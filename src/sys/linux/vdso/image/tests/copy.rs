@@ -1,0 +1,125 @@
+//! A copy of the mapped image, and the fields in which it is damaged.
+
+use elf::abi;
+
+use super::super::function;
+
+/// Fields of the file header.
+pub(super) const E_TYPE: usize = 16;
+pub(super) const E_PHOFF: usize = 32;
+pub(super) const E_SHOFF: usize = 40;
+pub(super) const E_PHENTSIZE: usize = 54;
+pub(super) const E_PHNUM: usize = 56;
+pub(super) const E_SHNUM: usize = 60;
+/// Fields of a program header.
+pub(super) const P_FLAGS: usize = 4;
+pub(super) const P_OFFSET: usize = 8;
+pub(super) const P_VADDR: usize = 16;
+pub(super) const P_FILESZ: usize = 32;
+/// The value in an entry of the dynamic table.
+pub(super) const D_VAL: usize = 8;
+/// Fields of a symbol.
+pub(super) const ST_INFO: usize = 4;
+pub(super) const ST_SHNDX: usize = 6;
+pub(super) const ST_VALUE: usize = 8;
+pub(super) const ST_SIZE: usize = 16;
+pub(super) const SYMBOL: usize = 24;
+
+/// A copy of the image, to be damaged.
+#[derive(Clone)]
+pub(super) struct Image {
+    pub(super) bytes: Vec<u8>,
+    /// A function that each kernel has.
+    pub(super) name: &'static [u8],
+}
+
+impl Image {
+    pub(super) fn of_this_process() -> Option<Self> {
+        if cfg!(miri) {
+            return None;
+        }
+        let bytes = crate::sys::linux::vdso::image()?.to_vec();
+        // On x86 and RISC-V, and on Arm.
+        let names: [&[u8]; 2] = [b"__vdso_clock_gettime", b"__kernel_clock_gettime"];
+        let name = names
+            .into_iter()
+            .find(|name| function(&bytes, name).is_some());
+        Some(Self {
+            name: name.expect("the clock"),
+            bytes,
+        })
+    }
+
+    pub(super) fn found(&self) -> Option<usize> {
+        function(&self.bytes, self.name)
+    }
+
+    pub(super) fn number(&self, at: usize) -> usize {
+        let bytes = self.bytes[at..].first_chunk().expect("eight bytes");
+        u64::from_ne_bytes(*bytes).try_into().expect("64 bits")
+    }
+
+    pub(super) fn with(mut self, at: usize, bytes: &[u8]) -> Self {
+        self.bytes[at..][..bytes.len()].copy_from_slice(bytes);
+        self
+    }
+
+    pub(super) fn with_number(self, at: usize, number: u64) -> Self {
+        self.with(at, &number.to_ne_bytes())
+    }
+
+    pub(super) fn with_added(self, at: usize, more: u64) -> Self {
+        let number = self.number(at) as u64;
+        self.with_number(at, number + more)
+    }
+
+    /// Where the program headers are.
+    pub(super) fn segments(&self) -> impl Iterator<Item = usize> + use<> {
+        let count = usize::from(self.bytes[E_PHNUM]);
+        (0..count).map(|index| 64 + 56 * index)
+    }
+
+    pub(super) fn segment(&self, kind: u32) -> usize {
+        self.segments()
+            .find(|&at| self.bytes[at..].starts_with(&kind.to_ne_bytes()))
+            .expect("a segment")
+    }
+
+    /// Where the dynamic table has this entry.
+    pub(super) fn entry(&self, tag: i64) -> Option<usize> {
+        let from = self.number(self.segment(abi::PT_DYNAMIC) + P_OFFSET);
+        (from..)
+            .step_by(16)
+            .take_while(|&at| self.number(at) != 0)
+            .find(|&at| self.number(at) == tag as usize)
+    }
+
+    pub(super) fn value(&self, tag: i64) -> usize {
+        self.number(self.entry(tag).expect("an entry") + D_VAL)
+    }
+
+    pub(super) fn without(self, tag: i64) -> Self {
+        match self.entry(tag) {
+            Some(at) => self.with_number(at, abi::DT_DEBUG as u64),
+            None => self,
+        }
+    }
+
+    pub(super) fn symbols(&self) -> impl Iterator<Item = usize> + use<> {
+        let (from, to) = (self.value(abi::DT_SYMTAB), self.value(abi::DT_STRTAB));
+        (from..to).step_by(SYMBOL)
+    }
+
+    /// Where the symbol of the function is.
+    pub(super) fn symbol(&self) -> usize {
+        let value = self.found().expect("found");
+        let named = |at: &usize| {
+            let name = u32::from_ne_bytes(*self.bytes[*at..].first_chunk().expect("a symbol"));
+            let name = self.value(abi::DT_STRTAB) + name as usize;
+            self.bytes[name..].starts_with(self.name)
+        };
+        let at = self.symbols().find(named).expect("a symbol");
+        assert_eq!(self.number(at + ST_VALUE), value);
+        at
+    }
+}
