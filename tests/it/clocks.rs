@@ -580,7 +580,7 @@ fn forking_while_threads_make_timestamps_hangs_nobody() {
 fn forking_while_threads_generate_hangs_uuids_version_7() {
     assert!(
         (0..40).any(|_| hung_of(100, IMPATIENCE, |ids| ids.fill_with(Uuid::now_v7)) > 0),
-        "mended?"
+        "uuid was mended?"
     );
 }
 

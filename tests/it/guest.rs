@@ -1,4 +1,4 @@
-//! Programs of `tests/guest`, built by the scenario that runs them.
+//! Programs of `tests/guest`, and a library, built by the scenario that runs them.
 
 use std::env;
 use std::fs::{self, File};
@@ -30,6 +30,14 @@ fn build_at<const N: usize>(
     programs: [&str; N],
     flags: &[&str],
 ) -> [PathBuf; N] {
+    let mut what = vec!["--package", "guest"];
+    what.extend(programs.iter().flat_map(|program| ["--bin", program]));
+    let directory = run_cargo(root, target, &what, flags);
+    programs.map(|program| keep(&directory.join(program)))
+}
+
+/// Builds what is asked for, optimised, and returns where it is.
+fn run_cargo(root: &Path, target: &str, what: &[&str], flags: &[&str]) -> PathBuf {
     let cargo = env::var_os("CARGO").expect("run by cargo");
     let target = Path::new(TEMPORARY).join(target);
     // Named, so that the flags do not reach build scripts and macros.
@@ -41,8 +49,8 @@ fn build_at<const N: usize>(
     let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
     let output = Command::new(cargo)
         .current_dir(root)
-        .args(["build", "--quiet", "--release", "--package", "guest"])
-        .args(programs.iter().flat_map(|program| ["--bin", program]))
+        .args(["build", "--quiet", "--release"])
+        .args(what)
         .args(["--target", &triple])
         .arg("--target-dir")
         .arg(&target)
@@ -51,14 +59,24 @@ fn build_at<const N: usize>(
         .output()
         .expect("cargo");
     assert!(output.status.success(), "{}", text(&output));
-    // The next build puts its own in this place.
+    target.join(&triple).join("release")
+}
+
+/// A copy of `built` for this scenario: the next build puts its own in that place.
+fn keep(built: &Path) -> PathBuf {
     let scenario = env::var(crate::harness::SCENARIO).expect("in a scenario");
-    programs.map(|program| {
-        let name = format!("{}-{program}", scenario.replace("::", "-"));
-        let result = Path::new(TEMPORARY).join(name);
-        fs::copy(target.join(&triple).join("release").join(program), &result).expect("a program");
-        result
-    })
+    let file = built.file_name().and_then(|name| name.to_str());
+    let name = format!("{}-{}", scenario.replace("::", "-"), file.expect("a name"));
+    let result = Path::new(TEMPORARY).join(name);
+    fs::copy(built, &result).expect("a program");
+    result
+}
+
+/// Builds the shared library of `tests/plugin`, optimised, and returns it.
+pub fn build_library() -> PathBuf {
+    let _turn = turn();
+    let directory = run_cargo(Path::new(ROOT), "guest", &["--package", "loaded"], &[]);
+    keep(&directory.join("libloaded.so"))
 }
 
 /// Compiles and links a C program of `tests/guest`, or returns `None` where
@@ -74,6 +92,16 @@ pub fn compile_static(source: &str, library: &str) -> Option<PathBuf> {
     output
         .is_ok_and(|output| output.status.success())
         .then_some(program)
+}
+
+/// Builds this crate for the library, and returns where its object code is.
+pub fn build_objects() -> PathBuf {
+    let _turn = turn();
+    // Of its own: a directory of others has older builds, too.
+    let target = Path::new(TEMPORARY).join("objects");
+    let _ = fs::remove_dir_all(&target);
+    let directory = run_cargo(Path::new(ROOT), "objects", &["--package", "loaded"], &[]);
+    directory.join("deps")
 }
 
 pub fn run(program: &Path, arguments: &[&str]) -> Output {

@@ -21,11 +21,15 @@ mod forest;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]
+mod handlers;
+#[cfg(target_os = "linux")]
 mod hazards;
 #[cfg(target_os = "linux")]
 mod lineage;
 #[cfg(target_os = "linux")]
 mod opening;
+#[cfg(target_os = "linux")]
+mod plugins;
 #[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
@@ -38,6 +42,8 @@ mod scene;
 mod snapshots;
 #[cfg(target_os = "linux")]
 mod static_build;
+#[cfg(target_os = "linux")]
+mod threads;
 #[cfg(target_os = "linux")]
 mod torture;
 mod values;
@@ -54,14 +60,17 @@ fn main() {
         descriptors::SCENARIOS,
         faults::SCENARIOS,
         forest::SCENARIOS,
+        handlers::SCENARIOS,
         hazards::SCENARIOS,
         lineage::SCENARIOS,
         opening::SCENARIOS,
+        plugins::SCENARIOS,
         pool::SCENARIOS,
         rules::SCENARIOS,
         sandboxes::SCENARIOS,
         snapshots::SCENARIOS,
         static_build::SCENARIOS,
+        threads::SCENARIOS,
         torture::SCENARIOS,
         vfork::SCENARIOS,
     ];

@@ -105,6 +105,19 @@ pub const PATHS: [Path; 23] = [
         true,
         0,
     ),
+    // Complete: there are few instructions, and the lock is held at most of them.
+    path(
+        "malloc after many keys",
+        || {
+            let call = || {
+                create_keys();
+                allocate(2000);
+            };
+            in_thread(call, || finish());
+        },
+        false,
+        0,
+    ),
     path(
         "malloc of much",
         || in_thread(|| allocate(1 << 20), || finish()),
@@ -221,6 +234,17 @@ fn allocate(size: usize) {
     // SAFETY: the second frees what the first returned.
     unsafe { libc::free(black_box(libc::malloc(black_box(size)))) };
     disarm();
+}
+
+/// More keys than a thread's descriptor has room for: glibc allocates when a thread
+/// sets the value of a later one. By the thread, so that std's own key, which would
+/// have it allocate at another time, comes before them.
+fn create_keys() {
+    for _ in 0..40 {
+        let mut key = 0;
+        // SAFETY: the pointer leads to a key.
+        assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, None) }, 0);
+    }
 }
 
 fn in_thread(call: fn(), then: fn()) {
