@@ -152,6 +152,7 @@ impl CheckedOut {
         match result {
             Err(sys::EBADF) if self.kept => Ok(Read::Unreadable),
             Ok(0) => Err(URANDOM.failed("pread(2)", Cause::NoByte)),
+            Ok(length) if length > dest.len() => Err(URANDOM.failed("pread(2)", Cause::TooMany)),
             Ok(length) => Ok(Read::Proven(length)),
             Err(errno) => Err(URANDOM.failed("pread(2)", Cause::Os(errno))),
         }

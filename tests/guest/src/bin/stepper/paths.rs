@@ -34,7 +34,7 @@ const fn path(name: &'static str, call: fn(), long: bool, committed: usize) -> P
 /// Blocks after which a seed is renewed, and the slots are used up.
 const SEED_LIFE: usize = 4096;
 
-pub const PATHS: [Path; 23] = [
+pub const PATHS: [Path; 24] = [
     path("fast", || after(5, one), false, 12),
     path("last slot", || after(SLOTS - 1, one), false, 12),
     path("refill", || after(SLOTS, one), true, 80),
