@@ -34,6 +34,10 @@ crate::scenarios![
         possible: on_x86_64,
         seconds: 600
     },
+    without_the_mark_the_programs_own_device_is_closed {
+        possible: on_x86_64,
+        seconds: 600
+    },
     without_the_proof_before_the_read_foreign_bytes_come_out {
         possible: on_x86_64,
         seconds: 600
@@ -395,7 +399,7 @@ fn without_the_proof_before_the_read_foreign_bytes_come_out() {
     // Nor after it, which alone still catches what came before.
     guest::assert_broken_by(
         "swapper",
-        &[],
+        &["Tracking"],
         &[(
             "source/device/node.rs",
             "Ok(found) => Ok(found == self.identity),",
@@ -407,11 +411,21 @@ fn without_the_proof_before_the_read_foreign_bytes_come_out() {
 fn without_the_proof_after_the_read_foreign_bytes_come_out() {
     guest::assert_broken_by(
         "swapper",
-        &[],
+        &["Tracking"],
         &[(
             "source/device.rs",
             "if !matches!(is_proven, Ok(true)) {",
             "if matches!(is_proven, Err(_)) {",
         )],
+    );
+}
+
+/// At most instructions of a draw that opens one, while the program's own stands
+/// at its number.
+fn without_the_mark_the_programs_own_device_is_closed() {
+    guest::assert_broken_by(
+        "swapper",
+        &["Foreign"],
+        &[("source/device/node.rs", "&& sys::is_marked(self.fd)", "")],
     );
 }

@@ -1,16 +1,20 @@
 //! Puts a decoy at the device's number, at each instruction of a draw.
 //!
-//! The decoy is a regular file, the one kind that pread(2) reads from. It must
-//! keep its offset, its bytes must not come out, and it must not be closed.
-//! Twice: with the descriptor tracked, and where there is no wiped memory to
-//! track it in, so that each draw opens and closes one.
+//! The decoy is a regular file, a kind that pread(2) reads from, or a descriptor
+//! of the same device that the program itself opened. It must keep its offset, its
+//! bytes must not come out, and it must not be closed or replaced. In a process
+//! that tracks a descriptor, in a forked child that puts its own in the place of
+//! the inherited one, and in a process that may not use the record, so that each
+//! draw opens and closes a descriptor. With an argument, only in one of them:
+//! `Tracking`, `Forked`, `Foreign`.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::AsRawFd;
 use std::process::exit;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::SeqCst};
 
 use fork_safe_uuid::source::{Device, EntropySource};
 use guest::trap;
@@ -24,11 +28,34 @@ static TAKEN: AtomicI32 = AtomicI32::new(-1);
 const SHOWN: i32 = 1;
 const CONSUMED: i32 = 2;
 const CLOSED: i32 = 4;
+const OVER: i32 = 64;
 
-/// Between the last proof and close(2) stand some instructions, 40 with glibc
-/// 2.36 and 121 with musl 1.2.5, which converts what fstat(2) said, and nothing
-/// can be done about them.
-const BEFORE_CLOSE: usize = if cfg!(target_env = "musl") { 150 } else { 60 };
+/// Between the last proof and close(2) or dup3(2) stand some instructions, and
+/// nothing can be done about them.
+const BEFORE_CLOSE: usize = 40;
+
+/// Who draws.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Who {
+    Tracking,
+    Forked,
+    Foreign,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum What {
+    File,
+    OwnDevice,
+}
+
+/// Which of the device's numbers is taken, where there are two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Which {
+    Lowest,
+    Highest,
+}
+
+static HIGHEST: AtomicBool = AtomicBool::new(false);
 
 fn stat(fd: i32) -> Option<libc::stat> {
     // SAFETY: zeros are a valid structure, and the pointer leads to it.
@@ -53,7 +80,13 @@ extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
     unsafe {
         let errno = *libc::__errno_location();
         guest::trap_later(context, false);
-        if let Some(number) = (3..64).find(|&number| is_device(number)) {
+        let decoy = DECOY.load(SeqCst);
+        let mut numbers = (3..64).filter(|&number| number != decoy && is_device(number));
+        let number = match HIGHEST.load(SeqCst) {
+            true => numbers.next_back(),
+            false => numbers.next(),
+        };
+        if let Some(number) = number {
             libc::dup2(DECOY.load(SeqCst), number);
             TAKEN.store(number, SeqCst);
         }
@@ -62,22 +95,42 @@ extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
 }
 
 /// The child: a draw with a swap at one instruction; returns what went wrong.
-fn draw(tracked: bool) -> i32 {
-    let mut decoy = tempfile::tempfile().expect("a file");
-    decoy.write_all(&b"DECOYDEC".repeat(100)).expect("a file");
-    decoy.rewind().expect("a file");
+fn draw(who: Who, what: What) -> i32 {
+    let mut decoy = match what {
+        What::File => {
+            let mut decoy = tempfile::tempfile().expect("a file");
+            decoy.write_all(&b"DECOYDEC".repeat(100)).expect("a file");
+            decoy.rewind().expect("a file");
+            decoy
+        }
+        What::OwnDevice => File::open("/dev/urandom").expect("the device"),
+    };
     DECOY.store(decoy.as_raw_fd(), SeqCst);
-    if !tracked {
-        let refused = BTreeMap::from([(libc::SYS_madvise, vec![])]);
-        let action = SeccompAction::Errno(libc::EINVAL as u32);
-        let arch = std::env::consts::ARCH.try_into().expect("known");
-        let filter: BpfProgram = SeccompFilter::new(refused, SeccompAction::Allow, action, arch)
-            .and_then(TryInto::try_into)
-            .expect("a filter");
-        apply_filter(&filter).expect("seccomp");
-    }
     let mut bytes = [0; 16];
     Device.fill(&mut bytes).expect("the device");
+    match who {
+        Who::Tracking => {}
+        // SAFETY: one thread.
+        Who::Forked => unsafe {
+            let pid = libc::fork();
+            if pid != 0 {
+                let mut status = 0;
+                libc::waitpid(pid, &raw mut status, 0);
+                return libc::WEXITSTATUS(status);
+            }
+        },
+        // The record is then another process's.
+        Who::Foreign => {
+            let refused = BTreeMap::from([(libc::SYS_getpid, vec![])]);
+            let action = SeccompAction::Errno(libc::EPERM as u32);
+            let arch = std::env::consts::ARCH.try_into().expect("known");
+            let filter: BpfProgram =
+                SeccompFilter::new(refused, SeccompAction::Allow, action, arch)
+                    .and_then(TryInto::try_into)
+                    .expect("a filter");
+            apply_filter(&filter).expect("seccomp");
+        }
+    }
 
     trap(true);
     let drawn = Device.fill(&mut bytes);
@@ -91,55 +144,80 @@ fn draw(tracked: bool) -> i32 {
     {
         wrong |= SHOWN;
     }
-    if decoy.stream_position().expect("a file") != 0 {
+    if what == What::File && decoy.stream_position().expect("a file") != 0 {
         wrong |= CONSUMED;
     }
-    let identity = |fd| stat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    // SAFETY: asks for flags.
+    let flags = |fd| unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    let identity = |fd| stat(fd).map(|stat| (stat.st_dev, stat.st_ino, flags(fd)));
     let taken = TAKEN.load(SeqCst);
     if taken >= 0 && identity(taken) != identity(decoy.as_raw_fd()) {
         wrong |= CLOSED;
     }
+    // Past the end of the call there is nothing to inject.
+    if STEP.load(SeqCst) <= TARGET.load(SeqCst) {
+        return OVER;
+    }
     wrong
+}
+
+/// Returns whether all is well.
+fn swap_at_each_instruction(who: Who, what: What, which: Which) -> bool {
+    HIGHEST.store(which == Which::Highest, SeqCst);
+    let mut wrong = BTreeMap::<i32, Vec<usize>>::new();
+    for target in 0.. {
+        TARGET.store(target, SeqCst);
+        let mut status = 0;
+        // SAFETY: one thread; the pointer leads to an int.
+        unsafe {
+            let pid = libc::fork();
+            if pid == 0 {
+                libc::_exit(draw(who, what));
+            }
+            libc::waitpid(pid, &raw mut status, 0);
+        }
+        assert!(
+            libc::WIFEXITED(status),
+            "ended with {status:#x} at {target}"
+        );
+        match libc::WEXITSTATUS(status) {
+            0 => {}
+            OVER => {
+                println!("{who:?}, {what:?} at the {which:?}: {target} instructions");
+                break;
+            }
+            what => wrong.entry(what).or_default().push(target),
+        }
+    }
+    println!("shown: 1, consumed: 2, closed: 4: {wrong:?}");
+    let closed = wrong.remove(&CLOSED).map_or(0, |at| at.len());
+    let most = match who {
+        Who::Tracking => 0,
+        Who::Foreign => BEFORE_CLOSE,
+        // Of the inherited one, which is replaced, or of the new one.
+        Who::Forked => BEFORE_CLOSE,
+    };
+    wrong.is_empty() && closed <= most
 }
 
 fn main() {
     guest::on(libc::SIGTRAP, on_trap);
-    let mut failed = false;
-    for tracked in [true, false] {
-        let mut wrong = BTreeMap::<i32, Vec<usize>>::new();
-        for target in 0.. {
-            TARGET.store(target, SeqCst);
-            let mut status = 0;
-            // SAFETY: one thread; the pointer leads to an int.
-            unsafe {
-                let pid = libc::fork();
-                if pid == 0 {
-                    let wrong = draw(tracked);
-                    // Past the end of the call there is nothing to inject.
-                    let over = STEP.load(SeqCst) <= target;
-                    libc::_exit(if over { 64 } else { wrong });
-                }
-                libc::waitpid(pid, &raw mut status, 0);
-            }
-            assert!(
-                libc::WIFEXITED(status),
-                "ended with {status:#x} at {target}"
-            );
-            match libc::WEXITSTATUS(status) {
-                0 => {}
-                64 => {
-                    println!(
-                        "{}: {target} instructions",
-                        if tracked { "tracked" } else { "untracked" }
-                    );
-                    break;
-                }
-                what => wrong.entry(what).or_default().push(target),
+    let only = std::env::args().nth(1);
+    let mut well = true;
+    for who in [Who::Tracking, Who::Forked, Who::Foreign] {
+        if only
+            .as_ref()
+            .is_some_and(|only| *only != format!("{who:?}"))
+        {
+            continue;
+        }
+        for what in [What::File, What::OwnDevice] {
+            well &= swap_at_each_instruction(who, what, Which::Lowest);
+            // There is only one otherwise.
+            if who != Who::Tracking {
+                well &= swap_at_each_instruction(who, what, Which::Highest);
             }
         }
-        println!("shown: 1, consumed: 2, closed: 4: {wrong:?}");
-        let closed = wrong.remove(&CLOSED).map_or(0, |at| at.len());
-        failed |= !wrong.is_empty() || closed > if tracked { 0 } else { BEFORE_CLOSE };
     }
-    exit(i32::from(failed));
+    exit(i32::from(!well));
 }
