@@ -6,17 +6,22 @@
 //! ```
 //!
 //! Two workers are confined, one of them without `prepare()`, and each makes
-//! 100 000 UUIDs in two threads. The exit status is 0 if only the unprepared one
-//! fails, and says why.
+//! 100 000 UUIDs in two threads. A third has no descriptor left, so that its
+//! `prepare()` fails. The exit status is 0 if only the unprepared one fails in the
+//! sandbox, and both say why.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::{env, fs, thread};
 
+use fork_safe_uuid::source::TrackedDevice;
 use fork_safe_uuid::{Error, ErrorKind, Uuid};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 fn main() -> ExitCode {
+    if !without_descriptors() {
+        return ExitCode::FAILURE;
+    }
     let jail = env::temp_dir().join(fork_safe_uuid::new_v4().to_string());
     fs::create_dir(&jail).expect("a directory");
     let outcomes = [true, false].map(|prepared| {
@@ -36,10 +41,37 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(outcomes != [true, true]))
 }
 
+/// Whether `prepare()` fails, for the reason that is expected, where there is no
+/// descriptor to be had.
+fn without_descriptors() -> bool {
+    // SAFETY: this process has one thread; the pointers lead to a limit and an int.
+    unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            let none = libc::rlimit {
+                rlim_cur: 3,
+                rlim_max: 3,
+            };
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const none);
+            let error = fork_safe_uuid::prepare().expect_err("no descriptor");
+            println!("not prepared: {error}");
+            let is_device = error.kind() == ErrorKind::Device;
+            libc::_exit(i32::from(
+                !(is_device && error.raw_os_error() == Some(libc::EMFILE)),
+            ));
+        }
+        let mut status = -1;
+        libc::waitpid(pid, &raw mut status, 0);
+        status == 0
+    }
+}
+
 fn worker(prepared: bool, jail: &std::path::Path) -> bool {
     if prepared {
-        // In the worker, after the fork: a child inherits no descriptor of ours.
-        let status = fork_safe_uuid::prepare().expect("entropy");
+        // In the worker, after the fork: a child opens a descriptor of its own. A
+        // server ends here if there is none, and does not enter the sandbox.
+        let status = fork_safe_uuid::prepare().expect("a device in reserve");
+        assert!(matches!(status.device(), TrackedDevice::Open { .. }));
         println!("prepared: {status}");
     }
     confine(jail);

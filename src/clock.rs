@@ -2,7 +2,7 @@
 //!
 //! A clock may stand still or go back. Nobody here waits for it: the last
 //! timestamp plus one is used until the clock comes past. A clock that is
-//! further back than [`HELD`] was set right, and is followed.
+//! further back than `HELD` was set right, and is followed.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;

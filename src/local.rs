@@ -27,6 +27,13 @@ thread_local! {
 /// What `Uuid::new_v4()` returns, and safe to call in a forked child, a daemon,
 /// a sandbox and a signal handler.
 ///
+/// **In a signal handler** on an alternate stack, a call needs up to 5 KiB of it
+/// beside the kernel's frame (`AT_MINSIGSTKSZ`, getauxval(3)), so that the 8 KiB of
+/// `SIGSTKSZ` do on most processors; without optimisation 20 KiB. In a library that
+/// is loaded by dlopen(3), a thread's first use of its thread-local variables
+/// allocates them: make that thread's first UUID outside of handlers, one of which
+/// may have interrupted malloc(3).
+///
 /// # Panics
 ///
 /// If there is no entropy, with the text of the [`Error`];
@@ -138,7 +145,7 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 /// | --- | --- | --- |
 /// | `getrandom` | a seed, each 64 KiB | the device serves |
 /// | `statx`, `pread64`, `getpid` | a seed by the device | there is no other source: allow them |
-/// | `getpid` | any seed | allow it: with EPERM the seed has one hedge less |
+/// | `getpid` | any seed | one hedge less |
 /// | `clock_gettime` | each 251 UUIDs, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-ordered ones |
 /// | `gettid`, `tgkill`, `mmap`, `madvise`, `munmap` | the first UUID of another thread | that thread has no pool |
 /// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after somebody closed its descriptor | an error |
