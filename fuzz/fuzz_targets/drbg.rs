@@ -9,6 +9,9 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../src/drbg.rs"]
 mod drbg;
 
+#[path = "../../src/sys/linux/registers.rs"]
+mod sys;
+
 use drbg::{Block, Form, Nonce};
 
 #[derive(Arbitrary, Debug)]

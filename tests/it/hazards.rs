@@ -445,7 +445,7 @@ fn a_snapshot() {
 
 /// What the next UUID is made of, in what the kernel would dump.
 fn a_core_dump() {
-    assert_row("a core dump, and the UUIDs to come", 30, |number| {
+    assert_row("a core dump between two calls, and the UUIDs to come", 30, |number| {
         let make = GENERATORS[number];
         make();
         let memory = File::open("/proc/self/mem").expect("proc");
