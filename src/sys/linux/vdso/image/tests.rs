@@ -119,7 +119,20 @@ fn odd_headers_mean_that_there_is_no_function() {
     for offset in [u64::MAX, u64::MAX - 100, 1 << 32, HEADERS as u64 - 56] {
         assert_none(image.clone().with_number(E_PHOFF, offset));
     }
+    // Where a 32-bit header has the same fields.
+    let narrow = image.clone().with(abi::EI_CLASS, &[abi::ELFCLASS32]);
+    let narrow = narrow.with(28, &64_u32.to_ne_bytes());
+    let narrow = narrow.with(42, &image.bytes[E_PHENTSIZE..][..4]);
+    assert_none(narrow);
+    // The same headers, beyond the first page.
+    let mut far = image.clone().with_number(E_PHOFF, HEADERS as u64);
+    far.bytes.resize(2 * HEADERS, 0);
+    assert_none(far.with(HEADERS, &image.bytes[64..][..4 * 56]));
+
     let load = image.segment(abi::PT_LOAD);
+    let mut long = image.clone().with_number(load + P_FILESZ, 2 << 20);
+    long.bytes.resize(2 << 20, 0);
+    assert_none(long);
     for size in [0, u64::MAX, 1 << 40] {
         assert_none(image.clone().with_number(load + P_FILESZ, size));
     }
@@ -176,6 +189,7 @@ fn of_several_segments_one_has_the_function() {
     assert_eq!(two.found(), found, "the second");
 
     // An address would lead to two places.
+    let two = image.with(note, &abi::PT_LOAD.to_ne_bytes());
     assert_none(two.with_added(note + P_VADDR, 4096));
 }
 
