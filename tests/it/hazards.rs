@@ -445,24 +445,28 @@ fn a_snapshot() {
 
 /// What the next UUID is made of, in what the kernel would dump.
 fn a_core_dump() {
-    assert_row("a core dump between two calls, and the UUIDs to come", 30, |number| {
-        let make = GENERATORS[number];
-        make();
-        let memory = File::open("/proc/self/mem").expect("proc");
-        let mut dump = vec![];
-        for (start, end) in mappings(|has| has.contains(&"wr") && !has.contains(&"dd")) {
-            let mut bytes = vec![0; end - start];
-            // Guard pages cannot be read.
-            if memory.read_exact_at(&mut bytes, start as u64).is_ok() {
-                dump.push(bytes);
+    assert_row(
+        "a core dump between two calls, and the UUIDs to come",
+        30,
+        |number| {
+            let make = GENERATORS[number];
+            make();
+            let memory = File::open("/proc/self/mem").expect("proc");
+            let mut dump = vec![];
+            for (start, end) in mappings(|has| has.contains(&"wr") && !has.contains(&"dd")) {
+                let mut bytes = vec![0; end - start];
+                // Guard pages cannot be read.
+                if memory.read_exact_at(&mut bytes, start as u64).is_ok() {
+                    dump.push(bytes);
+                }
             }
-        }
-        let id = make().into_bytes();
-        let mut reversed = id;
-        reversed.reverse();
-        // Version and variant stand before these.
-        let shown = [&id[9..], &reversed[..7]];
-        let shows = |bytes: &Vec<u8>| bytes.windows(7).any(|window| shown.contains(&window));
-        if dump.iter().any(shows) { Dumped } else { Good }
-    });
+            let id = make().into_bytes();
+            let mut reversed = id;
+            reversed.reverse();
+            // Version and variant stand before these.
+            let shown = [&id[9..], &reversed[..7]];
+            let shows = |bytes: &Vec<u8>| bytes.windows(7).any(|window| shown.contains(&window));
+            if dump.iter().any(shows) { Dumped } else { Good }
+        },
+    );
 }

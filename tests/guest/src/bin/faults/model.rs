@@ -225,14 +225,14 @@ impl Model {
     /// Proven, read, proven again; whatever else it was is opened anew.
     fn read(&mut self, world: &mut World, wanted: usize) -> Result<usize> {
         for _ in 0..ATTEMPTS {
-            let Some(number) = self.check_out(world)? else {
+            let Some((number, is_kept)) = self.check_out(world)? else {
                 continue;
             };
             let read = uninterrupted(world, Call::Pread(number, wanted));
             if !is_ours(world, number) {
                 continue;
             }
-            if self.is_foreign {
+            if !is_kept {
                 close(world, number);
             }
             return match read {
@@ -249,7 +249,7 @@ impl Model {
 
     /// The tracked descriptor, or a new one, which takes the place of an inherited
     /// one; or `None` where a stranger took the number.
-    fn check_out(&mut self, world: &mut World) -> Result<Option<Number>> {
+    fn check_out(&mut self, world: &mut World) -> Result<Option<(Number, bool)>> {
         let has_wiped = *self.has_wiped.get_or_insert_with(|| wiped_memory(world));
         if !has_wiped {
             // Asked each time whether there is some.
@@ -261,7 +261,7 @@ impl Model {
             && let Some(number) = self.tracked
             && is_ours(world, number)
         {
-            return Ok(Some(number));
+            return Ok(Some((number, true)));
         }
         let mut inherited = self.tracked.filter(|_| !is_own);
         let mut opened = self.open(world);
@@ -270,13 +270,18 @@ impl Model {
             && let Some(number) = inherited.take_if(|&mut number| is_marked(world, number))
         {
             close(world, number);
+            let next = world.newest() + 1;
             opened = self.open(world);
+            // It has the number that was closed.
+            if next <= world.newest() {
+                self.tracked = Some(next);
+            }
         }
         let Some(mut number) = opened? else {
             return Ok(None);
         };
         if self.is_foreign && is_own {
-            return Ok(Some(number));
+            return Ok(Some((number, false)));
         }
         if let Some(inherited) = inherited
             && is_marked(world, inherited)
@@ -288,7 +293,8 @@ impl Model {
         }
         self.tracked = Some(number);
         self.is_marked = has_wiped;
-        Ok((inherited.is_none() || is_ours(world, number)).then_some(number))
+        let is_proven = inherited.is_none() || is_ours(world, number);
+        Ok(is_proven.then_some((number, true)))
     }
 
     /// At a number of at least 3, and initialised; or `None` where a stranger
