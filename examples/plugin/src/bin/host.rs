@@ -75,7 +75,7 @@ fn worker(plugin: *mut c_void, new_id: NewId, mut input: &io::PipeWriter) {
                 (&*input).write_all(ids.as_flattened()).expect("the host");
                 made.wait();
                 unloaded.wait();
-                // The thread ends, and its memory is given back.
+                // The thread ends, and the library is gone.
             });
         }
         made.wait();
