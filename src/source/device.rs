@@ -27,7 +27,7 @@ mod record;
 use node::{Opened, URANDOM, retried};
 pub use record::TrackedDevice;
 pub(crate) use record::tracked;
-use record::{Purpose, Tracked};
+use record::{Purpose, Seen, Tracked};
 
 /// The kernel's generator through /dev/urandom, by a descriptor that is proven
 /// before and after each use.
@@ -93,6 +93,8 @@ struct CheckedOut {
     opened: Opened,
     /// It is tracked, and stays open.
     kept: bool,
+    /// The record that it was proven by.
+    record: Option<Seen>,
 }
 
 /// What came of one read.
@@ -106,15 +108,19 @@ enum Read {
 }
 
 impl CheckedOut {
-    /// Proves the tracked descriptor, or opens one; `None` where another thread
-    /// took its number meanwhile.
-    fn new(is_readable: bool, purpose: Purpose) -> Result<Option<Self>, Error> {
+    /// Proves the tracked descriptor, unless it is to be passed over, or opens one;
+    /// `None` where another thread took its number meanwhile.
+    fn new(passed_over: Option<Seen>, purpose: Purpose) -> Result<Option<Self>, Error> {
         let tracked = record::look();
-        if let Tracked::Own(opened, _) = tracked
-            && is_readable
+        if let Tracked::Own(opened, seen) = tracked
+            && passed_over != Some(seen)
             && opened.is_proven()?
         {
-            return Ok(Some(Self { opened, kept: true }));
+            return Ok(Some(Self {
+                opened,
+                kept: true,
+                record: Some(seen),
+            }));
         }
         let (seen, mut inherited) = match tracked {
             Tracked::Own(_, seen) => (Some(seen), None),
@@ -135,10 +141,15 @@ impl CheckedOut {
         };
         let kept = seen.is_some_and(|seen| record::track(&mut opened, seen, inherited, purpose));
         // It may have another number now.
-        Ok((inherited.is_none() || opened.is_proven()?).then_some(Self { opened, kept }))
+        let is_proven = inherited.is_none() || opened.is_proven()?;
+        Ok(is_proven.then_some(Self {
+            opened,
+            kept,
+            record: None,
+        }))
     }
 
-    fn read(self, dest: &mut [u8]) -> Result<Read, Error> {
+    fn read(&self, dest: &mut [u8]) -> Result<Read, Error> {
         let result = retried(|| sys::pread(self.opened.fd, dest));
         let is_proven = self.opened.is_proven();
         if !matches!(is_proven, Ok(true)) {
@@ -150,7 +161,7 @@ impl CheckedOut {
             self.opened.close();
         }
         match result {
-            Err(sys::EBADF) if self.kept => Ok(Read::Unreadable),
+            Err(sys::EBADF) if self.record.is_some() => Ok(Read::Unreadable),
             Ok(0) => Err(URANDOM.failed("pread(2)", Cause::NoByte)),
             Ok(length) if length > dest.len() => Err(URANDOM.failed("pread(2)", Cause::TooMany)),
             Ok(length) => Ok(Read::Proven(length)),
@@ -161,15 +172,17 @@ impl CheckedOut {
 
 /// Reads a prefix of `dest`, which is not empty, and returns its length.
 fn read(dest: &mut [u8], purpose: Purpose) -> Result<usize, Error> {
-    let mut is_readable = true;
+    let mut passed_over = None;
     for _ in 0..ATTEMPTS {
-        let Some(device) = CheckedOut::new(is_readable, purpose)? else {
+        let Some(device) = CheckedOut::new(passed_over, purpose)? else {
             continue;
         };
         match device.read(dest)? {
             Read::Proven(length) => return Ok(length),
             Read::Another => {}
-            Read::Unreadable => is_readable = false,
+            // Only this one: another thread may have replaced it since, by one that
+            // can be read, and must not be replaced while it is open.
+            Read::Unreadable => passed_over = device.record,
         }
     }
     Err(URANDOM.failed("pread(2)", Cause::Replaced(ATTEMPTS)))

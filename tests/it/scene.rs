@@ -75,7 +75,10 @@ fn filter(calls: &[libc::c_long], action: SeccompAction, otherwise: SeccompActio
         program[1].k = AUDIT_ARCH_I386;
         program[2].k = libc::SECCOMP_RET_ALLOW;
     }
-    match apply_filter(&program) {
+    let applied = apply_filter(&program);
+    // To free memory may be a call that the filter does not allow.
+    std::mem::forget(program);
+    match applied {
         Err(seccompiler::Error::Seccomp(error)) if error.raw_os_error() == Some(libc::ENOSYS) => {
             leave_out("seccomp(2)")
         }

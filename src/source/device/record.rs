@@ -87,6 +87,13 @@ pub(super) struct Seen {
     mark: Option<&'static AtomicU64>,
 }
 
+impl PartialEq for Seen {
+    /// Whether it is the same record: each has a version of its own.
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+    }
+}
+
 /// What a descriptor is opened for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
