@@ -98,6 +98,8 @@ pub(crate) enum Cause {
     NoByte,
     /// The call returned a greater length than it was asked to fill.
     TooMany,
+    /// The descriptor could not be kept for later.
+    NotKept,
     /// At each of this many attempts another descriptor stood at the number.
     Replaced(u32),
     /// The clock shows a time before this day.
@@ -219,6 +221,11 @@ impl Failure {
         matches!(self.cause, Cause::Os(sys::EMFILE | sys::ENFILE))
     }
 
+    /// Whether a descriptor was there, and a call on it failed.
+    fn is_of_descriptor(self) -> bool {
+        ["pread(2)", "statx(2) of its descriptor"].contains(&self.call)
+    }
+
     fn advice(self, advice: Advice) -> &'static str {
         match (self.cause, advice) {
             (Cause::Replaced(_), _) => {
@@ -230,6 +237,9 @@ impl Failure {
                 }
                 _ => "; free a descriptor or raise the limit",
             },
+            (Cause::Os(_), Advice::Prepared | Advice::PrepareFailed) if self.is_of_descriptor() => {
+                "; have the sandbox allow this call"
+            }
             (_, Advice::Prepare) => {
                 "; call prepare() in this process before it enters a chroot or sandbox"
             }
@@ -261,6 +271,10 @@ impl fmt::Display for Failure {
             Cause::Os(errno) if errno > 0 => write!(f, "{}", io::Error::from_raw_os_error(errno)),
             Cause::Os(_) => f.write_str("not available on this system"),
             Cause::WrongDevice(_) | Cause::WrongLink(_) => Ok(()),
+            Cause::NotKept => f.write_str(
+                "its descriptor cannot be kept, for this process shares its memory with another, \
+                 or other threads close it",
+            ),
             Cause::NoByte => f.write_str("a read returned no byte"),
             Cause::TooMany => f.write_str("returned more bytes than were asked for"),
             Cause::Replaced(times) => write!(

@@ -127,8 +127,8 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 /// entropy source is in use.
 ///
 /// Call it before chroot(2), a seccomp filter or a drop of privileges. It opens
-/// and tracks /dev/urandom (the only function that does so while getrandom(2)
-/// answers) and fills the calling thread's pool.
+/// and tracks /dev/urandom, also while getrandom(2) answers, and fills the calling
+/// thread's pool.
 ///
 /// - A forked child inherits neither: call it after the last fork, in each worker.
 /// - A program that closes descriptors which it did not open does so before, or
@@ -148,7 +148,7 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 /// | `getpid` | any seed | one hedge less |
 /// | `clock_gettime` | each 251 UUIDs, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-ordered ones |
 /// | `gettid`, `tgkill`, `mmap`, `madvise`, `munmap` | the first UUID of another thread | that thread has no pool |
-/// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after somebody closed its descriptor | an error |
+/// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after somebody closed its descriptor | an error without `openat` or `statx`; without `fcntl`, `dup3` or `close` a descriptor more may stay open |
 ///
 /// A filter that kills instead of refusing must allow those of the first four rows.
 ///

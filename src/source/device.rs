@@ -8,10 +8,12 @@
 //!    terminals, and which moves no file's offset.
 //! 3. statx(2) shows the device still; if not, the bytes are discarded.
 //!
-//! A number that is another's by now is forgotten, never closed. What remains is
-//! what another thread puts at the number for the instant between 1 and 3: a
-//! regular file, hence these bytes only ever key a DRBG, together with a hedge;
-//! and /dev/kmsg, /proc/kmsg or a tun device, of which pread(2) consumes a record.
+//! A number that is another's by now is forgotten. It is closed or replaced only
+//! after a proof that this crate opened it. What remains is what another thread
+//! puts at the number in the few instructions between 1 and 3: a regular file,
+//! hence these bytes only ever key a DRBG, together with a hedge; and /dev/kmsg,
+//! /proc/kmsg or a tun device, of which pread(2) consumes a record. And what it puts
+//! there between a proof and close(2) or dup3(2), which take no condition.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -124,22 +126,28 @@ impl CheckedOut {
         }
         let (seen, mut inherited) = match tracked {
             Tracked::Own(_, seen) => (Some(seen), None),
-            Tracked::None(inherited, seen) => (Some(seen), inherited),
-            Tracked::Foreign => (None, None),
+            // A child of vfork(2) would leave its parent a record that is not the
+            // parent's. It is told by its thread; and so is, for nothing, the child
+            // of a raw clone(2), which must ask for a descriptor that is kept.
+            Tracked::None(inherited, seen) if purpose == Purpose::Prepare || is_at_home() => {
+                (Some(seen), inherited)
+            }
+            Tracked::Foreign(seen) if purpose == Purpose::Prepare && is_at_home() => {
+                (Some(seen), None)
+            }
+            _ => (None, None),
         };
-        let mut opened = Opened::urandom();
-        // There may be room for it only at the inherited number.
-        if let Err(error) = &opened
-            && error.is_out_of_descriptors()
-            && let Some(inherited) = inherited.take_if(|inherited| inherited.is_own())
-        {
-            inherited.close();
-            opened = Opened::urandom();
-        }
+        // Without room for another descriptor the inherited one has to do.
+        let opened = Opened::urandom().or_else(|error| {
+            inherited
+                .take_if(|inherited| error.is_out_of_descriptors() && inherited.is_own())
+                .map(Some)
+                .ok_or(error)
+        });
         let Some(mut opened) = opened? else {
             return Ok(None);
         };
-        let kept = seen.is_some_and(|seen| record::track(&mut opened, seen, inherited, purpose));
+        let kept = seen.is_some_and(|seen| record::track(&mut opened, seen, inherited));
         // It may have another number now.
         let is_proven = inherited.is_none() || opened.is_proven()?;
         Ok(is_proven.then_some(Self {
@@ -152,6 +160,9 @@ impl CheckedOut {
     fn read(&self, dest: &mut [u8]) -> Result<Read, Error> {
         let result = retried(|| sys::pread(self.opened.fd, dest));
         let is_proven = self.opened.is_proven();
+        if is_proven.is_err() && !self.kept {
+            self.opened.close();
+        }
         if !matches!(is_proven, Ok(true)) {
             // Whatever came may be another descriptor's.
             dest.zeroize();
@@ -161,6 +172,8 @@ impl CheckedOut {
             self.opened.close();
         }
         match result {
+            // Closed for the read, and opened again by another thread of this crate.
+            Err(sys::EBADF) if self.record.is_some() && self.opened.is_own() => Ok(Read::Another),
             Err(sys::EBADF) if self.record.is_some() => Ok(Read::Unreadable),
             Ok(0) => Err(URANDOM.failed("pread(2)", Cause::NoByte)),
             Ok(length) if length > dest.len() => Err(URANDOM.failed("pread(2)", Cause::TooMany)),
@@ -192,13 +205,17 @@ fn read(dest: &mut [u8], purpose: Purpose) -> Result<usize, Error> {
 /// opened the device. Relaxed: only an error's text depends on it.
 static PREPARED: AtomicU64 = AtomicU64::new(0);
 
+fn is_at_home() -> bool {
+    sys::thread_at_home().is_some()
+}
+
 /// Opens and tracks the device now and reads from it once; nothing where there
 /// is none.
 pub(crate) fn prepare() -> Result<(), Error> {
     if !sys::HAS_DEVICE {
         return Ok(());
     }
-    let read = read_all(&mut [0], Purpose::Prepare);
+    let read = open_and_track();
     let process = u64::from(sys::pid()) << 1;
     PREPARED.store(process | u64::from(read.is_ok()), Relaxed);
     read.map_err(|error| error.advise(Advice::Preparing))
@@ -208,4 +225,16 @@ pub(crate) fn prepare() -> Result<(), Error> {
 fn prepared() -> Option<bool> {
     let prepared = PREPARED.load(Relaxed);
     (prepared >> 1 == u64::from(sys::pid())).then_some(prepared & 1 == 1)
+}
+
+/// Reads until the descriptor that was read from is tracked: another thread that
+/// draws at the same time may be the one that is about to track its own.
+fn open_and_track() -> Result<(), Error> {
+    for _ in 0..ATTEMPTS {
+        read_all(&mut [0], Purpose::Prepare)?;
+        if matches!(tracked(), TrackedDevice::Open { .. }) {
+            return Ok(());
+        }
+    }
+    Err(URANDOM.failed("openat(2)", Cause::NotKept))
 }

@@ -74,11 +74,15 @@ pub(crate) fn open(path: &CStr) -> Result<c_int, i32> {
 }
 
 /// Whether `fd` was opened by [`open`].
-pub(crate) fn is_marked(fd: c_int) -> bool {
-    // SAFETY: asks for flags and touches no memory.
-    let flags = unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL, 0) };
+pub(crate) fn is_marked(fd: c_int) -> Result<bool, i32> {
     const LOOKED_AT: c_int = libc::O_ACCMODE | libc::O_SYNC | libc::O_NONBLOCK | libc::O_APPEND;
-    number(flags).is_ok_and(|flags| flags & LOOKED_AT == MARK)
+    // SAFETY: asks for flags and touches no memory.
+    let flags = number(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL, 0) });
+    match flags {
+        Ok(flags) => Ok(flags & LOOKED_AT == MARK),
+        Err(EBADF) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Duplicates `fd` to a free number of at least 3.
@@ -104,10 +108,11 @@ pub(crate) fn close(fd: c_int) {
 /// (socket, pipe, tty, eventfd …) and moves the offset of nothing.
 pub(crate) fn pread(fd: c_int, dest: &mut [u8]) -> Result<usize, i32> {
     // The offset is 0 in as many registers as an architecture takes it in.
+    const NONE: libc::c_long = 0;
     let (pointer, len) = (dest.as_mut_ptr(), dest.len());
     // SAFETY: the kernel writes at most `len` bytes to `dest`, which is
     // borrowed mutably and that long.
-    let result = unsafe { libc::syscall(libc::SYS_pread64, fd, pointer, len, 0, 0, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_pread64, fd, pointer, len, NONE, NONE, NONE) };
     length(result as libc::ssize_t)
 }
 

@@ -59,8 +59,8 @@ pub(crate) fn move_above_stdio(_: c_int) -> Result<c_int, i32> {
     Err(ENOSYS)
 }
 
-pub(crate) fn is_marked(_: c_int) -> bool {
-    false
+pub(crate) fn is_marked(_: c_int) -> Result<bool, i32> {
+    Err(ENOSYS)
 }
 
 pub(crate) fn replace(_: c_int, _: c_int) -> Result<(), i32> {

@@ -61,7 +61,7 @@ impl Node {
         }
         let fd = retried(|| sys::open(self.path)).map_err(self.os("openat(2)"))?;
         let opened = Opened { fd, identity };
-        Ok(opened.is_proven()?.then_some(opened))
+        Ok(opened.prove_or_close()?.then_some(opened))
     }
 }
 
@@ -95,14 +95,14 @@ impl Opened {
             opened.close();
             opened.fd = moved.map_err(URANDOM.os("fcntl(2)"))?;
             // What stood at the old number when it was duplicated?
-            if !opened.is_proven()? {
+            if !opened.prove_or_close()? {
                 return Ok(None);
             }
         }
         let ready = wait_until_initialised(opened.fd);
         // Asked again: the wait may have been long, and an error may be another
         // descriptor's.
-        if !opened.is_proven()? {
+        if !opened.prove_or_close()? {
             return Ok(None);
         }
         if !matches!(ready, Ok(true)) {
@@ -121,25 +121,43 @@ impl Opened {
         }
     }
 
-    /// Whether the number is still the device's, and was opened by this crate.
-    pub(super) fn is_own(self) -> bool {
-        matches!(self.is_proven(), Ok(true)) && sys::is_marked(self.fd)
+    /// The same, and closes the descriptor where that cannot be found out.
+    fn prove_or_close(self) -> Result<bool, Error> {
+        let is_proven = self.is_proven();
+        if is_proven.is_err() {
+            self.close();
+        }
+        is_proven
     }
 
-    /// Closes the descriptor, unless the number is another's by now.
+    /// Whether the number is still the device's, and was opened by this crate.
+    pub(super) fn is_own(self) -> bool {
+        matches!(self.is_proven(), Ok(true)) && sys::is_marked(self.fd) == Ok(true)
+    }
+
+    /// Closes the descriptor, which this very call opened, unless the number is
+    /// another's by now. Of the two proofs a sandbox may refuse one.
     pub(super) fn close(self) {
-        if self.is_own() {
-            sys::close(self.fd);
+        match (self.is_proven(), sys::is_marked(self.fd)) {
+            (Ok(true), Ok(true) | Err(_)) | (Err(_), Ok(true)) => sys::close(self.fd),
+            _ => {}
         }
     }
 
     /// Puts this descriptor at the number of `other`, if that is still this
-    /// crate's own. One step: where the process shares its table of descriptors
-    /// with its parent (`CLONE_FILES`), the parent's number never leads nowhere.
+    /// crate's own, so that only one stays open. One step: where the process shares
+    /// its table of descriptors with its parent (`CLONE_FILES`), the parent's number
+    /// never leads nowhere.
     pub(super) fn take_place_of(&mut self, other: Self) {
-        if other.is_own() && sys::replace(other.fd, self.fd).is_ok() {
+        if !other.is_own() {
+            return;
+        }
+        if sys::replace(other.fd, self.fd).is_ok() {
             self.close();
             self.fd = other.fd;
+        } else if other.is_own() {
+            // A sandbox that does not know dup3(2).
+            sys::close(other.fd);
         }
     }
 }

@@ -7,20 +7,19 @@
 //! | mark | process in the record | what it means |
 //! | --- | --- | --- |
 //! | set | this one | the descriptor is used, once it is proven |
-//! | set, or there is no wiped memory | another one | memory is shared with that process (vfork, `CLONE_VM`), or was copied and not wiped (a restored process, an emulator): neither the record nor its descriptor is touched |
+//! | set, or there is no wiped memory | another one | memory is shared with that process (vfork, `CLONE_VM`), or was copied and not wiped (a restored process, an emulator): neither the record nor its descriptor is touched, unless `prepare` asks for it in a process that shares no memory |
 //! | wiped | any | this is a forked child: it opens a descriptor of its own, and puts it in the place of the inherited one |
 //!
-//! One word holds the number and a version. Whoever changes the record claims the
-//! word first and publishes it last, each by an exchange; until then all others
-//! do without the record. So the fields of one record are never mixed, and of two
-//! threads that open the device at once, one tracks its descriptor and the other
-//! one knows that it must close its own.
+//! One word holds number, process and a version. Whoever changes the record claims
+//! the word first and publishes it last, each by an exchange; until then all others
+//! do without the record. Of two threads that open the device at once, one tracks
+//! its descriptor and the other one knows that it must close its own.
 
 use core::ffi::c_int;
 use core::fmt;
 use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
     fence,
 };
 
@@ -28,18 +27,16 @@ use super::node::Opened;
 use crate::sys::{self, Identity};
 use crate::wipe::WipedCell;
 
-/// Release when it is published and acquire when it is read, so that `process`,
-/// `dev` and `ino`, which are Relaxed, belong to it.
+/// Acquire and release where it is exchanged, and fences, so that `dev` and `ino`,
+/// which are Relaxed, belong to it.
 struct Record {
     word: AtomicU64,
-    process: AtomicU32,
     dev: AtomicU64,
     ino: AtomicU64,
 }
 
 static RECORD: Record = Record {
     word: AtomicU64::new(0),
-    process: AtomicU32::new(0),
     dev: AtomicU64::new(0),
     ino: AtomicU64::new(0),
 };
@@ -47,17 +44,27 @@ static RECORD: Record = Record {
 /// Not 0 where the record is this process's own.
 static MARK: WipedCell<AtomicU64> = WipedCell::new();
 
-/// A version in the upper half, the number in the lower one, 0 for none, and
-/// whether somebody is changing the record.
+/// From the top: a version of 20 bits, a process of 22, as Linux has at most 2^22,
+/// whether somebody is changing the record, and a number of 21 bits, 0 for none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Word(u64);
 
 impl Word {
-    const CLAIMED: u64 = 1 << 31;
+    const FD_BITS: u32 = 21;
+    const CLAIMED: u64 = 1 << Self::FD_BITS;
+    const PROCESS_SHIFT: u32 = Self::FD_BITS + 1;
+    const PROCESS_MASK: u64 = (1 << 22) - 1;
+    const VERSION_SHIFT: u32 = Self::PROCESS_SHIFT + 22;
 
-    /// The next version, with `fd`.
+    /// The next version, with `fd`, by this process.
     fn next(self, fd: c_int) -> Self {
-        Self(((self.0 >> 32) + 1) << 32 | fd as u64)
+        let version = (self.0 >> Self::VERSION_SHIFT) + 1;
+        let process = u64::from(sys::pid()) & Self::PROCESS_MASK;
+        Self(version << Self::VERSION_SHIFT | process << Self::PROCESS_SHIFT | fd as u64)
+    }
+
+    fn claimed(self) -> Self {
+        Self(self.0 | Self::CLAIMED)
     }
 
     fn is_claimed(self) -> bool {
@@ -65,7 +72,15 @@ impl Word {
     }
 
     fn fd(self) -> c_int {
-        (self.0 as u32 & !(Self::CLAIMED as u32)) as c_int
+        (self.0 & (Self::CLAIMED - 1)) as c_int
+    }
+
+    fn process(self) -> u32 {
+        (self.0 >> Self::PROCESS_SHIFT & Self::PROCESS_MASK) as u32
+    }
+
+    fn is_of_this_process(self) -> bool {
+        u64::from(self.process()) == u64::from(sys::pid()) & Self::PROCESS_MASK
     }
 }
 
@@ -76,8 +91,10 @@ pub(super) enum Tracked {
     Own(Opened, Seen),
     /// None of this process's own, and what it inherited, not yet proven.
     None(Option<Opened>, Seen),
-    /// Another process has it, or somebody is changing it.
-    Foreign,
+    /// It is another process's.
+    Foreign(Seen),
+    /// Somebody is changing it.
+    Claimed,
 }
 
 /// The record as it was seen: it is replaced only if nobody else did meanwhile.
@@ -109,7 +126,6 @@ pub(super) fn look() -> Tracked {
 
 fn look_with(mark: Option<&'static AtomicU64>) -> Tracked {
     let word = Word(RECORD.word.load(Acquire));
-    let process = RECORD.process.load(Relaxed);
     let opened = Opened {
         fd: word.fd(),
         identity: Identity {
@@ -120,60 +136,56 @@ fn look_with(mark: Option<&'static AtomicU64>) -> Tracked {
         },
     };
     fence(Acquire);
-    if RECORD.word.load(Relaxed) != word.0 {
-        return Tracked::Foreign;
+    let is_own = word.is_of_this_process();
+    if RECORD.word.load(Relaxed) != word.0 || word.is_claimed() && is_own {
+        return Tracked::Claimed;
     }
-    let recorded = (opened.fd != 0).then_some(opened);
     let seen = Seen { word, mark };
+    let recorded = (opened.fd != 0).then_some(opened);
     if mark.is_some_and(|mark| mark.load(Relaxed) == 0) {
         return Tracked::None(recorded, seen);
     }
     match recorded {
-        _ if word.is_claimed() => Tracked::Foreign,
-        None => Tracked::None(None, seen),
-        Some(_) if process != sys::pid() => Tracked::Foreign,
-        Some(opened) => Tracked::Own(opened, seen),
+        None if !word.is_claimed() => Tracked::None(None, seen),
+        Some(opened) if is_own => Tracked::Own(opened, seen),
+        _ => Tracked::Foreign(seen),
     }
 }
 
 /// Tracks `opened` in place of what was seen, and of the `inherited` descriptor.
-/// Returns whether it is tracked: not where another thread was first.
-pub(super) fn track(
-    opened: &mut Opened,
-    seen: Seen,
-    inherited: Option<Opened>,
-    purpose: Purpose,
-) -> bool {
-    // The first record of a child of vfork(2) would be its parent's, too. Another
-    // one is either this process's own or was wiped, and so is not shared.
-    let is_first = seen.word.fd() == 0;
-    if is_first && purpose == Purpose::Draw && sys::thread_at_home().is_none() {
+/// Returns whether its number is tracked: not where another thread was first.
+pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) -> bool {
+    // More than any system allows by default; and the word has no room for it.
+    if opened.fd >= Word::CLAIMED as c_int {
         return false;
     }
     // With the number of before, for a child that is forked from here on.
-    let claimed = Word(seen.word.next(seen.word.fd()).0 | Word::CLAIMED);
+    let claimed = seen.word.next(seen.word.fd()).claimed();
     let exchange = |from: Word, to: Word| {
         RECORD
             .word
             .compare_exchange(from.0, to.0, AcqRel, Relaxed)
             .is_ok()
     };
-    if !exchange(seen.word, claimed) {
-        return false;
-    }
-    if let Some(inherited) = inherited {
-        opened.take_place_of(inherited);
-    }
-    // The mark before the process: a handler that forks in between leaves a child
-    // whose mark is wiped, and one that forks before the mark is set, a child
-    // that writes its own number.
-    if let Some(mark) = seen.mark {
-        mark.store(1, Relaxed);
-    }
-    RECORD.process.store(sys::pid(), Relaxed);
-    RECORD.dev.store(opened.identity.dev, Relaxed);
-    RECORD.ino.store(opened.identity.ino, Relaxed);
-    exchange(claimed, claimed.next(opened.fd))
+    let is_published = exchange(seen.word, claimed) && {
+        // Whoever sees a field of the new record must see the claim.
+        fence(Release);
+        if let Some(inherited) = inherited {
+            opened.take_place_of(inherited);
+        }
+        // The mark before the process is asked for: a handler that forks in between
+        // leaves a child whose mark is wiped, and one that forks before the mark is
+        // set, a child that records its own number.
+        if let Some(mark) = seen.mark {
+            mark.store(1, Relaxed);
+        }
+        RECORD.dev.store(opened.identity.dev, Relaxed);
+        RECORD.ino.store(opened.identity.ino, Relaxed);
+        exchange(claimed, claimed.next(opened.fd))
+    };
+    // A handler may have forked in the middle, and the child's draw have put its
+    // own descriptor at this number: then it is not this call's to close.
+    is_published || Word(RECORD.word.load(Acquire)).fd() == opened.fd
 }
 
 /// What `status` tells of the descriptor.
@@ -181,7 +193,7 @@ pub(super) fn track(
 #[non_exhaustive]
 pub enum TrackedDevice {
     /// This process tracks no descriptor: it has not needed one since it began or
-    /// was forked.
+    /// was forked, or a thread is just opening it.
     None,
     /// This process tracks a descriptor, and it is still the device.
     Open {
@@ -191,8 +203,8 @@ pub enum TrackedDevice {
         /// The process that opened it: this one.
         process: u32,
     },
-    /// The number leads elsewhere or is closed: somebody closed it. The next use
-    /// opens the device again.
+    /// The number leads elsewhere, is closed, or cannot be proven any more. The next
+    /// use opens the device again.
     Lost {
         /// The number that the descriptor had.
         number: i32,
@@ -224,14 +236,14 @@ impl fmt::Display for TrackedDevice {
 /// Returns what is tracked now.
 pub(crate) fn tracked() -> TrackedDevice {
     match look_with(MARK.get()) {
-        Tracked::None(..) => TrackedDevice::None,
+        Tracked::None(..) | Tracked::Claimed => TrackedDevice::None,
         Tracked::Own(opened, _) if matches!(opened.is_proven(), Ok(true)) => TrackedDevice::Open {
             number: opened.fd,
             process: sys::pid(),
         },
         Tracked::Own(opened, _) => TrackedDevice::Lost { number: opened.fd },
-        Tracked::Foreign => TrackedDevice::OtherProcess {
-            process: RECORD.process.load(Relaxed),
+        Tracked::Foreign(seen) => TrackedDevice::OtherProcess {
+            process: seen.word.process(),
         },
     }
 }

@@ -112,10 +112,10 @@ pub(crate) fn identity_of(fd: c_int) -> Result<Identity, i32> {
         Err(errno) if is_without_statx(errno) => errno,
         result => return result,
     };
-    let mut stat = MaybeUninit::uninit();
+    let mut stat = MaybeUninit::<libc::stat64>::zeroed();
     // SAFETY: `stat` has room for the structure; any number may be asked about.
     match checked(unsafe { libc::fstat64(fd, stat.as_mut_ptr()) }) {
-        // SAFETY: fstat(2) succeeded, so it filled the structure.
+        // SAFETY: zeros are a valid value already.
         Ok(_) => Ok(unsafe { stat.assume_init() }.into()),
         Err(EBADF) => Err(EBADF),
         Err(_) => Err(refused),
@@ -129,9 +129,9 @@ pub(crate) fn identity_at(path: &CStr, follow: bool) -> Result<Identity, i32> {
         Err(errno) if is_without_statx(errno) => {}
         result => return result,
     }
-    let mut stat = MaybeUninit::uninit();
+    let mut stat = MaybeUninit::<libc::stat64>::zeroed();
     // SAFETY: `path` ends in a zero byte and `stat` has room for the structure.
     checked(unsafe { libc::fstatat64(libc::AT_FDCWD, path.as_ptr(), stat.as_mut_ptr(), flags) })?;
-    // SAFETY: fstatat(2) succeeded, so it filled the structure.
+    // SAFETY: zeros are a valid value already.
     Ok(unsafe { stat.assume_init() }.into())
 }

@@ -36,7 +36,10 @@ fn check(trace: &[(Call, Answer)], report: &Report) -> Vec<&'static str> {
             {
                 wrong.push("an unproven number was asked");
             }
-            Call::Close(number) | Call::Replace(_, number) if !is_own(before, number) => {
+            Call::Close(number) if !is_own(before, number, true) => {
+                wrong.push("an unproven number was closed");
+            }
+            Call::Replace(_, number) if !is_own(before, number, false) => {
                 wrong.push("an unproven number was closed");
             }
             Call::Close(STRANGER) | Call::Fstat(STRANGER) | Call::Other(_) => {
@@ -82,10 +85,15 @@ fn is_proven(before: &[(Call, Answer)], call: Call, number: usize) -> bool {
 }
 
 /// Whether the last two calls proved the device at this number, and that the
-/// crate opened it.
-fn is_own(before: &[(Call, Answer)], number: usize) -> bool {
-    let proof = [Call::Fstat(number), Call::Flags(number)].map(|call| (call, Answer::Real));
-    before.ends_with(&proof)
+/// crate opened it, if it was not refused to ask for that.
+fn is_own(before: &[(Call, Answer)], number: usize, may_be_refused: bool) -> bool {
+    let [.., proof, flags] = before else {
+        return false;
+    };
+    let refused = Answer::Return(-i64::from(libc::EPERM));
+    *proof == (Call::Fstat(number), Answer::Real)
+        && (*flags == (Call::Flags(number), Answer::Real)
+            || may_be_refused && *flags == (Call::Flags(number), refused))
 }
 
 /// The first difference, in words.

@@ -120,7 +120,7 @@ impl Model {
     /// The device is opened, whatever serves; if it cannot be, that is told unless
     /// nothing serves.
     fn prepare(&mut self, world: &mut World) -> std::result::Result<String, String> {
-        let device = self.device(world, 1);
+        let device = self.keep(world);
         self.prepared = Some(device.is_ok());
         self.pooled(world)?;
         if let Err(device) = device {
@@ -144,6 +144,20 @@ impl Model {
                 true => "descriptor N, opened by process P",
                 false => "descriptor N was closed or replaced",
             },
+        ))
+    }
+
+    /// Reads until what was read from is still there.
+    fn keep(&mut self, world: &mut World) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            self.device(world, 1)?;
+            if self.tracked.is_some_and(|number| is_ours(world, number)) {
+                return Ok(());
+            }
+        }
+        Err(said(
+            "/dev/urandom: openat(2): its descriptor cannot be kept, for this process shares its \
+             memory with another, or other threads close it",
         ))
     }
 
@@ -196,6 +210,9 @@ impl Model {
                 (Some(advice), _) => advice,
                 (None, None) => {
                     "call prepare() in this process before it enters a chroot or sandbox"
+                }
+                (None, Some(_)) if device.errno.is_some() && device.text.contains("pread(2)") => {
+                    "have the sandbox allow this call"
                 }
                 (None, Some(false)) => {
                     "prepare() failed in this process: look at the error that it returned"
@@ -264,19 +281,12 @@ impl Model {
             return Ok(Some((number, true)));
         }
         let mut inherited = self.tracked.filter(|_| !is_own);
-        let mut opened = self.open(world);
-        if let Err(error) = &opened
-            && error.errno == Some(EMFILE)
-            && let Some(number) = inherited.take_if(|&mut number| is_marked(world, number))
-        {
-            close(world, number);
-            let next = world.newest() + 1;
-            opened = self.open(world);
-            // It has the number that was closed.
-            if next <= world.newest() {
-                self.tracked = Some(next);
-            }
-        }
+        let opened = self.open(world).or_else(|error| {
+            inherited
+                .take_if(|&mut number| error.errno == Some(EMFILE) && is_marked(world, number))
+                .map(Some)
+                .ok_or(error)
+        });
         let Some(mut number) = opened? else {
             return Ok(None);
         };
@@ -285,11 +295,14 @@ impl Model {
         }
         if let Some(inherited) = inherited
             && is_marked(world, inherited)
-            && call(world, Call::Replace(number, inherited)).is_ok()
         {
-            let replaced = world.newest();
-            close(world, number);
-            number = replaced;
+            if call(world, Call::Replace(number, inherited)).is_ok() {
+                let replaced = world.newest();
+                close(world, number);
+                number = replaced;
+            } else if is_marked(world, inherited) {
+                world.answer(Call::Close(inherited));
+            }
         }
         self.tracked = Some(number);
         self.is_marked = has_wiped;
@@ -417,9 +430,11 @@ fn is_marked(world: &mut World, number: Number) -> bool {
     is_ours(world, number) && world.answer(Call::Flags(number)) == Answer::Real
 }
 
-/// Never without a proof of its own.
+/// Never without a proof of its own. Whether it is the crate's may be refused.
 fn close(world: &mut World, number: Number) {
-    if is_marked(world, number) {
+    let is_ours = is_ours(world, number);
+    let flags = world.answer(Call::Flags(number));
+    if is_ours && flags != Answer::Return(0) {
         world.answer(Call::Close(number));
     }
 }
