@@ -147,7 +147,8 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 /// | `statx`, `pread64`, `getpid` | a seed by the device | there is no other source: allow them |
 /// | `getpid` | any seed | one hedge less |
 /// | `clock_gettime` | each 251 UUIDs, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-ordered ones |
-/// | `gettid`, `tgkill`, `mmap`, `madvise`, `munmap` | the first UUID of another thread | that thread has no pool |
+/// | `gettid`, `mmap`, `madvise`, `munmap` | the first UUID of another thread | that thread has no pool |
+/// | `tgkill` | the same, where the memory of threads that have ended is used again | it is not used again |
 /// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after somebody closed its descriptor | an error without `openat` or `statx`; without `fcntl`, `dup3` or `close` a descriptor more may stay open |
 ///
 /// A filter that kills instead of refusing must allow those of the first four rows.

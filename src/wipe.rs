@@ -5,7 +5,6 @@
 //! `_Fork`, clone, clone3), and nobody has to notice that it was made.
 #![allow(unsafe_code)]
 
-use core::num::NonZeroU32;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
     AtomicU32, AtomicU64,
@@ -170,23 +169,43 @@ pub(crate) enum Refusal {
 #[derive(Clone, Copy)]
 struct Loan(u64);
 
+/// The calling thread, where it is known to the libc as the kernel knows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Caller {
+    process: u32,
+    thread: u32,
+}
+
+impl Caller {
+    /// The process first: a handler that forks in between leaves a child with its
+    /// parent's process and its own thread, which is no loan that could be over.
+    fn new() -> Option<Self> {
+        let process = sys::pid();
+        let thread = sys::thread_at_home()?.get();
+        Some(Self { process, thread })
+    }
+}
+
 impl Loan {
     const BITS: u32 = 22;
     const MASK: u64 = (1 << Self::BITS) - 1;
 
-    fn new(thread: NonZeroU32) -> Self {
+    fn new(Caller { process, thread }: Caller) -> Self {
         /// Relaxed: only a count.
         static LOANS: AtomicU32 = AtomicU32::new(0);
         let number = u64::from(LOANS.fetch_add(1, Relaxed)) << (2 * Self::BITS);
-        let process = u64::from(sys::pid()) << Self::BITS;
-        Self(number | process | u64::from(thread.get()))
+        let process = (u64::from(process) & Self::MASK) << Self::BITS;
+        Self(number | process | u64::from(thread))
     }
 
-    /// Whether its thread was one of this process, and is gone.
-    fn is_over(self) -> bool {
+    /// Whether its thread was one of the caller's process, and is gone; or had the
+    /// caller's number, which is borrowing because it has nothing.
+    fn is_over(self, caller: Caller, is_borrowing: bool) -> bool {
         let thread = (self.0 & Self::MASK) as u32;
         let process = (self.0 >> Self::BITS & Self::MASK) as u32;
-        thread != 0 && process == sys::pid() && sys::is_gone(process, thread)
+        thread != 0
+            && process == caller.process
+            && (is_borrowing && thread == caller.thread || sys::is_gone(process, thread))
     }
 }
 
@@ -205,23 +224,32 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
 
     /// Lends a value, which is as a new one.
     pub(crate) fn lend(&self, borrower: Borrower) -> Result<&'static T, Refusal> {
-        // The very first value is never taken back: a process that has only one
-        // thread need not ask for its number.
+        // The very first value is never taken back from a thread: a process that has
+        // only one need not ask for its number.
         if self.0[0].lent.load(Relaxed) & 1 == 0 {
             let values = self.0[0].values.get_or_map().ok_or(Refusal::None)?;
             if self.0[0].lent.fetch_or(1, Acquire) & 1 == 0 {
                 return Ok(&values[0]);
             }
         }
-        let thread = match borrower {
-            Borrower::Object => None,
-            Borrower::Thread => Some(sys::thread_at_home().ok_or(Refusal::NotAtHome)?),
+        let caller = Caller::new();
+        let is_thread = borrower == Borrower::Thread;
+        let owner = match is_thread {
+            true => Some(caller.ok_or(Refusal::NotAtHome)?),
+            false => None,
         };
         let mapped = || self.0.iter().filter(|group| group.values.get().is_some());
-        if let Some(value) = mapped().find_map(|group| group.lend(thread)) {
+        if let Some(value) = mapped().find_map(|group| group.lend(owner)) {
             return Ok(value);
         }
-        let freed: usize = mapped().map(Group::take_back_from_ended).sum();
+        // Not where the kernel does not know the caller itself by these numbers: in a
+        // process that shares this memory, or where a sandbox answers.
+        let asking = caller.filter(|caller| !sys::is_gone(caller.process, caller.thread));
+        let freed: usize = asking.map_or(0, |caller| {
+            mapped()
+                .map(|group| group.take_back_from_ended(caller, is_thread))
+                .sum()
+        });
         // More are mapped unless this was worth the calls that it took.
         if freed < GROUP / 4
             && let Some(group) = self.0.iter().find(|group| group.values.get().is_none())
@@ -229,7 +257,7 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
             group.values.get_or_map();
         }
         mapped()
-            .find_map(|group| group.lend(thread))
+            .find_map(|group| group.lend(owner))
             .ok_or(Refusal::None)
     }
 
@@ -263,8 +291,13 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
 
 impl<T: Lent> Group<T> {
     /// Lends a value of this group, which is mapped.
-    fn lend(&self, thread: Option<NonZeroU32>) -> Option<&'static T> {
+    fn lend(&self, owner: Option<Caller>) -> Option<&'static T> {
         let values = self.values.get()?;
+        // Before anything is lent that could never be taken back.
+        let owner = match owner {
+            Some(owner) => Some((owner, self.loans.get_or_map()?)),
+            None => None,
+        };
         let mut lent = self.lent.load(Relaxed);
         while lent != u64::MAX {
             let free = lent.trailing_ones() as usize;
@@ -273,10 +306,8 @@ impl<T: Lent> Group<T> {
                 .compare_exchange_weak(lent, lent | 1 << free, Acquire, Relaxed)
             {
                 Ok(_) => {
-                    if let Some(thread) = thread
-                        && let Some(loans) = self.loans.get_or_map()
-                    {
-                        loans[free].store(Loan::new(thread).0, Release);
+                    if let Some((owner, loans)) = owner {
+                        loans[free].store(Loan::new(owner).0, Release);
                     }
                     return Some(&values[free]);
                 }
@@ -287,14 +318,16 @@ impl<T: Lent> Group<T> {
     }
 
     /// Takes back what threads have that are gone, and returns how much.
-    fn take_back_from_ended(&self) -> usize {
+    fn take_back_from_ended(&self, caller: Caller, is_borrowing: bool) -> usize {
         let (Some(values), Some(loans)) = (self.values.get(), self.loans.get()) else {
             return 0;
         };
         let mut freed = 0;
         for (index, (value, loan)) in values.iter().zip(loans).enumerate() {
             let found = loan.load(Acquire);
-            if Loan(found).is_over() && loan.compare_exchange(found, 0, Acquire, Relaxed).is_ok() {
+            if Loan(found).is_over(caller, is_borrowing)
+                && loan.compare_exchange(found, 0, Acquire, Relaxed).is_ok()
+            {
                 // SAFETY: its thread is gone, and nobody else takes it back.
                 unsafe { value.clear() };
                 self.lent.fetch_and(!(1 << index), Release);

@@ -110,6 +110,14 @@ enum Read {
 }
 
 impl CheckedOut {
+    const fn kept(opened: Opened, record: Option<Seen>) -> Self {
+        Self {
+            opened,
+            kept: true,
+            record,
+        }
+    }
+
     /// Proves the tracked descriptor, unless it is to be passed over, or opens one;
     /// `None` where another thread took its number meanwhile.
     fn new(passed_over: Option<Seen>, purpose: Purpose) -> Result<Option<Self>, Error> {
@@ -118,13 +126,9 @@ impl CheckedOut {
             && passed_over != Some(seen)
             && opened.is_proven()?
         {
-            return Ok(Some(Self {
-                opened,
-                kept: true,
-                record: Some(seen),
-            }));
+            return Ok(Some(Self::kept(opened, Some(seen))));
         }
-        let (seen, mut inherited) = match tracked {
+        let (seen, inherited) = match tracked {
             Tracked::Own(_, seen) => (Some(seen), None),
             // A child of vfork(2) would leave its parent a record that is not the
             // parent's. It is told by its thread; and so is, for nothing, the child
@@ -137,17 +141,24 @@ impl CheckedOut {
             }
             _ => (None, None),
         };
-        // Without room for another descriptor the inherited one has to do.
-        let opened = Opened::urandom().or_else(|error| {
-            inherited
-                .take_if(|inherited| error.is_out_of_descriptors() && inherited.is_own())
-                .map(Some)
-                .ok_or(error)
-        });
-        let Some(mut opened) = opened? else {
-            return Ok(None);
+        let track = |opened: &mut Opened, inherited| {
+            seen.is_some_and(|seen| record::track(opened, seen, inherited))
         };
-        let kept = seen.is_some_and(|seen| record::track(&mut opened, seen, inherited));
+        let mut opened = match Opened::urandom() {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Ok(None),
+            // Without room for another descriptor the inherited one has to do.
+            Err(error) => match tracked {
+                Tracked::None(Some(mut own), _)
+                    if error.is_out_of_descriptors() && own.is_own() =>
+                {
+                    track(&mut own, None);
+                    return Ok(Some(Self::kept(own, None)));
+                }
+                _ => return Err(error),
+            },
+        };
+        let kept = track(&mut opened, inherited);
         // It may have another number now.
         let is_proven = inherited.is_none() || opened.is_proven()?;
         Ok(is_proven.then_some(Self {
@@ -235,6 +246,7 @@ fn open_and_track() -> Result<(), Error> {
         if matches!(tracked(), TrackedDevice::Open { .. }) {
             return Ok(());
         }
+        std::thread::yield_now();
     }
     Err(URANDOM.failed("openat(2)", Cause::NotKept))
 }

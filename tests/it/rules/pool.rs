@@ -196,8 +196,8 @@ pub const RULES: &[Rule] = &[
         name: "what a thread has is lent anew when the thread is gone",
         changes: &[(
             "wipe.rs",
-            "if Loan(found).is_over()",
-            "if !WITHOUT && Loan(found).is_over()",
+            "if Loan(found).is_over(caller, is_borrowing)",
+            "if !WITHOUT && Loan(found).is_over(caller, is_borrowing)",
         )],
         program: MEMORY,
         arguments: &["threads"],

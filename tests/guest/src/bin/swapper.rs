@@ -16,7 +16,7 @@ use std::os::fd::AsRawFd;
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::SeqCst};
 
-use fork_safe_uuid::source::{Device, EntropySource};
+use fork_safe_uuid::source::{Device, EntropySource, TrackedDevice};
 use guest::trap;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
@@ -28,6 +28,7 @@ static TAKEN: AtomicI32 = AtomicI32::new(-1);
 const SHOWN: i32 = 1;
 const CONSUMED: i32 = 2;
 const CLOSED: i32 = 4;
+const LEFT: i32 = 8;
 const OVER: i32 = 64;
 
 /// Between the last proof and close(2) or dup3(2) stand some instructions, 28 with
@@ -46,6 +47,9 @@ enum Who {
 enum What {
     File,
     OwnDevice,
+    /// Nothing is put there: the process is forked, and the child draws. Each of the
+    /// two must end with one descriptor, which it tracks.
+    Fork,
 }
 
 /// Which of the device's numbers is taken, where there are two.
@@ -56,6 +60,10 @@ enum Which {
 }
 
 static HIGHEST: AtomicBool = AtomicBool::new(false);
+static FORKS: AtomicBool = AtomicBool::new(false);
+
+/// The child that was forked; 0 in it, and -1 before.
+static CHILD: AtomicI32 = AtomicI32::new(-1);
 
 fn stat(fd: i32) -> Option<libc::stat> {
     // SAFETY: zeros are a valid structure, and the pointer leads to it.
@@ -80,6 +88,14 @@ extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
     unsafe {
         let errno = *libc::__errno_location();
         guest::trap_later(context, false);
+        if FORKS.load(SeqCst) {
+            CHILD.store(libc::fork(), SeqCst);
+            if CHILD.load(SeqCst) == 0 {
+                Device.fill(&mut [0; 16]).expect("the device");
+            }
+            *libc::__errno_location() = errno;
+            return;
+        }
         let decoy = DECOY.load(SeqCst);
         let mut numbers = (3..64).filter(|&number| number != decoy && is_device(number));
         let number = match HIGHEST.load(SeqCst) {
@@ -104,6 +120,7 @@ fn draw(who: Who, what: What) -> i32 {
             decoy
         }
         What::OwnDevice => File::open("/dev/urandom").expect("the device"),
+        What::Fork => File::open("/dev/null").expect("a file"),
     };
     DECOY.store(decoy.as_raw_fd(), SeqCst);
     let mut bytes = [0; 16];
@@ -137,6 +154,9 @@ fn draw(who: Who, what: What) -> i32 {
     trap(false);
 
     drawn.expect("the device, opened anew");
+    if what == What::Fork {
+        return after_fork(who);
+    }
     let mut wrong = 0;
     if bytes
         .windows(5)
@@ -161,9 +181,39 @@ fn draw(who: Who, what: What) -> i32 {
     wrong
 }
 
+/// What is wrong in this process or in the one that it forked.
+fn after_fork(who: Who) -> i32 {
+    Device.fill(&mut [0; 16]).expect("the device");
+    let devices = (3..64).filter(|&number| is_device(number)).count();
+    let is_tracked = matches!(
+        fork_safe_uuid::status().device(),
+        TrackedDevice::Open { .. }
+    );
+    let mut wrong = 0;
+    if devices != 1 || is_tracked == (who == Who::Foreign) {
+        wrong |= LEFT;
+    }
+    let child = CHILD.load(SeqCst);
+    if child > 0 {
+        let mut status = 0;
+        // SAFETY: the pointer leads to an int.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        wrong |= if libc::WIFEXITED(status) {
+            libc::WEXITSTATUS(status)
+        } else {
+            LEFT
+        };
+    }
+    match child {
+        -1 => OVER,
+        _ => wrong,
+    }
+}
+
 /// Returns whether all is well.
 fn swap_at_each_instruction(who: Who, what: What, which: Which) -> bool {
     HIGHEST.store(which == Which::Highest, SeqCst);
+    FORKS.store(what == What::Fork, SeqCst);
     let mut wrong = BTreeMap::<i32, Vec<usize>>::new();
     for target in 0.. {
         TARGET.store(target, SeqCst);
@@ -189,7 +239,7 @@ fn swap_at_each_instruction(who: Who, what: What, which: Which) -> bool {
             what => wrong.entry(what).or_default().push(target),
         }
     }
-    println!("shown: 1, consumed: 2, closed: 4: {wrong:?}");
+    println!("shown: 1, consumed: 2, closed: 4, not one descriptor: 8: {wrong:?}");
     let closed = wrong.remove(&CLOSED).map_or(0, |at| at.len());
     let most = match who {
         Who::Tracking => 0,
@@ -210,6 +260,10 @@ fn main() {
             .is_some_and(|only| *only != format!("{who:?}"))
         {
             continue;
+        }
+        // The record of another process it leaves alone, whoever forks.
+        if who != Who::Foreign {
+            well &= swap_at_each_instruction(who, What::Fork, Which::Lowest);
         }
         for what in [What::File, What::OwnDevice] {
             well &= swap_at_each_instruction(who, what, Which::Lowest);

@@ -118,8 +118,13 @@ impl Tracer<'_> {
             }
             return None;
         }
-        // The ids take no part, nor the clock, for which musl may ask the kernel.
-        let takes_none = [libc::SYS_getpid, libc::SYS_gettid, libc::SYS_clock_gettime];
+        // The ids take no part, nor does who runs next, nor the clock, for which musl may ask the kernel.
+        let takes_none = [
+            libc::SYS_getpid,
+            libc::SYS_gettid,
+            libc::SYS_clock_gettime,
+            libc::SYS_sched_yield,
+        ];
         if !self.recording || takes_none.contains(&(number as i64)) {
             return None;
         }
