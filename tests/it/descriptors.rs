@@ -10,14 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fork_safe_uuid::Generator;
-use fork_safe_uuid::source::Device;
+use fork_safe_uuid::source::{Device, TrackedDevice};
 
 use crate::arena::Arena;
 use crate::guest::{self, on_x86_64};
 use crate::scene::{
     Decoy, KINDS, Kind, assert_all_good, close_all, descriptors, device_number, fork, in_copy,
-    is_closed, make, ok, refuse_getrandom, shows_decoy,
+    is_closed, make, ok, refuse, refuse_getrandom, shows_decoy,
 };
+use crate::vfork::{clone_vm, in_sharing};
 
 crate::scenarios![
     closed_and_retaken_nothing_is_consumed_emitted_or_closed,
@@ -26,6 +27,9 @@ crate::scenarios![
     the_programs_own_device_is_never_closed,
     a_thousand_generations_keep_one_descriptor_each,
     a_child_of_a_full_table_takes_the_inherited_place,
+    a_vfork_child_leaves_a_forked_parents_record_alone,
+    prepare_in_a_worker_of_unwiped_memory_opens_its_own,
+    prepare_beside_threads_that_draw_opens_one_that_stays,
     children_that_share_descriptors_leave_none_behind,
     a_number_closed_under_four_threads_leaves_one_descriptor { seconds: 180 },
     hammered_nothing_is_consumed_emitted_or_closed,
@@ -275,6 +279,76 @@ fn a_number_closed_under_four_threads_leaves_one_descriptor() {
     }
 }
 
+/// A process that was forked has a record that was wiped, and then shares it.
+fn a_vfork_child_leaves_a_forked_parents_record_alone() {
+    refuse_getrandom();
+    let mut ids = make(1);
+    ids.extend(in_copy(fork, || {
+        let mut ids = vec![];
+        in_sharing(clone_vm, || ids.extend(make(10)));
+        fork_safe_uuid::reseed();
+        ids.extend(make(10));
+        let number = device_number().expect("one");
+        let process = std::process::id();
+        assert_eq!(
+            fork_safe_uuid::status().device(),
+            TrackedDevice::Open { number, process }
+        );
+        ids
+    }));
+    assert_all_good(&ids);
+}
+
+/// Where memory is not wiped, a worker finds the record of its parent.
+fn prepare_in_a_worker_of_unwiped_memory_opens_its_own() {
+    refuse(&[libc::SYS_madvise], libc::EINVAL);
+    refuse_getrandom();
+    fork_safe_uuid::prepare().expect("the device");
+    let parents = fork_safe_uuid::status().device();
+    let mut ids = in_copy(fork, || {
+        let process = std::process::id();
+        // A draw does without the record.
+        let mut ids = make(1);
+        let status = fork_safe_uuid::status().device();
+        assert!(
+            matches!(status, TrackedDevice::OtherProcess { .. }),
+            "{status}"
+        );
+        let prepared = fork_safe_uuid::prepare().expect("the device").device();
+        assert!(matches!(prepared, TrackedDevice::Open { process: own, .. } if own == process));
+        refuse(&[libc::SYS_openat], libc::EPERM);
+        ids.extend(make(100));
+        ids
+    });
+    assert_eq!(fork_safe_uuid::status().device(), parents);
+    ids.extend(make(10));
+    assert_all_good(&ids);
+}
+
+fn prepare_beside_threads_that_draw_opens_one_that_stays() {
+    refuse_getrandom();
+    fork_safe_uuid::prepare().expect("the device");
+    for _ in 0..300 {
+        in_copy(fork, || {
+            let begin = Barrier::new(4);
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        begin.wait();
+                        black_box(fork_safe_uuid::new_v4());
+                    });
+                }
+                begin.wait();
+                let status = fork_safe_uuid::prepare().expect("the device");
+                assert!(status.device_is_open(), "{status}");
+            });
+            refuse(&[libc::SYS_openat], libc::EPERM);
+            let id = Generator::unbuffered().try_new_v4().expect("the device");
+            vec![id]
+        });
+    }
+}
+
 /// The control: the same scene with the `getrandom` crate, which keeps its
 /// descriptor in a static.
 fn closed_and_retaken_getrandom_reads_foreign_bytes() {
@@ -426,6 +500,10 @@ fn without_the_mark_the_programs_own_device_is_closed() {
     guest::assert_broken_by(
         "swapper",
         &["Foreign"],
-        &[("source/device/node.rs", "&& sys::is_marked(self.fd)", "")],
+        &[(
+            "source/device/node.rs",
+            "match (self.is_proven(), sys::is_marked(self.fd)) {",
+            "match (self.is_proven(), Ok::<_, i32>(true)) {",
+        )],
     );
 }

@@ -32,8 +32,8 @@ pub const RULES: &[Rule] = &[
         CLOSED,
         &[(
             NODE,
-            "if self.is_own() {\n            sys::close",
-            "if WITHOUT || self.is_own() {\n            sys::close",
+            "match (self.is_proven(), sys::is_marked(self.fd)) {",
+            "match (self.is_proven().map(|it| it || WITHOUT), sys::is_marked(self.fd)) {",
         )],
     ),
     rule(
@@ -41,8 +41,9 @@ pub const RULES: &[Rule] = &[
         CLOSED,
         &[(
             NODE,
-            "&& sys::is_marked(self.fd)",
-            "&& (WITHOUT || sys::is_marked(self.fd))",
+            "(Ok(true), Ok(true) | Err(_)) |",
+            "(Ok(true), Ok(false)) if WITHOUT => sys::close(self.fd),
+            (Ok(true), Ok(true) | Err(_)) |",
         )],
     ),
     rule(
@@ -50,8 +51,8 @@ pub const RULES: &[Rule] = &[
         ASKED,
         &[(
             NODE,
-            "Ok(opened.is_proven()?.then_some(opened))",
-            "Ok((WITHOUT || opened.is_proven()?).then_some(opened))",
+            "Ok(opened.prove_or_close()?.then_some(opened))",
+            "Ok((WITHOUT || opened.prove_or_close()?).then_some(opened))",
         )],
     ),
     rule(
@@ -152,8 +153,8 @@ pub const RULES: &[Rule] = &[
         OTHERWISE,
         &[(
             RECORD,
-            "Some(_) if process != sys::pid()",
-            "Some(_) if !WITHOUT && process != sys::pid()",
+            "Some(opened) if is_own =>",
+            "Some(opened) if WITHOUT || is_own =>",
         )],
     ),
     rule(
@@ -170,8 +171,8 @@ pub const RULES: &[Rule] = &[
         CLOSED,
         &[(
             NODE,
-            "if other.is_own() && sys::replace",
-            "if (WITHOUT || other.is_own()) && sys::replace",
+            "if !other.is_own() {",
+            "if !WITHOUT && !other.is_own() {",
         )],
     ),
     rule(
@@ -184,12 +185,30 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "closing the inherited descriptor where there is no room for another",
+        "closing the inherited descriptor where its place cannot be taken",
+        OTHERWISE,
+        &[(
+            NODE,
+            "} else if other.is_own() {",
+            "} else if !WITHOUT && other.is_own() {",
+        )],
+    ),
+    rule(
+        "the inherited descriptor where there is no room for another",
         OTHERWISE,
         &[(
             DEVICE,
-            "&& error.is_out_of_descriptors()",
-            "&& !WITHOUT && error.is_out_of_descriptors()",
+            "if error.is_out_of_descriptors()",
+            "if !WITHOUT && error.is_out_of_descriptors()",
+        )],
+    ),
+    rule(
+        "a look whether what prepare opened is tracked",
+        OTHERWISE,
+        &[(
+            DEVICE,
+            "if matches!(tracked(), TrackedDevice::Open",
+            "if WITHOUT || matches!(tracked(), TrackedDevice::Open",
         )],
     ),
     rule(
