@@ -131,6 +131,7 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 /// thread's pool.
 ///
 /// - A forked child inherits neither: call it after the last fork, in each worker.
+///   Not in a child of vfork(2), whose memory is its parent's.
 /// - A program that closes descriptors which it did not open does so before, or
 ///   leaves the number that [`Status::device`] tells.
 /// - A thread that makes its first UUID in the sandbox has no pool yet. It needs

@@ -13,6 +13,7 @@ crate::scenarios![
     threads_share_nothing,
     reseeding_while_threads_generate_and_end_repeats_nothing,
     a_failing_source_is_an_error_and_the_next_call_tries_again,
+    a_sources_error_prints_its_text_once_in_a_chain,
     a_failing_reseed_goes_on_and_is_counted,
     a_panicking_source_leaves_a_generator_that_is_never_without_key,
     a_constant_source_gives_distinct_uuids_that_do_not_show_it,
@@ -130,6 +131,26 @@ fn a_failing_source_is_an_error_and_the_next_call_tries_again() {
     );
     source.fails.store(0, Relaxed);
     assert_distinct_v4(&(0..1000).map(|_| generator.new_v4()).collect::<Vec<_>>());
+}
+
+/// As error reporters print it: the error, then each source of it.
+fn a_sources_error_prints_its_text_once_in_a_chain() {
+    let io = std::io::Error::from_raw_os_error(5);
+    let text = io.to_string();
+    for error in [
+        Error::custom(io),
+        Error::custom(std::io::Error::other(text.clone())),
+    ] {
+        let mut chain = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(inner) = source {
+            chain += &format!(": {inner}");
+            source = inner.source();
+        }
+        assert_eq!(chain, format!("no entropy source: {text}"));
+    }
+    let io = std::io::Error::from_raw_os_error(5);
+    assert_eq!(Error::custom(io).raw_os_error(), Some(5));
 }
 
 fn a_failing_reseed_goes_on_and_is_counted() {
