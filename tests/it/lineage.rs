@@ -210,7 +210,9 @@ fn a_dead_ancestors_process_id_means_nothing_with_the_device() {
         decoy.take(number);
         let ids = make(count);
         assert!(decoy.stands_at(number) && decoy.is_untouched());
-        assert!(device_number().is_some(), "it has its own");
+        assert_eq!(device_number(), None, "each draw closes what it opens");
+        fork_safe_uuid::prepare().expect("the device");
+        assert!(device_number().is_some_and(|own| own != number));
         ids
     }
     assert_all_good(&with_the_ancestors_pid(make, last, true));
