@@ -38,6 +38,12 @@ impl Seen {
             && self.status_flags & libc::O_PATH == 0
     }
 
+    /// /dev/urandom by the crate's open, or a duplicate of that.
+    pub fn is_marked(self) -> bool {
+        let mark = libc::O_DSYNC | libc::O_NONBLOCK;
+        self.is_device() && self.status_flags & (libc::O_SYNC | libc::O_NONBLOCK) == mark
+    }
+
     /// /dev/urandom as the crate opens it.
     pub fn is_ours(self) -> bool {
         self.is_device()

@@ -88,7 +88,9 @@ pub(crate) fn is_marked(fd: c_int) -> Result<bool, i32> {
 /// Duplicates `fd` to a free number of at least 3.
 pub(crate) fn move_above_stdio(fd: c_int) -> Result<c_int, i32> {
     // SAFETY: makes a descriptor and touches no memory.
-    number(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, 3) })
+    let moved = number(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, 3) });
+    // So fcntl(2) says that no number of at least 3 is allowed.
+    moved.map_err(|errno| if errno == libc::EINVAL { EMFILE } else { errno })
 }
 
 /// Puts what `fd` leads to at `other`, in place of what stands there.
