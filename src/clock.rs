@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use uuid::timestamp::UUID_TICKS_BETWEEN_EPOCHS;
 
-use crate::error::{Cause, Error, Failure};
+use crate::error::{Call, Cause, Error, Failure, Path};
 use crate::sys;
 
 pub(crate) mod gregorian;
@@ -109,8 +109,8 @@ impl Reading {
         match sys::wall_clock() {
             Ok((seconds, nanos)) => Ok(Self { seconds, nanos }),
             Err(errno) => Err(Error::clock(Failure {
-                path: None,
-                call: "clock_gettime(2)",
+                path: Path::None,
+                call: Call::ClockGettime,
                 cause: Cause::Os(errno),
             })),
         }
@@ -148,8 +148,8 @@ impl Range {
 #[cold]
 fn out_of_range(cause: Cause) -> Error {
     Error::clock(Failure {
-        path: None,
-        call: "wall clock",
+        path: Path::None,
+        call: Call::WallClock,
         cause,
     })
 }

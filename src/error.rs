@@ -77,23 +77,73 @@ pub(crate) enum Advice {
     Preparing,
 }
 
-/// One call that failed.
+/// One call that failed. Small: results are moved after the last look at whether
+/// the process was forked.
 #[derive(Clone, Copy)]
 pub(crate) struct Failure {
-    /// What it was called on.
-    pub(crate) path: Option<&'static str>,
-    pub(crate) call: &'static str,
+    pub(crate) path: Path,
+    pub(crate) call: Call,
     pub(crate) cause: Cause,
+}
+
+const _: () = assert!(size_of::<Error>() <= 80);
+
+/// What a call was made on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Path {
+    None,
+    Urandom,
+    Random,
+}
+
+impl Path {
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Urandom => "/dev/urandom",
+            Self::Random => "/dev/random",
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Getrandom,
+    Statx,
+    StatxOfDescriptor,
+    Openat,
+    Fcntl,
+    Ppoll,
+    Pread,
+    ClockGettime,
+    /// No call: what the clock shows.
+    WallClock,
+}
+
+impl Call {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Getrandom => "getrandom(2)",
+            Self::Statx => "statx(2)",
+            Self::StatxOfDescriptor => "statx(2) of its descriptor",
+            Self::Openat => "openat(2)",
+            Self::Fcntl => "fcntl(2)",
+            Self::Ppoll => "ppoll(2)",
+            Self::Pread => "pread(2)",
+            Self::ClockGettime => "clock_gettime(2)",
+            Self::WallClock => "wall clock",
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Cause {
     /// The call's errno.
     Os(i32),
-    /// The path does not lead to the character device with this name.
-    WrongDevice(&'static str),
+    /// The path does not lead to the character device with its name.
+    WrongDevice,
     /// The path leads through a symbolic link, and not to this device.
-    WrongLink(&'static str),
+    WrongLink,
     /// A read returned no byte.
     NoByte,
     /// The call returned a greater length than it was asked to fill.
@@ -223,7 +273,7 @@ impl Failure {
 
     /// Whether a descriptor was there, and a call on it failed.
     fn is_of_descriptor(self) -> bool {
-        ["pread(2)", "statx(2) of its descriptor"].contains(&self.call)
+        [Call::Pread, Call::StatxOfDescriptor].contains(&self.call)
     }
 
     fn advice(self, advice: Advice) -> &'static str {
@@ -257,20 +307,21 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(path) = self.path {
+        let path = self.path.name();
+        if self.path != Path::None {
             write!(f, "{path}: ")?;
         }
         match self.cause {
-            Cause::WrongDevice(name) => return write!(f, "is not the kernel's {name}"),
-            Cause::WrongLink(name) => {
-                return write!(f, "is a symbolic link, and not to the kernel's {name}");
+            Cause::WrongDevice => return write!(f, "is not the kernel's {path}"),
+            Cause::WrongLink => {
+                return write!(f, "is a symbolic link, and not to the kernel's {path}");
             }
-            _ => write!(f, "{}: ", self.call)?,
+            _ => write!(f, "{}: ", self.call.name())?,
         }
         match self.cause {
             Cause::Os(errno) if errno > 0 => write!(f, "{}", io::Error::from_raw_os_error(errno)),
             Cause::Os(_) => f.write_str("not available on this system"),
-            Cause::WrongDevice(_) | Cause::WrongLink(_) => Ok(()),
+            Cause::WrongDevice | Cause::WrongLink => Ok(()),
             Cause::NotKept => f.write_str(
                 "its descriptor cannot be kept, for this process shares its memory with another, \
                  or other threads close it",

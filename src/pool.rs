@@ -201,12 +201,17 @@ impl Pool {
         shape: impl Fn(&mut [Block]),
     ) -> Result<(), Error> {
         sys::keeping_errno(|| {
-            let filled = match self.page_or_lend() {
+            let page = match self.page_or_lend() {
+                Ok(page) => page,
                 // Stays busy: not asked again at each call.
                 Err(Refusal::None) => return fill_stateless(dest, source, shape),
-                Err(Refusal::NotAtHome) => fill_stateless(dest, source, shape),
-                Ok(page) => fill_by(page, dest, &mut ready, source, shape),
+                Err(Refusal::NotAtHome) => {
+                    let filled = fill_stateless(dest, source, shape);
+                    self.state.store(ready, Relaxed);
+                    return filled;
+                }
             };
+            let filled = fill_by(page, dest, &mut ready, source, shape);
             compiler_fence(SeqCst);
             self.state.store(ready, Relaxed);
             filled

@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use zeroize::Zeroize;
 
 use super::EntropySource;
-use crate::error::{Advice, Cause, Error};
+use crate::error::{Advice, Call, Cause, Error};
 use crate::sys;
 
 mod node;
@@ -186,10 +186,10 @@ impl CheckedOut {
             // Closed for the read, and opened again by another thread of this crate.
             Err(sys::EBADF) if self.record.is_some() && self.opened.is_own() => Ok(Read::Another),
             Err(sys::EBADF) if self.record.is_some() => Ok(Read::Unreadable),
-            Ok(0) => Err(URANDOM.failed("pread(2)", Cause::NoByte)),
-            Ok(length) if length > dest.len() => Err(URANDOM.failed("pread(2)", Cause::TooMany)),
+            Ok(0) => Err(URANDOM.failed(Call::Pread, Cause::NoByte)),
+            Ok(length) if length > dest.len() => Err(URANDOM.failed(Call::Pread, Cause::TooMany)),
             Ok(length) => Ok(Read::Proven(length)),
-            Err(errno) => Err(URANDOM.failed("pread(2)", Cause::Os(errno))),
+            Err(errno) => Err(URANDOM.failed(Call::Pread, Cause::Os(errno))),
         }
     }
 }
@@ -209,7 +209,7 @@ fn read(dest: &mut [u8], purpose: Purpose) -> Result<usize, Error> {
             Read::Unreadable => passed_over = device.record,
         }
     }
-    Err(URANDOM.failed("pread(2)", Cause::Replaced(ATTEMPTS)))
+    Err(URANDOM.failed(Call::Pread, Cause::Replaced(ATTEMPTS)))
 }
 
 /// The process that called `prepare` last, and in the lowest bit whether that
@@ -248,5 +248,5 @@ fn open_and_track() -> Result<(), Error> {
         }
         std::thread::yield_now();
     }
-    Err(URANDOM.failed("openat(2)", Cause::NotKept))
+    Err(URANDOM.failed(Call::Openat, Cause::NotKept))
 }

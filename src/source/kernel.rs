@@ -1,7 +1,7 @@
 //! The system's own generator: getrandom(2) on Linux and Android.
 
 use super::EntropySource;
-use crate::error::{Cause, Error, Failure};
+use crate::error::{Call, Cause, Error, Failure, Path};
 use crate::sys;
 
 /// The kernel's generator, getrandom(2), without any descriptor.
@@ -60,8 +60,8 @@ fn fill_by(
 
 fn failed(cause: Cause) -> Error {
     Error::kernel(Failure {
-        path: None,
-        call: "getrandom(2)",
+        path: Path::None,
+        call: Call::Getrandom,
         cause,
     })
 }

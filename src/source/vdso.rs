@@ -42,12 +42,19 @@ pub(super) fn fill(dest: &mut [u8]) -> bool {
         }
         lent.busy.set(true);
         compiler_fence(SeqCst);
-        let filled = match lent.state.get().map_or_else(|| lent.ask(), Ok) {
-            Ok(state) => fill_by(state, dest),
-            Err(Refusal::NotAtHome) => false,
-            // Stays busy: not asked again at each call.
-            Err(Refusal::None) => return false,
+        let state = match lent.state.get() {
+            Some(state) => state,
+            None => match lent.ask() {
+                Ok(state) => state,
+                Err(Refusal::NotAtHome) => {
+                    lent.busy.set(false);
+                    return false;
+                }
+                // Stays busy: not asked again at each call.
+                Err(Refusal::None) => return false,
+            },
         };
+        let filled = fill_by(state, dest);
         compiler_fence(SeqCst);
         lent.busy.set(false);
         filled
@@ -57,7 +64,7 @@ pub(super) fn fill(dest: &mut [u8]) -> bool {
 fn fill_by(state: &VdsoState, mut dest: &mut [u8]) -> bool {
     while !dest.is_empty() {
         match sys::vdso_getrandom(dest, state) {
-            Some(Ok(filled @ 1..)) => dest = &mut dest[filled..],
+            Some(filled @ 1..) => dest = &mut dest[filled..],
             // A signal, or the refusal of a sandbox: the system call will tell.
             _ => return false,
         }

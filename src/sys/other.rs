@@ -100,7 +100,7 @@ pub(crate) fn map_vdso_states(_: usize) -> Option<NonNull<u8>> {
     None
 }
 
-pub(crate) fn vdso_getrandom(_: &mut [u8], _: &VdsoState) -> Option<Result<usize, i32>> {
+pub(crate) fn vdso_getrandom(_: &mut [u8], _: &VdsoState) -> Option<usize> {
     None
 }
 

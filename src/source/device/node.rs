@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::error::{Cause, Error, Failure};
+use crate::error::{Call, Cause, Error, Failure, Path};
 use crate::sys::{self, Identity};
 
 /// At least this many bits say that the kernel's generator is initialised:
@@ -13,33 +13,33 @@ const INITIALISED_BITS: c_int = 256;
 /// A device, by the name it is told to the user by.
 pub(super) struct Node {
     path: &'static CStr,
-    name: &'static str,
+    name: Path,
     number: u64,
 }
 
 pub(super) const URANDOM: Node = Node {
     path: c"/dev/urandom",
-    name: "/dev/urandom",
+    name: Path::Urandom,
     number: sys::URANDOM,
 };
 
 const RANDOM: Node = Node {
     path: c"/dev/random",
-    name: "/dev/random",
+    name: Path::Random,
     number: sys::RANDOM,
 };
 
 impl Node {
     /// `call` on this device failed.
-    pub(super) fn failed(&self, call: &'static str, cause: Cause) -> Error {
+    pub(super) fn failed(&self, call: Call, cause: Cause) -> Error {
         Error::device(Failure {
-            path: Some(self.name),
+            path: self.name,
             call,
             cause,
         })
     }
 
-    fn os(&self, call: &'static str) -> impl FnOnce(i32) -> Error {
+    fn os(&self, call: Call) -> impl FnOnce(i32) -> Error {
         move |errno| self.failed(call, Cause::Os(errno))
     }
 
@@ -50,16 +50,16 @@ impl Node {
     /// a tape, or leave a descriptor that cannot be told from a stranger's. A
     /// symbolic link is followed, for the device is proven on the descriptor.
     fn open(&self) -> Result<Option<Opened>, Error> {
-        let at = |follow| sys::identity_at(self.path, follow).map_err(self.os("statx(2)"));
+        let at = |follow| sys::identity_at(self.path, follow).map_err(self.os(Call::Statx));
         let identity = at(true)?;
         if identity.rdev != Some(self.number) {
             let cause = match at(false)?.is_link {
-                true => Cause::WrongLink(self.name),
-                false => Cause::WrongDevice(self.name),
+                true => Cause::WrongLink,
+                false => Cause::WrongDevice,
             };
-            return Err(self.failed("statx(2)", cause));
+            return Err(self.failed(Call::Statx, cause));
         }
-        let fd = retried(|| sys::open(self.path)).map_err(self.os("openat(2)"))?;
+        let fd = retried(|| sys::open(self.path)).map_err(self.os(Call::Openat))?;
         let opened = Opened { fd, identity };
         Ok(opened.prove_or_close()?.then_some(opened))
     }
@@ -93,7 +93,7 @@ impl Opened {
         if opened.fd < 3 {
             let moved = sys::move_above_stdio(opened.fd);
             opened.close();
-            opened.fd = moved.map_err(URANDOM.os("fcntl(2)"))?;
+            opened.fd = moved.map_err(URANDOM.os(Call::Fcntl))?;
             // What stood at the old number when it was duplicated?
             if !opened.prove_or_close()? {
                 return Ok(None);
@@ -117,7 +117,7 @@ impl Opened {
         match sys::identity_of(self.fd) {
             Ok(found) => Ok(found == self.identity),
             Err(sys::EBADF) => Ok(false),
-            Err(errno) => Err(URANDOM.failed("statx(2) of its descriptor", Cause::Os(errno))),
+            Err(errno) => Err(URANDOM.failed(Call::StatxOfDescriptor, Cause::Os(errno))),
         }
     }
 
@@ -178,7 +178,7 @@ fn wait_until_initialised(urandom: c_int) -> Result<bool, Error> {
         };
         let waited = retried(|| sys::wait_readable(random.fd));
         random.close();
-        waited.map_err(RANDOM.os("ppoll(2)"))?;
+        waited.map_err(RANDOM.os(Call::Ppoll))?;
     }
     INITIALISED.store(true, Relaxed);
     Ok(true)

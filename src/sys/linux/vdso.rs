@@ -67,9 +67,9 @@ struct Params {
 /// is the same whoever asks.
 static STATE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
-/// Fills a prefix of `dest` and returns its length, or an errno; `None` where
-/// there is no such function, or it returns more than was asked for.
-pub(crate) fn vdso_getrandom(dest: &mut [u8], state: &VdsoState) -> Option<Result<usize, i32>> {
+/// Fills a prefix of `dest` and returns its length; `None` where there is no such
+/// function, it fails, or it returns more than was asked for.
+pub(crate) fn vdso_getrandom(dest: &mut [u8], state: &VdsoState) -> Option<usize> {
     let function = function()?;
     let opaque = state.0.as_ptr().cast_mut().cast();
     // SAFETY: `dest` is writable and that long; `state` is memory as the kernel
@@ -87,17 +87,12 @@ pub(crate) fn vdso_getrandom(dest: &mut [u8], state: &VdsoState) -> Option<Resul
     answer(result, dest.len())
 }
 
-/// What the function's result says, or `None` where it is neither a length of
-/// up to `asked` nor a negative errno.
-fn answer(result: isize, asked: usize) -> Option<Result<usize, i32>> {
-    match result {
-        // The kernel's errno values (include/linux/err.h).
-        -4095..=-1 => Some(Err(-result as i32)),
-        _ => usize::try_from(result)
-            .ok()
-            .filter(|&filled| filled <= asked)
-            .map(Ok),
-    }
+/// The length that the function's result says, of up to `asked`; or `None` where it
+/// is a negative errno, or neither.
+#[inline]
+fn answer(result: isize, asked: usize) -> Option<usize> {
+    // A negative number is greater than any length.
+    Some(result as usize).filter(|&length| length <= asked)
 }
 
 /// Maps `len` bytes for states, with the protection and flags that the kernel
@@ -198,15 +193,15 @@ mod tests {
 
     #[test]
     fn a_length_of_up_to_what_was_asked_for_is_an_answer() {
-        assert_eq!(answer(0, 16), Some(Ok(0)));
-        assert_eq!(answer(5, 16), Some(Ok(5)));
-        assert_eq!(answer(16, 16), Some(Ok(16)));
+        for length in [0, 5, 16] {
+            assert_eq!(answer(length as isize, 16), Some(length));
+        }
     }
 
     #[test]
-    fn a_negative_errno_is_an_answer() {
+    fn a_negative_errno_is_no_answer() {
         for errno in [libc::EPERM, libc::EINTR, libc::ENOSYS, 4095] {
-            assert_eq!(answer(-errno as isize, 16), Some(Err(errno)));
+            assert_eq!(answer(-errno as isize, 16), None);
         }
     }
 

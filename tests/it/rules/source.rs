@@ -128,7 +128,7 @@ pub const RULES: &[Rule] = &[
             NODE,
             "return Ok(false);",
             "return if WITHOUT {
-                Err(RANDOM.failed(\"ppoll(2)\", Cause::Replaced(1)))
+                Err(RANDOM.failed(Call::Ppoll, Cause::Replaced(1)))
             } else {
                 Ok(false)
             };",
