@@ -15,6 +15,8 @@ mod pool;
 
 mod hedge;
 
+mod hardware;
+
 mod drbg;
 
 pub mod source;

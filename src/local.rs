@@ -8,6 +8,7 @@ use crate::generator;
 use crate::pool::{self, Miss, Pool};
 use crate::source::{self, Source};
 use crate::status::Status;
+use crate::sys;
 
 mod time;
 
@@ -194,9 +195,12 @@ pub fn prepare() -> Result<Status, Error> {
 /// let id = fork_safe_uuid::new_v4();
 /// ```
 pub fn reseed() {
-    pool::reseed();
-    gregorian::PROCESS.forget();
-    v7::restart();
+    sys::keeping_errno(|| {
+        source::reseed();
+        pool::reseed();
+        gregorian::PROCESS.forget();
+        v7::restart();
+    });
 }
 
 /// Returns what serves the calling thread's UUIDs.

@@ -67,6 +67,7 @@ use zeroize::Zeroize;
 
 use crate::drbg::{self, Block};
 use crate::error::Error;
+use crate::hardware::Mixer;
 use crate::hedge;
 use crate::source::{Served, Source};
 use crate::sys;
@@ -287,8 +288,8 @@ fn fill_by(
 
 /// Fills `dest` from the source, and keeps nothing.
 ///
-/// What the kernel gives is handed out as it is. What comes from a descriptor
-/// or from the program's own source is only ever a key.
+/// What the kernel gives is handed out with hardware numbers mixed in. What comes
+/// from a descriptor or from the program's own source is only ever a key.
 #[cold]
 #[inline(never)]
 fn fill_stateless(
@@ -297,8 +298,12 @@ fn fill_stateless(
     shape: impl Fn(&mut [Block]),
 ) -> Result<(), Error> {
     sys::keeping_errno(|| {
+        let mixer = Mixer::new();
         if source.draw_output(dest.as_flattened_mut())? == Served::Kernel {
-            dest.iter_mut().for_each(|block| V4.give(block));
+            for block in dest.iter_mut() {
+                mixer.mix_into(block);
+                V4.give(block);
+            }
         } else if let Some(&first) = dest.first() {
             let mut key = first;
             hedge::fold_into(&mut key);

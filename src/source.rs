@@ -109,6 +109,12 @@ impl Source<'_> {
     }
 }
 
+/// Gives up what was drawn from the system and is kept.
+pub(crate) fn reseed() {
+    vdso::reseed();
+    device::reseed();
+}
+
 /// Which source answered last, or `None` before the first draw.
 pub(crate) fn last_served() -> Option<Served> {
     match LAST.load(Relaxed) {

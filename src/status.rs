@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::clock;
+use crate::hardware;
 use crate::pool;
 use crate::source::{self, Served, TrackedDevice};
 
@@ -26,6 +27,7 @@ pub struct Status {
     source: Option<Serving>,
     pooled: bool,
     device: TrackedDevice,
+    hardware_random: bool,
     missed_reseeds: u64,
     clock_steps: u64,
 }
@@ -50,6 +52,7 @@ impl Status {
             },
             pooled,
             device: source::tracked(),
+            hardware_random: hardware::serves(),
             missed_reseeds: pool::missed_reseeds(),
             clock_steps: clock::steps(),
         }
@@ -83,6 +86,17 @@ impl Status {
         matches!(self.device, TrackedDevice::Open { .. })
     }
 
+    /// Returns whether the processor's random numbers (RDRAND on x86, RNDR on 64-bit
+    /// Arm) are mixed in, so that UUIDs of a cloned virtual machine differ from its
+    /// original's even if the kernel does not know that it was cloned.
+    ///
+    /// `false` also where the instruction returns the same again and again, as that
+    /// of some processors does.
+    #[must_use]
+    pub fn hardware_random(&self) -> bool {
+        self.hardware_random
+    }
+
     /// Returns how often this process could not renew a seed and went on with
     /// the keys it had.
     #[must_use]
@@ -107,7 +121,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "source: {}; pooled: {}; device: {}; missed reseeds: {}; clock steps: {}",
+            "source: {}; pooled: {}; device: {}; hardware: {}; missed reseeds: {}; clock steps: {}",
             match self.source {
                 Some(Serving::Kernel) => "kernel",
                 Some(Serving::Device) => "device",
@@ -115,6 +129,7 @@ impl fmt::Display for Status {
             },
             if self.pooled { "yes" } else { "no" },
             self.device,
+            if self.hardware_random { "yes" } else { "no" },
             self.missed_reseeds,
             self.clock_steps,
         )

@@ -11,11 +11,13 @@
 //! | `is_marked` | whether a descriptor comes from `open` here, and not from the program's own |
 //! | `entropy_count`, `wait_readable` | `RNDGETENTCNT`; `poll` without a time limit |
 //! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None` |
+//! | `mark_wiped` | has the kernel zero such memory in a forked child, also where that mark was lost |
 //! | `VdsoState`, `map_vdso_states`, `vdso_getrandom` | getrandom without a system call, its state, and memory for states; or `None` |
 //! | `thread_at_home` | the calling thread's number, or `None` where it runs on another's variables |
 //! | `is_gone` | whether a thread of this process has ended, for certain |
 //! | `clear_registers` | clears the registers that a called function need not preserve |
 //! | `keeping_errno` | makes a call and restores the thread's errno |
+//! | `hardware_random` | 64 bits of the processor's, or `None` |
 //! | `wall_clock` | seconds since 1970, rounded down, and nanoseconds; or an errno |
 //! | `pid`, `at_random` | with it, what the hedge is made of |
 //! | `EPERM` … | the errno values that are decided upon |
@@ -28,6 +30,10 @@
 compile_error!("fork-safe-uuid needs 64-bit atomics, which this target does not have");
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+#[allow(unsafe_code)]
+mod hardware;
+pub(crate) use hardware::hardware_random;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;

@@ -36,6 +36,14 @@ pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
         Some(unsafe { memory.cast::<Self>().as_ref() })
     }
 
+    /// Marks the memory of the value again, in case the mark was lost: CRIU before
+    /// 4.2 restores the memory of a process without it. Where the kernel refuses,
+    /// the memory stays as it is.
+    fn mark_again(&'static self) {
+        // SAFETY: each value is a mapping of its own (`Wiped::map`).
+        unsafe { sys::mark_wiped(NonNull::from(self).cast(), size_of::<Self>()) };
+    }
+
     /// Gives the value back to the kernel.
     ///
     /// # Safety
@@ -85,6 +93,13 @@ impl<T: Wiped> WipedCell<T> {
 
     pub(crate) fn get(&self) -> Option<&'static T> {
         self.0.get()
+    }
+
+    /// Marks the memory of the value again, if there is one.
+    pub(crate) fn mark_again(&self) {
+        if let Some(value) = self.get() {
+            value.mark_again();
+        }
     }
 
     /// The value, or `None` where [`Wiped::map`] has none.
@@ -277,6 +292,14 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
                 group.lent.fetch_and(!(1 << index), Release);
                 return;
             }
+        }
+    }
+
+    /// Marks the memory of all values again.
+    pub(crate) fn mark_again(&self) {
+        for group in &self.0 {
+            group.values.mark_again();
+            group.loans.mark_again();
         }
     }
 

@@ -195,6 +195,7 @@ impl Page {
 /// Marks the keys of all pages of this process as old, whosever they are. A page
 /// that was wiped stays so: the call that a fork cut in two must see it.
 pub(crate) fn reseed() {
+    PAGES.mark_again();
     for page in PAGES.iter() {
         let _ = page.alive.compare_exchange(ALIVE, STALE, Relaxed, Relaxed);
     }

@@ -28,6 +28,7 @@ mod record;
 
 use node::{Opened, URANDOM, retried};
 pub use record::TrackedDevice;
+pub(super) use record::reseed;
 pub(crate) use record::tracked;
 use record::{Purpose, Seen, Tracked};
 

@@ -6,13 +6,21 @@
 //! seeds are worth a system call.
 
 use core::cell::Cell;
-use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{Relaxed, SeqCst},
+    compiler_fence,
+};
 
 use crate::sys::{self, VdsoState};
 use crate::wipe::{Borrower, Refusal, WipedSlab};
 
 /// The states of 4,096 threads; more make system calls.
 static STATES: WipedSlab<VdsoState, 64> = WipedSlab::new();
+
+/// How often all states were given up. Relaxed, as the pools' word: a call that the
+/// program orders after `reseed` sees it.
+static GIVEN_UP: AtomicU32 = AtomicU32::new(0);
 
 /// The calling thread's state.
 struct Lent {
@@ -23,6 +31,8 @@ struct Lent {
     /// make UUIDs in the child would use the state under the interrupted call.
     busy: Cell<bool>,
     state: Cell<Option<&'static VdsoState>>,
+    /// What [`GIVEN_UP`] was when the state was last as a new one.
+    given_up: Cell<u32>,
 }
 
 thread_local! {
@@ -30,6 +40,7 @@ thread_local! {
         Lent {
             busy: Cell::new(false),
             state: Cell::new(None),
+            given_up: Cell::new(0),
         }
     };
 }
@@ -54,6 +65,11 @@ pub(super) fn fill(dest: &mut [u8]) -> bool {
                 Err(Refusal::None) => return false,
             },
         };
+        let given_up = GIVEN_UP.load(Relaxed);
+        if given_up != lent.given_up.get() {
+            state.clear();
+            lent.given_up.set(given_up);
+        }
         let filled = fill_by(state, dest);
         compiler_fence(SeqCst);
         lent.busy.set(false);
@@ -70,6 +86,15 @@ fn fill_by(state: &VdsoState, mut dest: &mut [u8]) -> bool {
         }
     }
     true
+}
+
+/// Gives up all states: each has a new key at its next use.
+///
+/// Its thread clears it, outside of the function. Cleared by another one, the
+/// function might use a key of zeros.
+pub(super) fn reseed() {
+    STATES.mark_again();
+    GIVEN_UP.fetch_add(1, Relaxed);
 }
 
 impl Lent {

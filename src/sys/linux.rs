@@ -162,18 +162,35 @@ pub(crate) fn map_wiped(len: usize) -> Option<NonNull<u8>> {
     if memory == libc::MAP_FAILED {
         return None;
     }
-    // SAFETY: advises on the mapping just made, which nothing else refers to;
-    // no advice given here changes what this process reads from it.
-    let advise = |advice| unsafe { libc::madvise(memory, len, advice) };
-    if advise(NO_SUCH_ADVICE) == 0 || advise(libc::MADV_WIPEONFORK) != 0 {
-        // SAFETY: the mapping just made, which nothing else refers to.
-        unsafe { libc::munmap(memory, len) };
-        return None;
+    // SAFETY: there is no such advice.
+    if unsafe { libc::madvise(memory, len, NO_SUCH_ADVICE) } != 0 {
+        let memory = NonNull::new(memory.cast())?;
+        // SAFETY: the mapping just made.
+        if unsafe { mark_wiped(memory, len) } {
+            return Some(memory);
+        }
     }
+    // SAFETY: the mapping just made, which nothing else refers to.
+    unsafe { libc::munmap(memory, len) };
+    None
+}
+
+/// Has the kernel zero the memory in each forked child and leave it out of core
+/// dumps. Returns `false` if it refuses the first. This process reads the same
+/// from the memory as before.
+///
+/// # Safety
+///
+/// It is a mapping of this crate.
+pub(crate) unsafe fn mark_wiped(memory: NonNull<u8>, len: usize) -> bool {
+    let memory = memory.as_ptr().cast();
+    // SAFETY: the caller's mapping, in which this changes nothing.
+    let advise = |advice| unsafe { libc::madvise(memory, len, advice) == 0 };
+    let is_marked = advise(libc::MADV_WIPEONFORK);
     // A kernel that refuses this one writes the page into a core dump, as it
     // writes the caller's own variables; it is no reason to go unbuffered.
     advise(libc::MADV_DONTDUMP);
-    NonNull::new(memory.cast())
+    is_marked
 }
 
 /// Gives back what [`map_wiped`] returned for the same `len`.

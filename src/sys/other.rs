@@ -90,6 +90,13 @@ pub(crate) fn map_wiped(_: usize) -> Option<NonNull<u8>> {
 /// None: there is no memory that could be given back.
 pub(crate) unsafe fn unmap(_: NonNull<u8>, _: usize) {}
 
+/// # Safety
+///
+/// None: there is no such memory.
+pub(crate) unsafe fn mark_wiped(_: NonNull<u8>, _: usize) -> bool {
+    false
+}
+
 pub(crate) struct VdsoState;
 
 impl VdsoState {

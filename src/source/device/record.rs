@@ -119,6 +119,11 @@ pub(super) enum Purpose {
     Prepare,
 }
 
+/// Marks the memory of the mark again.
+pub(in crate::source) fn reseed() {
+    MARK.mark_again();
+}
+
 /// Reads the record, for a use that may replace it.
 pub(super) fn look() -> Tracked {
     look_with(MARK.get_or_map())

@@ -1,0 +1,68 @@
+//! The processor's instruction for random numbers, the same under each system.
+
+/// Returns 64 bits from RDRAND, or `None` where there is no such instruction or
+/// it has none ready.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+#[inline]
+pub(crate) fn hardware_random() -> Option<u64> {
+    if std::arch::is_x86_feature_detected!("rdrand") {
+        // SAFETY: the processor has the instruction.
+        unsafe { rdrand() }
+    } else {
+        None
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "rdrand")]
+fn rdrand() -> Option<u64> {
+    let mut number = 0;
+    let is_ready = core::arch::x86_64::_rdrand64_step(&mut number) == 1;
+    is_ready.then_some(number)
+}
+
+#[cfg(target_arch = "x86")]
+#[target_feature(enable = "rdrand")]
+fn rdrand() -> Option<u64> {
+    let half = || {
+        let mut number = 0;
+        let is_ready = core::arch::x86::_rdrand32_step(&mut number) == 1;
+        is_ready.then_some(u64::from(number))
+    };
+    Some(half()? << 32 | half()?)
+}
+
+/// Returns 64 bits from RNDR, or `None` where there is no such register or it has
+/// none ready.
+#[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "android")))]
+#[inline]
+pub(crate) fn hardware_random() -> Option<u64> {
+    /// Linux, arch/arm64/include/uapi/asm/hwcap.h.
+    const HWCAP2_RNG: libc::c_ulong = 1 << 16;
+    // SAFETY: looks a number up in a table.
+    if unsafe { libc::getauxval(libc::AT_HWCAP2) } & HWCAP2_RNG == 0 {
+        return None;
+    }
+    let (number, is_ready): (u64, u64);
+    // SAFETY: reads a register that the processor has. It sets the zero flag where
+    // it has no number.
+    unsafe {
+        core::arch::asm!(
+            "mrs {number}, s3_3_c2_c4_0",
+            "cset {is_ready}, ne",
+            number = out(reg) number,
+            is_ready = out(reg) is_ready,
+            options(nomem, nostack)
+        );
+    }
+    (is_ready == 1).then_some(number)
+}
+
+#[cfg(not(any(
+    target_arch = "x86",
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", any(target_os = "linux", target_os = "android"))
+)))]
+pub(crate) fn hardware_random() -> Option<u64> {
+    None
+}
