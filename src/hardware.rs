@@ -10,7 +10,9 @@
 //! always stands beside entropy. So a processor that always returns the same
 //! number, or one that somebody knows, makes nothing weaker than it is without.
 
-use crate::drbg::Block;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::drbg::{self, Block};
 use crate::sys;
 
 /// Returns 64 bits, or `None` where the processor has none.
@@ -34,99 +36,63 @@ pub(crate) fn serves() -> bool {
     numbers.iter().all(Option::is_some) && numbers.windows(2).all(|pair| pair[0] != pair[1])
 }
 
-/// What mixes hardware numbers into UUIDs that come straight from the kernel.
+/// Mixes hardware numbers into UUIDs that come straight from the kernel.
 ///
-/// Made before the kernel is asked, so that little stands between its answer and
-/// the end of the call.
+/// It is made before the kernel is asked. So few instructions stand between the
+/// number and the end of the call, and what is stopped there, to be cloned, is
+/// the one UUID that both clones return.
 pub(crate) struct Mixer {
-    key: [u64; 2],
+    key: u64,
 }
 
 impl Mixer {
-    /// The key is `AT_RANDOM`, 16 bytes that the kernel drew for this program alone.
     pub(crate) fn new() -> Self {
-        let key = u128::from_le_bytes(sys::at_random());
-        Self {
-            key: [key as u64, (key >> 64) as u64],
-        }
+        /// A hash of `AT_RANDOM`, 16 bytes that the kernel drew for this program
+        /// alone; 0 until it is made. Relaxed: each thread makes the same.
+        static KEY: AtomicU64 = AtomicU64::new(0);
+        let key = match KEY.load(Relaxed) {
+            0 => {
+                let hash = u128::from_ne_bytes(drbg::prf(&sys::at_random(), Block::default()));
+                KEY.store(hash as u64, Relaxed);
+                hash as u64
+            }
+            key => key,
+        };
+        Self { key }
     }
 
     /// Mixes a hash of a new number into the lower half of `block`, to which the
     /// random bits of version 7 belong.
     ///
-    /// By an exclusive or with what does not depend on the block, a uniform block
-    /// stays uniform. Hashed, a UUID tells nothing of the number, and whoever chose
-    /// the number without the key has not chosen the UUID.
+    /// A uniform block stays uniform, as what is added to it does not depend on it.
+    /// Two equal blocks become different ones but for once in 2^61.
     #[inline]
     pub(crate) fn mix_into(&self, block: &mut Block) {
         if let Some(number) = number() {
-            let mixed = u128::from_be_bytes(*block) ^ u128::from(siphash(self.key, number));
+            let mixed = u128::from_be_bytes(*block) ^ u128::from(hash(self.key, number));
             *block = mixed.to_be_bytes();
         }
     }
 }
 
-/// Returns SipHash-1-3 of the 8 bytes of `message`, little-endian (Aumasson and
-/// Bernstein, [SipHash](https://www.aumasson.jp/siphash/siphash.pdf), of which
-/// `std` uses this variant).
+/// Returns the product's halves added without carry: a universal hash, of which
+/// each bit depends on the key and on the number.
 ///
-/// AES would need its key schedule first, which takes five times as long.
+/// It need not withstand more. Nobody sees it but under the kernel's bytes, or,
+/// of two clones, added to the other's, which hides both.
 #[inline]
-fn siphash([k0, k1]: [u64; 2], message: u64) -> u64 {
-    /// The length in the topmost byte of the last word.
-    const LAST: u64 = 8 << 56;
-    let mut state = [
-        k0 ^ 0x736f_6d65_7073_6575,
-        k1 ^ 0x646f_7261_6e64_6f6d,
-        k0 ^ 0x6c79_6765_6e65_7261,
-        k1 ^ 0x7465_6462_7974_6573,
-    ];
-    for word in [message, LAST] {
-        state[3] ^= word;
-        sip_round(&mut state);
-        state[0] ^= word;
-    }
-    state[2] ^= 0xff;
-    (0..3).for_each(|_| sip_round(&mut state));
-    state.into_iter().fold(0, |hash, word| hash ^ word)
-}
-
-#[inline(always)]
-fn sip_round([a, b, c, d]: &mut [u64; 4]) {
-    *a = a.wrapping_add(*b);
-    *c = c.wrapping_add(*d);
-    *b = b.rotate_left(13) ^ *a;
-    *d = d.rotate_left(16) ^ *c;
-    *a = a.rotate_left(32);
-    *c = c.wrapping_add(*b);
-    *a = a.wrapping_add(*d);
-    *b = b.rotate_left(17) ^ *c;
-    *d = d.rotate_left(21) ^ *a;
-    *c = c.rotate_left(32);
+fn hash(key: u64, number: u64) -> u64 {
+    let product = u128::from(key) * u128::from(number);
+    (product ^ product >> 64) as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use std::hash::{DefaultHasher, Hasher};
-
     use super::*;
 
-    /// OpenSSL's (`openssl mac -macopt hexkey:000102030405060708090a0b0c0d0e0f
-    /// -macopt size:8 -macopt c-rounds:1 -macopt d-rounds:3 SIPHASH`).
     #[test]
-    fn siphash_is_the_known_one() {
-        let key = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
-        let hash = siphash(key, 0x0706_0504_0302_0100);
-        assert_eq!(format!("{hash:016x}"), "369095118d299a8e");
-    }
-
-    #[test]
-    fn siphash_is_that_of_std_under_its_key() {
-        for message in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX] {
-            let mut hasher = DefaultHasher::new();
-            hasher.write(&message.to_le_bytes());
-            assert_eq!(siphash([0, 0], message), hasher.finish());
-        }
+    fn numbers_that_the_processor_returns_differ() {
+        assert_eq!(number().is_some(), serves());
     }
 
     #[test]
@@ -135,5 +101,14 @@ mod tests {
         Mixer::new().mix_into(&mut block);
         assert_eq!(block[..8], [0x55; 8]);
         assert_eq!(block[8..] != [0x55; 8], number().is_some());
+    }
+
+    #[test]
+    fn the_hash_depends_on_each_bit_of_key_and_number() {
+        let (key, number) = (0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
+        for bit in (0..64).map(|bit| 1 << bit) {
+            assert_ne!(hash(key, number), hash(key ^ bit, number));
+            assert_ne!(hash(key, number), hash(key, number ^ bit));
+        }
     }
 }

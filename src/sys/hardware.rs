@@ -34,7 +34,10 @@ fn rdrand() -> Option<u64> {
 
 /// Returns 64 bits from RNDR, or `None` where there is no such register or it has
 /// none ready.
-#[cfg(all(target_arch = "aarch64", any(target_os = "linux", target_os = "android")))]
+#[cfg(all(
+    target_arch = "aarch64",
+    any(target_os = "linux", target_os = "android")
+))]
 #[inline]
 pub(crate) fn hardware_random() -> Option<u64> {
     /// Linux, arch/arm64/include/uapi/asm/hwcap.h.
@@ -61,7 +64,10 @@ pub(crate) fn hardware_random() -> Option<u64> {
 #[cfg(not(any(
     target_arch = "x86",
     target_arch = "x86_64",
-    all(target_arch = "aarch64", any(target_os = "linux", target_os = "android"))
+    all(
+        target_arch = "aarch64",
+        any(target_os = "linux", target_os = "android")
+    )
 )))]
 pub(crate) fn hardware_random() -> Option<u64> {
     None

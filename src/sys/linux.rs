@@ -187,9 +187,11 @@ pub(crate) unsafe fn mark_wiped(memory: NonNull<u8>, len: usize) -> bool {
     // SAFETY: the caller's mapping, in which this changes nothing.
     let advise = |advice| unsafe { libc::madvise(memory, len, advice) == 0 };
     let is_marked = advise(libc::MADV_WIPEONFORK);
-    // A kernel that refuses this one writes the page into a core dump, as it
-    // writes the caller's own variables; it is no reason to go unbuffered.
-    advise(libc::MADV_DONTDUMP);
+    if is_marked {
+        // A kernel that refuses this one writes the page into a core dump, as it
+        // writes the caller's own variables; it is no reason to go unbuffered.
+        advise(libc::MADV_DONTDUMP);
+    }
     is_marked
 }
 

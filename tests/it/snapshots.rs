@@ -14,6 +14,18 @@ crate::scenarios![
     a_clone_repeats_at_most_the_pool,
     a_clone_repeats_nothing_after_reseed,
     a_clone_repeats_nothing_unbuffered,
+    clones_with_one_kernel_and_one_clock_differ {
+        possible: with_hardware,
+        seconds: 600
+    },
+    without_the_hardware_they_are_the_same {
+        possible: with_hardware,
+        seconds: 600
+    },
+    a_process_whose_memory_lost_its_marks_is_whole_after_reseed {
+        possible: on_x86_64,
+        seconds: 600
+    },
     nothing_that_was_handed_out_is_left_in_memory {
         possible: on_x86_64,
         seconds: 600
@@ -114,6 +126,31 @@ fn a_clone_repeats_nothing_unbuffered() {
         repeated(|| (0..5000).map(|_| unbuffered.new_v4()).collect()),
         0
     );
+}
+
+/// Whether a control would see that the hardware's numbers are left out.
+fn with_hardware() -> bool {
+    on_x86_64() && fork_safe_uuid::status().hardware_random()
+}
+
+fn clones_with_one_kernel_and_one_clock_differ() {
+    guest::assert_passes("twins", &["cloned"]);
+}
+
+/// The control: so the scene is one in which nothing else tells the clones apart.
+fn without_the_hardware_they_are_the_same() {
+    let [twins] = guest::build_changed(["twins"], &guest::WITHOUT_HARDWARE);
+    let text = guest::text(&guest::run(&twins, &["cloned"]));
+    for what in ["new_v4", "Generator::new", "unbuffered"] {
+        assert!(
+            text.contains(&format!("BROKEN {what}: 2000 of 2000")),
+            "{text}"
+        );
+    }
+}
+
+fn a_process_whose_memory_lost_its_marks_is_whole_after_reseed() {
+    guest::assert_passes("twins", &["thawed"]);
 }
 
 fn nothing_that_was_handed_out_is_left_in_memory() {
