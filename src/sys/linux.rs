@@ -258,8 +258,9 @@ pub(crate) fn is_gone(process: u32, thread: u32) -> bool {
 
 /// By the vDSO, as a rule, so that errno changes only where this fails.
 ///
-/// Not the monotonic clock: that goes on from the snapshot's time in a restored
-/// machine, while the wall clock is set anew.
+/// Not the monotonic clock, which starts at about the same time on each machine.
+/// A machine that is started from a snapshot continues with the snapshot's time on
+/// either clock, until somebody sets the wall clock.
 // The widths of these fields differ between architectures.
 #[allow(clippy::unnecessary_cast)]
 #[inline]
