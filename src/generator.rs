@@ -59,9 +59,15 @@ impl Generator {
 
     /// Returns a generator that keeps nothing: each call draws from the system.
     ///
-    /// For what must not repeat even one UUID when a virtual machine is cloned
-    /// without a call of [`reseed`](crate::reseed). A UUID costs a system call,
-    /// or a tenth of it where the vDSO has getrandom (Linux 6.11).
+    /// Two virtual machines that start from one snapshot repeat at most the UUID that
+    /// was being made, also if nobody calls [`reseed`](crate::reseed) and their
+    /// kernels do not know of each other. That needs a processor with random numbers
+    /// ([`Status::hardware_random`](crate::Status::hardware_random)). On others it
+    /// needs a kernel that the hypervisor tells (`vmgenid`); without it both make
+    /// the same UUIDs.
+    ///
+    /// A UUID costs a system call, or a quarter of it where the vDSO has getrandom
+    /// (Linux 6.11).
     ///
     /// # Examples
     ///

@@ -15,9 +15,8 @@ mod pool;
 
 mod hedge;
 
-mod hardware;
-
 mod drbg;
+mod hardware;
 
 pub mod source;
 

@@ -151,6 +151,7 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 /// | `clock_gettime` | each 251 UUIDs, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-ordered ones |
 /// | `gettid`, `mmap`, `madvise`, `munmap` | the first UUID of another thread | that thread has no pool |
 /// | `tgkill` | the same, where the memory of threads that have ended is used again | it is not used again |
+/// | `madvise` | [`reseed`] | enough, but not after a restore by CRIU before 4.2 |
 /// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after somebody closed its descriptor | an error without `openat` or `statx`; without `fcntl`, `dup3` or `close` a descriptor more may stay open |
 ///
 /// A filter that kills instead of refusing must allow those of the first four rows.
@@ -178,15 +179,24 @@ pub fn prepare() -> Result<Status, Error> {
     Ok(status())
 }
 
-/// Sees to it that no pool of this process, in whatever thread, is used again.
+/// Gives up everything that this process has ready, in each thread.
 ///
-/// Call it after a virtual machine was restored or cloned from a snapshot: the
-/// next UUID of each thread comes from a new seed. The clock sequence and the
-/// [`random_node`] are drawn anew, too. Each thread's and each generator's
-/// version 7 begins anew at the clock if the last timestamp is ahead of it, and
-/// so do versions 6 and 1, with their new clock sequence. It returns at once and
-/// may be called anywhere. What the *kernel* draws after a restore is the
-/// hypervisor's matter (`vmgenid`).
+/// Call it in a virtual machine that was started from a snapshot, and in a process
+/// that CRIU restored. It returns at once and may be called anywhere.
+///
+/// - The next UUID of each thread and of each generator comes from a new seed, and
+///   the vDSO's getrandom has a new key.
+/// - The clock sequence and the [`random_node`] are drawn anew.
+/// - Each thread's and each generator's version 7 begins anew at the clock if the
+///   last timestamp is ahead of it, and so do versions 6 and 1, with their new clock
+///   sequence.
+/// - The kernel is told again to zero this crate's memory in forked children, which
+///   CRIU before 4.2 loses. Where a sandbox refuses madvise(2), this stays undone.
+///
+/// The new seeds of two clones differ by the processor's random numbers
+/// ([`Status::hardware_random`]), or because their kernels were told (`vmgenid`),
+/// or else by what the clock shows when they are drawn. Another copy of this crate
+/// in the process, such as that of a plugin, is not reached.
 ///
 /// # Examples
 ///

@@ -67,8 +67,7 @@ use zeroize::Zeroize;
 
 use crate::drbg::{self, Block};
 use crate::error::Error;
-use crate::hardware::Mixer;
-use crate::hedge;
+use crate::hedge::{self, Mixer};
 use crate::source::{Served, Source};
 use crate::sys;
 use crate::wipe::{Borrower, Refusal};

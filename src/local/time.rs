@@ -189,6 +189,9 @@ pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
 ///   not, the clock sequence of 14 random bits is the same once in 16,384; then
 ///   UUIDs of the same 100 ns are the same. Each clock sequence that is taken in
 ///   the process makes that likelier. Use [`random_node`], which has 47 bits more.
+/// - **In a cloned machine** both have the same clock sequence and the same
+///   [`random_node`], and make the same UUIDs of the same 100 ns, until each calls
+///   [`reseed`](crate::reseed).
 /// - **Where memory is not wiped at fork**, each UUID has a clock sequence of its
 ///   own draw, and timestamps are unique only until the clock is set back by more
 ///   than 10 s: after that, two UUIDs of one node and the same 100 ns, from before

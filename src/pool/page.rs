@@ -16,8 +16,8 @@ use crate::hedge;
 use crate::source::Source;
 use crate::wipe::{Lent, Wiped, WipedSlab};
 
-/// Slots of a page: what fits into 4 KiB with the key, and what a restored
-/// snapshot of a virtual machine can repeat, for each thread.
+/// Slots of a page: what fits into 4 KiB with the key, and what two
+/// machines that start from one snapshot repeat at most, for each thread.
 ///
 /// A refill has a fixed cost of some 120 ns (key schedule, clock). On Zen 4 a
 /// UUID takes 5.4 ns with 63 slots, 4.2 with 127 and 3.7 with 251, where the

@@ -1,7 +1,7 @@
 //! The kernel's generator without the system call, where the vDSO has it.
 //!
 //! It is as good as getrandom(2): the kernel says in memory that it shares with
-//! the vDSO when it was reseeded, a restored virtual machine included, and
+//! the vDSO when it was reseeded, as it is after a restore of which it is told, and
 //! zeroes the state in a forked child. It serves what is handed out as it is;
 //! seeds are worth a system call.
 

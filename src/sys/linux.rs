@@ -187,9 +187,11 @@ pub(crate) unsafe fn mark_wiped(memory: NonNull<u8>, len: usize) -> bool {
     // SAFETY: the caller's mapping, in which this changes nothing.
     let advise = |advice| unsafe { libc::madvise(memory, len, advice) == 0 };
     let is_marked = advise(libc::MADV_WIPEONFORK);
-    // A kernel that refuses this one writes the page into a core dump, as it
-    // writes the caller's own variables; it is no reason to go unbuffered.
-    advise(libc::MADV_DONTDUMP);
+    if is_marked {
+        // A kernel that refuses this one writes the page into a core dump, as it
+        // writes the caller's own variables; it is no reason to go unbuffered.
+        advise(libc::MADV_DONTDUMP);
+    }
     is_marked
 }
 
@@ -256,8 +258,9 @@ pub(crate) fn is_gone(process: u32, thread: u32) -> bool {
 
 /// By the vDSO, as a rule, so that errno changes only where this fails.
 ///
-/// Not the monotonic clock: that goes on from the snapshot's time in a restored
-/// machine, while the wall clock is set anew.
+/// Not the monotonic clock, which starts at about the same time on each machine.
+/// A machine that is started from a snapshot continues with the snapshot's time on
+/// either clock, until somebody sets the wall clock.
 // The widths of these fields differ between architectures.
 #[allow(clippy::unnecessary_cast)]
 #[inline]

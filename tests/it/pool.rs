@@ -15,6 +15,10 @@ crate::scenarios![
         possible: on_x86_64,
         seconds: 600
     },
+    a_fork_at_every_instruction_of_an_unbuffered_call_repeats_only_the_last {
+        possible: on_x86_64,
+        seconds: 600
+    },
     an_event_at_every_instruction_of_few_turns_repeats_nothing {
         possible: on_x86_64,
         seconds: 4 * 3600,
@@ -37,16 +41,29 @@ crate::scenarios![
 /// One in so many instructions of the long paths; the fast path is complete.
 const STRIDE: &str = "499";
 
+/// Where the hardware's numbers do not hide a key that somebody knows.
+fn step(stride: &str) {
+    let [stepper] = guest::build_changed(["stepper"], &guest::WITHOUT_HARDWARE);
+    let output = guest::run(&stepper, &[stride]);
+    assert!(output.status.success(), "{}", guest::text(&output));
+}
+
 fn an_event_at_any_instruction_repeats_nothing() {
-    guest::assert_passes("stepper", &[STRIDE]);
+    step(STRIDE);
+}
+
+/// With the hardware's numbers, behind which a fork no longer tells two copies
+/// apart.
+fn a_fork_at_every_instruction_of_an_unbuffered_call_repeats_only_the_last() {
+    guest::assert_passes("stepper", &["turns", "unbuffered", "forks"]);
 }
 
 fn an_event_at_every_instruction_of_few_turns_repeats_nothing() {
-    guest::assert_passes("stepper", &["turns"]);
+    step("turns");
 }
 
 fn an_event_at_every_instruction_repeats_nothing() {
-    guest::assert_passes("stepper", &["1"]);
+    step("1");
 }
 
 /// A source that forks after each draw that it is told to: the seed is in both

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::guest::{self, on_x86_64};
 
+mod copies;
 mod pool;
 mod source;
 
@@ -34,6 +35,12 @@ const MORE_IN_BOTH: &str = "both have the value at";
 /// All rules are in the changed program, each with a switch.
 const SWITCH: &str = "
 static REMOVED: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+static BLIND: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
+
+#[inline(always)]
+fn is_blind() -> bool {
+    BLIND.load(core::sync::atomic::Ordering::Relaxed)
+}
 
 #[inline(always)]
 fn without(rule: usize) -> bool {
@@ -43,6 +50,7 @@ fn without(rule: usize) -> bool {
 extern \"C\" fn remove() {
     let rule = std::env::var(\"WITHOUT\").map_or(0, |rule| rule.parse().expect(\"a number\"));
     REMOVED.store(rule, core::sync::atomic::Ordering::Relaxed);
+    BLIND.store(std::env::var_os(\"BLIND\").is_some(), core::sync::atomic::Ordering::Relaxed);
 }
 
 #[allow(unsafe_code)]
@@ -53,29 +61,40 @@ static AT_START: extern \"C\" fn() = remove;
 
 fn without_any_one_rule_something_breaks() {
     // The pool's last: one of them changes what others look for.
-    let rules: Vec<_> = source::RULES.iter().chain(pool::RULES).collect();
-    let mut changes = vec![(
-        "lib.rs",
-        "mod drbg;".to_owned(),
-        format!("mod drbg;{SWITCH}"),
-    )];
+    let rules = [source::RULES, copies::RULES, pool::RULES];
+    let rules: Vec<_> = rules.into_iter().flatten().collect();
+    let [(file, from, to)] = guest::WITHOUT_HARDWARE;
+    let blindly = format!("if crate::is_blind() {{ {to} }} else {{ {from} }}");
+    let mut changes = vec![
+        (
+            "lib.rs",
+            "mod drbg;".to_owned(),
+            format!("mod drbg;{SWITCH}"),
+        ),
+        (file, from.to_owned(), blindly),
+    ];
     for (number, rule) in (1..).zip(&rules) {
         for &(file, from, to) in rule.changes {
             let to = to.replace("WITHOUT", &format!("crate::without({number})"));
             changes.push((file, from.to_owned(), to));
         }
     }
-    const PROGRAMS: [&str; 3] = ["stepper", "memory", "faults"];
+    const PROGRAMS: [&str; 4] = ["stepper", "memory", "faults", "twins"];
     let built = BTreeMap::from_iter(
         PROGRAMS
             .into_iter()
             .zip(guest::build_changed(PROGRAMS, &changes)),
     );
     let run = |number: usize, rule: &Rule| {
-        let output = Command::new(&built[rule.program])
+        let mut command = Command::new(&built[rule.program]);
+        command
             .args(rule.arguments)
-            .env("WITHOUT", number.to_string())
-            .output();
+            .env("WITHOUT", number.to_string());
+        // The hardware's numbers would hide what else is missing.
+        if rule.arguments != copies::CLONED {
+            command.env("BLIND", "");
+        }
+        let output = command.output();
         guest::text(&output.expect("a program"))
     };
     let mut whole = BTreeMap::new();

@@ -293,8 +293,8 @@ pub const RULES: &[Rule] = &[
         OTHERWISE,
         &[(
             "sys/linux.rs",
-            "if advise(NO_SUCH_ADVICE) == 0",
-            "if !WITHOUT && advise(NO_SUCH_ADVICE) == 0",
+            "if unsafe { libc::madvise(memory, len, NO_SUCH_ADVICE) } != 0",
+            "if WITHOUT || unsafe { libc::madvise(memory, len, NO_SUCH_ADVICE) } != 0",
         )],
     ),
 ];

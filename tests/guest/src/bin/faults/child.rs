@@ -102,9 +102,12 @@ pub fn be_traced(is_0_free: bool, has_vdso: bool, report: &mut Report) -> ! {
     unsafe { libc::_exit(0) }
 }
 
-/// Without the numbers of this run.
+/// Without the numbers of this run, and without what depends on no call.
 fn status_line(status: Status) -> String {
     let line = status.to_string();
+    let line = line
+        .replace("hardware: yes; ", "")
+        .replace("hardware: no; ", "");
     match status.device() {
         TrackedDevice::Open { number, process } => line
             .replace(&format!("descriptor {number},"), "descriptor N,")

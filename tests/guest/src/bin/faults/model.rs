@@ -108,7 +108,7 @@ impl Model {
                 }
                 _ => {
                     model.is_foreign = step == FOREIGN;
-                    model.ready = false;
+                    model.reseed(world);
                     model.pooled(world).map(|()| UUID.into())
                 }
             };
@@ -145,6 +145,18 @@ impl Model {
                 false => "descriptor N was closed or replaced",
             },
         ))
+    }
+
+    /// Marks all memory again that is wiped: the vDSO's states, the record's mark,
+    /// the pool.
+    fn reseed(&mut self, world: &mut World) {
+        self.ready = false;
+        self.vdso_has_key = false;
+        for memory in [self.vdso, self.has_wiped, self.pooled] {
+            if memory == Some(true) {
+                mark_wiped(world);
+            }
+        }
     }
 
     /// Reads until what was read from is still there.
@@ -411,14 +423,20 @@ fn wiped_memory(world: &mut World) -> bool {
     if call(world, Call::Mmap(Memory::Wiped)).is_err() {
         return false;
     }
-    if call(world, Call::Madvise(Advice::Nonsense)).is_ok()
-        || call(world, Call::Madvise(Advice::WipeOnFork)).is_err()
-    {
+    if call(world, Call::Madvise(Advice::Nonsense)).is_ok() || !mark_wiped(world) {
         world.answer(Call::Munmap);
         return false;
     }
-    world.answer(Call::Madvise(Advice::DontDump));
     true
+}
+
+/// What is not to be wiped may be dumped.
+fn mark_wiped(world: &mut World) -> bool {
+    let is_marked = call(world, Call::Madvise(Advice::WipeOnFork)).is_ok();
+    if is_marked {
+        world.answer(Call::Madvise(Advice::DontDump));
+    }
+    is_marked
 }
 
 fn is_ours(world: &mut World, number: Number) -> bool {
