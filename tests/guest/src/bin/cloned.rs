@@ -175,18 +175,18 @@ fn stop_machine() -> Result<(), Box<dyn Error>> {
 
 /// In a machine with one processor.
 ///
-/// The main thread outranks all others, so that no UUID is made between its count
-/// of what the bulk call has written and the stop of the machine.
+/// The main thread and the makers outrank all others. So no UUID is made between the
+/// count of what the bulk call has written and the stop of the machine. And the
+/// kernel's generator does not renew its key while the makers run, which would hide
+/// what is repeated.
 fn machine(reseed: bool) -> Result<(), Box<dyn Error>> {
-    // The kernel's generator renews its key often in its first two minutes, and then
-    // once a minute: in Linux 6.12 at 141 s, and next at 201 s. A new key would hide
-    // what is repeated.
+    // In the first two minutes the kernel renews that key more often than each minute.
     while uptime()? < 150.0 {
         thread::sleep(Duration::from_secs(1));
     }
+    outrank(true);
     let makers = Makers::new();
     let (sender, address) = mpsc::channel();
-    outrank(true);
     let bulk = thread::spawn(move || {
         outrank(false);
         let mut ids = vec![Uuid::nil(); BULK];
@@ -196,13 +196,14 @@ fn machine(reseed: bool) -> Result<(), Box<dyn Error>> {
     });
     let address = address.recv()?;
     thread::sleep(Duration::from_millis(20));
-    let written = written(address)?;
     println!("READY");
+    // SAFETY: waits until the console has sent it, which a stopped machine does not.
+    unsafe { libc::tcdrain(1) };
+    let written = written(address)?;
     stop_machine()?;
 
-    outrank(false);
-    // The kernel needs a moment to hear from a device that the machine was cloned.
-    thread::sleep(Duration::from_millis(100));
+    // The kernel hears from its device that the machine was cloned.
+    thread::sleep(Duration::from_millis(20));
     if reseed {
         fork_safe_uuid::reseed();
     }
