@@ -561,7 +561,7 @@ fn no_memory_is_no_error() {
 
 /// Whether the crate knows this architecture's convention, and the image that the
 /// kernel mapped has the function's name.
-fn vdso_has_getrandom() -> bool {
+pub fn vdso_has_getrandom() -> bool {
     let known = cfg!(all(
         any(
             target_arch = "x86_64",
