@@ -261,16 +261,22 @@ fn a_number_closed_under_four_threads_leaves_one_descriptor() {
             black_box(generator().new_v4());
             let number = device_number().expect("a descriptor of the device");
             let begin = Barrier::new(5);
+            let closed = AtomicBool::new(false);
+            let draw = || black_box(generator().new_v4());
             thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         begin.wait();
-                        (0..50).for_each(|_| _ = generator().new_v4());
+                        while !closed.load(Relaxed) {
+                            draw();
+                        }
+                        (0..50).for_each(|_| _ = draw());
                     });
                 }
                 begin.wait();
                 // SAFETY: the crate's own number, which it must find closed.
                 unsafe { libc::close(number) };
+                closed.store(true, Relaxed);
             });
             assert_eq!(devices().len(), 1, "one is open that nobody tracks");
             assert!(fork_safe_uuid::status().device_is_open());
