@@ -18,3 +18,4 @@ mod fields;
 mod generate;
 mod private;
 mod text;
+mod unwind;

@@ -32,6 +32,32 @@ pub fn install() {
     run(Command::new(Path::new(HERE).join("install")).arg(prefix()));
 }
 
+/// Installs it for musl under another prefix.
+pub fn install_for_musl() -> PathBuf {
+    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libuuid-musl");
+    run(Command::new(Path::new(HERE).join("install"))
+        .arg(&prefix)
+        .env("CARGO_BUILD_TARGET", "x86_64-unknown-linux-musl")
+        .env("CC", "musl-gcc"));
+    prefix
+}
+
+/// Whether rustc has the standard library for a target.
+pub fn has_target(target: &str) -> bool {
+    let found = target_libraries(target).is_dir();
+    if !found && std::env::var_os(crate::harness::SCENARIO).is_none() {
+        eprintln!("ignored what needs Rust's {target}: rustup target add {target}");
+    }
+    found
+}
+
+/// Where rustc has the standard library for a target, if it does.
+pub fn target_libraries(target: &str) -> PathBuf {
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--print", "target-libdir", "--target", target]);
+    printed(&mut rustc).trim_end().into()
+}
+
 /// Runs a program that must succeed.
 #[track_caller]
 pub fn run(command: &mut Command) -> Output {

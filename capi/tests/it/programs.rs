@@ -48,7 +48,7 @@ fn has_uuidd() -> bool {
     has(UUIDD, "uuid-runtime")
 }
 
-fn has_python() -> bool {
+pub fn has_python() -> bool {
     has("/usr/bin/python3", "python3")
 }
 
