@@ -10,6 +10,7 @@ mod harness;
 mod scene;
 
 mod answers;
+mod archive;
 mod library;
 mod loading;
 mod postgres;
@@ -23,6 +24,7 @@ fn main() {
     harness::main(
         [
             answers::SCENARIOS,
+            archive::SCENARIOS,
             loading::SCENARIOS,
             postgres::SCENARIOS,
             programs::SCENARIOS,
