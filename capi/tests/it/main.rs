@@ -11,6 +11,7 @@ mod scene;
 
 mod answers;
 mod archive;
+mod installing;
 mod library;
 mod loading;
 mod postgres;
@@ -25,6 +26,7 @@ fn main() {
         [
             answers::SCENARIOS,
             archive::SCENARIOS,
+            installing::SCENARIOS,
             loading::SCENARIOS,
             postgres::SCENARIOS,
             programs::SCENARIOS,
