@@ -66,7 +66,7 @@ fn a_static_program_may_link_another_rust_archive_beside_it() {
 
 fn a_musl_program_may_link_another_rust_archive_beside_it() {
     let directory = tempfile::tempdir().expect("a directory");
-    let ours = library::install_for_musl().join("lib/libuuid.a");
+    let ours = library::install_for(MUSL, "musl-gcc").join("lib/libuuid.a");
     let other = other(directory.path(), &["--target", MUSL]);
     // The unwinder of the other archive.
     let unwinder = library::target_libraries(MUSL).join("self-contained/libunwind.a");

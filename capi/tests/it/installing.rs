@@ -29,7 +29,7 @@ crate::scenarios![
 
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
-fn has_aarch64() -> bool {
+pub fn has_aarch64() -> bool {
     programs::has("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu") && library::has_target(AARCH64)
 }
 

@@ -32,13 +32,13 @@ pub fn install() {
     run(Command::new(Path::new(HERE).join("install")).arg(prefix()));
 }
 
-/// Installs it for musl under another prefix.
-pub fn install_for_musl() -> PathBuf {
-    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libuuid-musl");
+/// Installs it for another target under a prefix of that name.
+pub fn install_for(target: &str, compiler: &str) -> PathBuf {
+    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target);
     run(Command::new(Path::new(HERE).join("install"))
         .arg(&prefix)
-        .env("CARGO_BUILD_TARGET", "x86_64-unknown-linux-musl")
-        .env("CC", "musl-gcc"));
+        .env("CARGO_BUILD_TARGET", target)
+        .env("CC", compiler));
     prefix
 }
 

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::{library, programs};
+use crate::{installing, library, programs};
+
+const AARCH64_GCC: &str = "aarch64-linux-gnu-gcc";
 
 crate::scenarios![
     every_symbol_and_version_of_the_systems_is_there,
@@ -17,6 +19,10 @@ crate::scenarios![
     },
     a_musl_program_loads_it {
         possible: has_musl,
+        seconds: 300
+    },
+    an_aarch64_program_loads_it {
+        possible: has_aarch64,
         seconds: 300
     },
 ];
@@ -180,7 +186,7 @@ pub fn has_musl() -> bool {
 
 fn a_musl_program_loads_it() {
     let directory = tempfile::tempdir().expect("a directory");
-    let prefix = library::install_for_musl();
+    let prefix = library::install_for("x86_64-unknown-linux-musl", "musl-gcc");
     let library = prefix.join("lib/libuuid.so.1");
     let dynamic = library::printed(Command::new("readelf").arg("-d").arg(&library));
     let needed: Vec<&str> = dynamic.lines().filter(|l| l.contains("(NEEDED)")).collect();
@@ -210,6 +216,26 @@ fn a_musl_program_loads_it() {
         code == Some(1) && text.contains("initial-exec TLS resolves to dynamic definition"),
         "{text}"
     );
+}
+
+/// The cross-compiler, Rust's library and an emulator.
+fn has_aarch64() -> bool {
+    installing::has_aarch64() && programs::has("qemu-aarch64", "qemu-user")
+}
+
+fn an_aarch64_program_loads_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let prefix = library::install_for("aarch64-unknown-linux-gnu", AARCH64_GCC);
+    let host = directory.path().join("host");
+    let options = ["-Wall", "-Werror", "-pthread"];
+    compile(AARCH64_GCC, "host.c", &host, &options);
+    let printed = library::printed(
+        Command::new("qemu-aarch64")
+            .args(["-L", "/usr/aarch64-linux-gnu"])
+            .args([host, prefix.join("lib/libuuid.so.1")])
+            .args(others(AARCH64_GCC, directory.path())),
+    );
+    assert!(printed.ends_with("three UUIDs\n"), "{printed}");
 }
 
 /// Twenty libraries with ordinary thread-local storage, and more than 4000
