@@ -25,12 +25,20 @@ crate::scenarios![
         possible: scene::may_unshare,
         seconds: 300
     },
+    a_debian_package_replaces_no_file {
+        possible: has_debian,
+        seconds: 300
+    },
 ];
 
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
 pub fn has_aarch64() -> bool {
-    programs::has("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu") && library::has_target(AARCH64)
+    programs::has("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu") && programs::has_target(AARCH64)
+}
+
+fn has_debian() -> bool {
+    programs::has("dpkg-shlibdeps", "dpkg-dev") && programs::has("uuidgen", "uuid-runtime")
 }
 
 fn install() -> Command {
@@ -201,6 +209,49 @@ fn a_read_only_source_is_built() {
             .env_remove("CARGO_TARGET_DIR"),
     );
     library::load(prefix.join("lib/libuuid.so.1"));
+}
+
+fn a_debian_package_replaces_no_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    library::run(
+        Command::new(Path::new(library::HERE).join("deb"))
+            .arg(directory.path())
+            .env_remove("CC")
+            .env_remove("CARGO_BUILD_TARGET"),
+    );
+    let package = fs::read_dir(&directory)
+        .expect("a directory")
+        .map(|entry| entry.expect("a package").path())
+        .next()
+        .expect("a package");
+    let root = directory.path().join("root");
+    library::run(Command::new("dpkg").arg("-x").arg(&package).arg(&root));
+
+    let list = library::printed(Command::new("dpkg").arg("-c").arg(&package));
+    let files: Vec<&str> = list
+        .lines()
+        .filter(|line| !line.starts_with('d'))
+        .map(|line| line.split_once(" ./").expect("a path").1)
+        .collect();
+    assert!(
+        files
+            .iter()
+            .all(|path| path.contains("fork-safe-uuid/") && !path.starts_with("etc/")),
+        "{files:?}"
+    );
+    let library = files.iter().find(|path| path.ends_with("libuuid.so.1"));
+    let library = root.join(library.expect("the library"));
+    let folder = library.parent().expect("a folder");
+    let loaded = library::printed(
+        Command::new("uuidgen")
+            .env("LD_LIBRARY_PATH", folder)
+            .env("LD_TRACE_LOADED_OBJECTS", "1"),
+    );
+    assert!(
+        loaded.contains(library.to_str().expect("UTF-8")),
+        "{loaded}"
+    );
+    library::run(Command::new("uuidgen").env("LD_LIBRARY_PATH", folder));
 }
 
 fn configure(directory: &Path, text: &str) {

@@ -42,15 +42,6 @@ pub fn install_for(target: &str, compiler: &str) -> PathBuf {
     prefix
 }
 
-/// Whether rustc has the standard library for a target.
-pub fn has_target(target: &str) -> bool {
-    let found = target_libraries(target).is_dir();
-    if !found && std::env::var_os(crate::harness::SCENARIO).is_none() {
-        eprintln!("ignored what needs Rust's {target}: rustup target add {target}");
-    }
-    found
-}
-
 /// Where rustc has the standard library for a target, if it does.
 pub fn target_libraries(target: &str) -> PathBuf {
     let mut rustc = Command::new("rustc");

@@ -181,7 +181,7 @@ except OSError:
 pub fn has_musl() -> bool {
     cfg!(target_arch = "x86_64")
         && programs::has("musl-gcc", "musl-tools")
-        && library::has_target("x86_64-unknown-linux-musl")
+        && programs::has_target("x86_64-unknown-linux-musl")
 }
 
 fn a_musl_program_loads_it() {

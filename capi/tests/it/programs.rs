@@ -67,6 +67,16 @@ pub fn has(program: &str, package: &str) -> bool {
     command.status().is_ok() || is_missing(package)
 }
 
+/// Whether rustc has the standard library for a target; if not, says how to get
+/// it.
+pub fn has_target(target: &str) -> bool {
+    let found = library::target_libraries(target).is_dir();
+    if !found && std::env::var_os(crate::harness::SCENARIO).is_none() {
+        eprintln!("ignored what needs Rust's {target}: rustup target add {target}");
+    }
+    found
+}
+
 pub fn is_missing(package: &str) -> bool {
     if std::env::var_os(crate::harness::SCENARIO).is_none() {
         eprintln!("ignored what needs Debian's {package}: apt-get install {package}");
