@@ -18,4 +18,5 @@ mod fields;
 mod generate;
 mod private;
 mod text;
+#[cfg(panic = "abort")]
 mod unwind;
