@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::chroot;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::{installing, library, programs};
+use crate::{installing, library, programs, scene};
+
+const MUSL_LOADER: &str = "/lib/ld-musl-x86_64.so.1";
 
 const AARCH64_GCC: &str = "aarch64-linux-gnu-gcc";
 
@@ -18,7 +21,7 @@ crate::scenarios![
         possible: programs::has_python
     },
     a_musl_program_loads_it {
-        possible: has_musl,
+        possible: may_enter_musl,
         seconds: 300
     },
     an_aarch64_program_loads_it {
@@ -184,34 +187,43 @@ pub fn has_musl() -> bool {
         && programs::has_target("x86_64-unknown-linux-musl")
 }
 
-fn a_musl_program_loads_it() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let prefix = library::install_for("x86_64-unknown-linux-musl", "musl-gcc");
-    let library = prefix.join("lib/libuuid.so.1");
-    let dynamic = library::printed(Command::new("readelf").arg("-d").arg(&library));
-    let needed: Vec<&str> = dynamic.lines().filter(|l| l.contains("(NEEDED)")).collect();
-    assert!(
-        needed.len() == 1 && needed[0].contains("[libc."),
-        "{needed:?}"
-    );
+fn may_enter_musl() -> bool {
+    scene::may_unshare() && has_musl()
+}
 
-    let host = directory.path().join("host");
-    compile("musl-gcc", "host.c", &host, &["-Wall", "-Werror"]);
-    let others = &others("musl-gcc", directory.path())[..20];
-    let load = |library: &Path| {
-        let output = Command::new(&host).arg(library).args(others).output();
-        let output = output.expect("musl's loader");
+/// In a root that has no file but musl's loader, which is its C library, too,
+/// the program and the libraries.
+fn a_musl_program_loads_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let prefix = library::install_for("x86_64-unknown-linux-musl", "musl-gcc");
+    fs::create_dir(root.path().join("lib")).expect("a directory");
+    fs::copy(MUSL_LOADER, root.path().join(&MUSL_LOADER[1..])).expect("musl");
+    let options = ["-Wall", "-Werror"];
+    compile("musl-gcc", "host.c", &root.path().join("host"), &options);
+    others("musl-gcc", root.path());
+    let ours = prefix.join("lib/libuuid.so.1");
+    fs::copy(ours, root.path().join("libuuid.so.1")).expect("a copy");
+    // The control: the library with storage that musl gives at the start only.
+    link_with_static_storage("musl-gcc", &prefix, &root.path().join("control.so"));
+
+    scene::unshare(libc::CLONE_NEWNS);
+    chroot(root.path()).expect("the privilege");
+    std::env::set_current_dir("/").expect("the root");
+    let load = |library: &str| {
+        let output = Command::new("/host")
+            .arg(library)
+            .args((0..20).map(|number| format!("/thread_local-{number}.so")))
+            // There is no /dev/null.
+            .stdin(Stdio::inherit())
+            .output()
+            .expect("musl's loader");
         (
             output.status.code(),
             String::from_utf8(output.stdout).expect("UTF-8"),
         )
     };
-    assert_eq!(load(&library), (Some(0), "three UUIDs\n".to_owned()));
-
-    // The control: the library with storage that musl gives at the start only.
-    let control = directory.path().join("control.so");
-    link_with_static_storage("musl-gcc", &prefix, &control);
-    let (code, text) = load(&control);
+    assert_eq!(load("/libuuid.so.1"), (Some(0), "three UUIDs\n".to_owned()));
+    let (code, text) = load("/control.so");
     assert!(
         code == Some(1) && text.contains("initial-exec TLS resolves to dynamic definition"),
         "{text}"
