@@ -13,7 +13,7 @@
 use core::fmt::{self, Write};
 use core::mem::{self, MaybeUninit};
 use core::ptr;
-use core::sync::atomic::AtomicU8;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::panic;
 use std::process;
 use std::sync::OnceLock;
@@ -24,6 +24,12 @@ use crate::line::Line;
 const ROOM: usize = 512;
 
 const STDERR: libc::c_int = 2;
+
+/// A `struct timespec` of 0 seconds, in each of its widths.
+static AT_ONCE: [u64; 2] = [0; 2];
+
+/// The size of the kernel's set of signals, in bytes.
+const SET: usize = 8;
 
 /// Why the library has ended the process: text of one line and a zero byte, or
 /// nothing.
@@ -38,9 +44,14 @@ static STANDARD_ERROR: OnceLock<File> = OnceLock::new();
 #[cold]
 #[inline(never)]
 pub(crate) fn abort(reason: &dyn fmt::Display) -> ! {
-    let mut line = Line::new(&MESSAGE);
+    // Here first: another thread may end in the same way at the same time.
+    let text = [const { AtomicU8::new(0) }; ROOM];
+    let mut line = Line::new(&text);
     // A line is never an error.
     let _ = writeln!(line, "libuuid: {reason}");
+    for (kept, byte) in MESSAGE.iter().zip(&text) {
+        kept.store(byte.load(Relaxed), Relaxed);
+    }
     without_signals(|| say(line.text()));
     process::abort()
 }
@@ -65,25 +76,32 @@ fn is_writable(fd: libc::c_int) -> bool {
         events: libc::POLLOUT,
         revents: 0,
     };
-    // Zero seconds in each width of the structure.
-    let at_once = [0_u64; 2];
-    let (time, mask) = (at_once.as_ptr(), ptr::null::<libc::sigset_t>());
+    let (time, mask) = (AT_ONCE.as_ptr(), ptr::null::<libc::sigset_t>());
     // SAFETY: the pointers lead to one pollfd, as the count says, and to a time.
     let ready = unsafe { libc::syscall(libc::SYS_ppoll, &raw mut poll, 1, time, mask, 0) };
     ready == 1 && poll.revents == libc::POLLOUT
 }
 
-/// Calls `call` while no signal can come: `SIGPIPE`, `SIGXFSZ` and `SIGTTOU`
-/// would end or stop the process without a core dump.
+/// Calls `call` while no signal is delivered, and discards what a write may have
+/// raised: `SIGPIPE` and `SIGXFSZ` would end the process in place of `SIGABRT`,
+/// and `SIGTTOU` would stop it.
 fn without_signals(call: impl FnOnce()) {
-    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    // SAFETY: the first call fills `all`, the second one `before` unless it fails.
+    let mut sets = [const { MaybeUninit::<libc::sigset_t>::uninit() }; 3];
+    let [all, before, raised] = sets.each_mut().map(MaybeUninit::as_mut_ptr);
+    // SAFETY: the sets are filled before they are read; `before` unless the call
+    // fails.
     unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        let blocked = libc::sigprocmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr()) == 0;
+        libc::sigfillset(all);
+        libc::sigemptyset(raised);
+        libc::sigaddset(raised, libc::SIGPIPE);
+        libc::sigaddset(raised, libc::SIGXFSZ);
+        let blocked = libc::sigprocmask(libc::SIG_BLOCK, all, before) == 0;
         call();
         if blocked {
-            libc::sigprocmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+            let info = ptr::null_mut::<libc::siginfo_t>();
+            let at_once = AT_ONCE.as_ptr();
+            libc::syscall(libc::SYS_rt_sigtimedwait, raised, info, at_once, SET);
+            libc::sigprocmask(libc::SIG_SETMASK, before, ptr::null_mut());
         }
     }
 }
