@@ -41,9 +41,7 @@ pub unsafe extern "C" fn uuid_parse_range(
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
 /// Where the two digits of each byte begin.
-const BYTES: [usize; 16] = [
-    0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34,
-];
+const BYTES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
 /// # Safety
 ///

@@ -1,10 +1,18 @@
-/* Takes from statx(2) what tells one file from another: to be preloaded. */
+/* Takes from statx(2) what tells one file from another: to be preloaded.
+ * Compiled with FORGET_DEVICE or FORGET_BIRTH it takes that, with FORGET_FILE
+ * all of it.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <linux/stat.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
+
+#ifdef FORGET_FILE
+#define FORGET_DEVICE
+#define FORGET_BIRTH
+#endif
 
 long syscall(long number, ...)
 {
@@ -23,8 +31,16 @@ long syscall(long number, ...)
 	if (number == __NR_statx && argument[0] == 2 && result == 0) {
 		struct statx *found = (struct statx *)argument[4];
 
-		found->stx_mode = found->stx_ino = found->stx_dev_major = found->stx_dev_minor = 0;
+		(void)found;
+#ifdef FORGET_FILE
+		found->stx_mode = found->stx_ino = 0;
+#endif
+#ifdef FORGET_DEVICE
+		found->stx_dev_major = found->stx_dev_minor = 0;
+#endif
+#ifdef FORGET_BIRTH
 		memset(&found->stx_btime, 0, sizeof found->stx_btime);
+#endif
 	}
 	return result;
 }

@@ -146,7 +146,7 @@ fn a_daemons_new_descriptors_are_left_alone() {
 }
 
 /// Compiles a program of `tests/c` against the installed header.
-fn compile(source: &str, program: &Path, link: &[&str], compiler: &str) {
+pub fn compile(source: &str, program: &Path, link: &[&str], compiler: &str) {
     library::run(
         Command::new(compiler)
             .args(["-Wall", "-Wextra", "-Werror", "-O1", "-o"])
