@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_int};
 use std::slice;
 
 use fork_safe_uuid::{
-    Error, Uuid, try_fill_v4, try_now_v1, try_now_v6, try_now_v7, try_random_node,
+    Error, Uuid, try_fill_v4, try_fill_v7, try_now_v1, try_now_v6, try_random_node,
 };
 
 use crate::abort::abort;
@@ -84,9 +84,10 @@ pub unsafe extern "C" fn uuid_generate_time_v6(out: *mut Uuid) {
 /// `out` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_time_v7(out: *mut Uuid) {
-    let id = or_abort(try_now_v7());
-    // SAFETY: the caller's `uuid_t`.
-    unsafe { out.write(id) }
+    // SAFETY: the caller's `uuid_t`, of which any bytes are a `Uuid`.
+    let id = unsafe { &mut *out };
+    // In place, as above.
+    or_abort(try_fill_v7(slice::from_mut(id)));
 }
 
 /// Writes the UUID of a name in a namespace by MD5 (version 3).

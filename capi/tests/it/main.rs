@@ -17,6 +17,8 @@ mod loading;
 mod postgres;
 mod programs;
 mod refusals;
+mod remedies;
+mod secrets;
 
 fn main() {
     if std::env::var_os(harness::SCENARIO).is_none() {
@@ -31,6 +33,8 @@ fn main() {
             postgres::SCENARIOS,
             programs::SCENARIOS,
             refusals::SCENARIOS,
+            remedies::SCENARIOS,
+            secrets::SCENARIOS,
         ]
         .concat(),
     );

@@ -25,6 +25,9 @@ crate::scenarios![
     uuidgen_prints_what_it_prints_with_the_systems {
         possible: has_uuidgen
     },
+    a_time_before_1970_is_that_of_the_uuid {
+        possible: has_uuidgen
+    },
     python_takes_it_for_safe {
         possible: has_python
     },
@@ -34,7 +37,7 @@ crate::scenarios![
     },
 ];
 
-fn has_headers() -> bool {
+pub fn has_headers() -> bool {
     (Path::new("/usr/include/uuid/uuid.h").exists() || is_missing("uuid-dev"))
         && has("pkg-config", "pkg-config")
         && has("c++", "g++")
@@ -257,6 +260,18 @@ fn uuidgen_prints_what_it_prints_with_the_systems() {
             "{kind}"
         );
     }
+}
+
+fn a_time_before_1970_is_that_of_the_uuid() {
+    let tell = |mut command: Command| {
+        let id = "bf2eb110-d788-1003-aa59-ce1e9e293641";
+        library::printed(command.env("TZ", "UTC").args(["-n", "-o", "TIME", id]))
+    };
+    let told = tell(with_ours("uuidparse"));
+    assert!(told.contains(" 15:05:25,316430+"), "{told}");
+    // The control.
+    let told = tell(Command::new("uuidparse"));
+    assert!(!told.contains(" 15:05:25"), "libuuid was mended? {told}");
 }
 
 fn python_takes_it_for_safe() {

@@ -232,9 +232,15 @@ fn a_standard_error_that_cannot_be_written_changes_nothing() {
     assert_eq!(run("uuid_generate", "", stderr).1, Some(libc::SIGABRT));
     assert_eq!(run("uuid_generate", "", unread()).1, Some(libc::SIGABRT));
     let limit = "ulimit -f 0;";
-    assert_eq!(run("uuid_generate", limit, limited()).1, Some(libc::SIGABRT));
+    assert_eq!(
+        run("uuid_generate", limit, limited()).1,
+        Some(libc::SIGABRT)
+    );
     let closed = "exec 2>&-;";
-    assert_eq!(run("uuid_generate", closed, limited()).1, Some(libc::SIGABRT));
+    assert_eq!(
+        run("uuid_generate", closed, limited()).1,
+        Some(libc::SIGABRT)
+    );
 
     // The control: a program that writes as one would.
     let (_reader, stderr) = full();
