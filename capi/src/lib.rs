@@ -2,7 +2,7 @@
 //! fork-safe-uuid.
 //!
 //! They return what libuuid documents, with two differences. Where libuuid falls
-//! back on a weak generator, these end the process and say why. A time-based UUID
+//! back on a weak generator, these end the process and leave the reason. A time-based UUID
 //! has a random node instead of the MAC address (RFC 9562 section 6.10), and no
 //! file and no daemon behind it.
 //!

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * libuuid's interface, served by fork-safe-uuid. Every function may be called
- * in a forked child, a thread and a signal handler. Without any entropy the
- * generators end the process with SIGABRT, and say why.
+ * in a forked child, a thread and a signal handler. There is one limit: in a
+ * program that loads the library with dlopen(3), the first call in each thread
+ * may allocate memory, and must not be that of a handler that has interrupted
+ * malloc(3).
+ *
+ * Without any entropy the generators end the process with SIGABRT. The reason
+ * is in fork_safe_uuid_abort_message, and on the standard error if that is still
+ * the file which it was when the library was loaded.
  */
 #ifndef FORK_SAFE_UUID_H
 #define FORK_SAFE_UUID_H

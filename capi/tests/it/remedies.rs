@@ -30,6 +30,11 @@ type Status = unsafe extern "C" fn(*mut c_char, usize) -> usize;
 
 /// A program that knows of both libraries, compiled as programs are.
 fn the_example_gets_another_node_after_a_restore() {
+    let example = fs::read_to_string(Path::new(library::HERE).join("tests/c/fork_safe.c"));
+    let readme = fs::read_to_string(Path::new(library::HERE).join("README.md"));
+    let block = format!("```c\n{}```\n", example.expect("a file"));
+    assert!(readme.expect("a file").contains(&block), "another example");
+
     let directory = tempfile::tempdir().expect("a directory");
     let compilers = [("cc", "-pie"), ("cc", "-no-pie"), ("clang", "-pie")];
     for (compiler, kind) in compilers {
