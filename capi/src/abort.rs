@@ -53,7 +53,29 @@ pub(crate) fn abort(reason: &dyn fmt::Display) -> ! {
         kept.store(byte.load(Relaxed), Relaxed);
     }
     without_signals(|| say(line.text()));
+    raise();
+    // A handler has returned. It is not called again.
+    // SAFETY: resets a signal of the process.
+    unsafe { libc::signal(libc::SIGABRT, libc::SIG_DFL) };
+    raise();
     process::abort()
+}
+
+/// Sends `SIGABRT` to the calling thread by its number of now: in a child of
+/// vfork(2), abort(3) of musl sends it to the parent.
+fn raise() {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is filled before it is read; the other calls take numbers.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGABRT);
+        libc::sigprocmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
+        let (process, thread) = (
+            libc::syscall(libc::SYS_getpid),
+            libc::syscall(libc::SYS_gettid),
+        );
+        libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGABRT);
+    }
 }
 
 /// Writes to the standard error if it is proven to be that, and at once.
