@@ -118,9 +118,22 @@ pub fn fill_v4(dest: &mut [Uuid]) {
 /// fork_safe_uuid::try_fill_v4(&mut ids)?;
 /// # Ok::<(), fork_safe_uuid::Error>(())
 /// ```
+#[inline]
 pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
+    let [one] = dest else {
+        return fill(dest, Miss::None);
+    };
+    match POOL.with(Pool::take) {
+        Ok(bits) => *one = Uuid::from_bytes(bits.to_ne_bytes()),
+        Err(miss) => return fill(dest, miss),
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn fill(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
     generator::fill(dest, |blocks| {
-        POOL.with(|pool| pool.fill(blocks, Source::System, pool::as_it_is))
+        POOL.with(|pool| pool.fill_missed(blocks, miss, Source::System))
     })
 }
 

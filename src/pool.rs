@@ -165,11 +165,21 @@ impl Pool {
     /// Returns the UUID that [`Pool::take`] did not have.
     pub(crate) fn take_missed(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
         let mut block = [Block::default()];
-        match miss {
-            Miss::None => self.fill(&mut block, source, as_it_is)?,
-            Miss::Claimed => self.fill_claimed(&mut block, 0, source, as_it_is)?,
-        }
+        self.fill_missed(&mut block, miss, source)?;
         Ok(block[0])
+    }
+
+    /// Writes the UUID that [`Pool::take`] did not have in place.
+    pub(crate) fn fill_missed(
+        &self,
+        dest: &mut [Block],
+        miss: Miss,
+        source: Source<'_>,
+    ) -> Result<(), Error> {
+        match miss {
+            Miss::None => self.fill(dest, source, as_it_is),
+            Miss::Claimed => self.fill_claimed(dest, 0, source, as_it_is),
+        }
     }
 
     /// Fills `dest` with UUIDs of version 4, of which `shape` makes what was

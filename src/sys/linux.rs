@@ -14,10 +14,12 @@ use core::mem::MaybeUninit;
 use core::num::NonZeroU32;
 use core::ptr::{self, NonNull};
 
+mod errno;
 mod identity;
 mod registers;
 mod vdso;
 
+pub(crate) use errno::write_os_error;
 pub(crate) use identity::{Identity, identity_at, identity_of};
 pub(crate) use registers::clear_registers;
 pub(crate) use vdso::{VdsoState, map_vdso_states, vdso_getrandom};
