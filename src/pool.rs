@@ -65,7 +65,7 @@ use core::sync::atomic::{
 use uuid::Uuid;
 use zeroize::Zeroize;
 
-use crate::drbg::{self, Block};
+use crate::drbg::{self, Block, Key};
 use crate::error::Error;
 use crate::hedge::{self, Mixer};
 use crate::source::{Served, Source};
@@ -303,9 +303,10 @@ fn fill_stateless(
                 mixer.mix_into(block);
                 V4.give(block);
             }
-        } else if let Some(&first) = dest.first() {
-            let mut key = first;
-            hedge::fold_into(&mut key);
+        } else if let Some(&(mut seed)) = dest.first() {
+            let mut key = Key::default();
+            hedge::fold_into(&mut seed);
+            drbg::fold(&mut key, &mut seed);
             drbg::generate(&mut key, hedge::nonce(0), V4, dest);
             key.zeroize();
         }

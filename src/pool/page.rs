@@ -10,7 +10,7 @@ use core::sync::atomic::{
 
 use zeroize::Zeroize;
 
-use crate::drbg::{self, Block, Form};
+use crate::drbg::{self, Block, Form, Key};
 use crate::error::Error;
 use crate::hedge;
 use crate::source::Source;
@@ -74,7 +74,7 @@ pub(super) struct Page {
 
 #[repr(C)]
 pub(super) struct Secret {
-    pub(super) key: Block,
+    pub(super) key: Key,
     pub(super) slots: [Block; SLOTS],
 }
 
