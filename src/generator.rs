@@ -59,8 +59,8 @@ impl Generator {
 
     /// Returns a generator that keeps nothing: each call draws from the system.
     ///
-    /// Two virtual machines that start from one snapshot repeat at most the UUID that
-    /// was being made, also if nobody calls [`reseed`](crate::reseed) and their
+    /// Two virtual machines that start from one snapshot repeat at most the request
+    /// that was being made, also if nobody calls [`reseed`](crate::reseed) and their
     /// kernels do not know of each other. That needs a processor with random numbers
     /// ([`Status::hardware_random`](crate::Status::hardware_random)). On others it
     /// needs a kernel that the hypervisor tells (`vmgenid`); without it both make

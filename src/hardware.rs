@@ -19,12 +19,7 @@ use crate::sys;
 /// with zeros.
 #[inline]
 pub(crate) fn number() -> Option<u64> {
-    /// So often Intel asks to try (Software Developer's Manual, volume 1, section
-    /// 7.3.17.1).
-    const TRIES: u32 = 10;
-    (0..TRIES)
-        .find_map(|_| sys::hardware_random())
-        .filter(|&number| number != 0 && number != u64::MAX)
+    sys::hardware_random().filter(|&number| number != 0 && number != u64::MAX)
 }
 
 /// Returns whether the processor has numbers that differ.

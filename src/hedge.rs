@@ -46,9 +46,9 @@ pub(crate) fn fold_into(seed: &mut Block) {
 
 /// Mixes hardware numbers into UUIDs that come straight from the kernel.
 ///
-/// It is made before the kernel is asked. So few instructions stand between the
-/// number and the end of the call, and what is stopped there, to be cloned, is
-/// the one UUID that both clones return.
+/// Its key is made before the kernel is asked, and the number is drawn afterwards.
+/// So few instructions stand between the number and the end of the call. A machine
+/// that is cloned at one of them returns the same UUID in both clones.
 pub(crate) struct Mixer {
     key: u64,
 }
@@ -73,7 +73,8 @@ impl Mixer {
     /// random bits of version 7 belong.
     ///
     /// A uniform block stays uniform, as what is added to it does not depend on it.
-    /// Two equal blocks become different ones but for once in 2^61.
+    /// Two equal blocks become different ones, but for once in 2^61, or 2^57 where
+    /// only the random bits of version 7 are used.
     #[inline]
     pub(crate) fn mix_into(&self, block: &mut Block) {
         if let Some(number) = hardware::number() {

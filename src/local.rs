@@ -154,7 +154,8 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 /// | `madvise` | [`reseed`] | enough, but not after a restore by CRIU before 4.2 |
 /// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after somebody closed its descriptor | an error without `openat` or `statx`; without `fcntl`, `dup3` or `close` a descriptor more may stay open |
 ///
-/// A filter that kills instead of refusing must allow those of the first four rows.
+/// A filter that kills instead of refusing must allow those of the first four rows,
+/// and `madvise` if [`reseed`] is called.
 ///
 /// # Errors
 ///
@@ -182,7 +183,8 @@ pub fn prepare() -> Result<Status, Error> {
 /// Gives up everything that this process has ready, in each thread.
 ///
 /// Call it in a virtual machine that was started from a snapshot, and in a process
-/// that CRIU restored. It returns at once and may be called anywhere.
+/// that CRIU restored. It may be called anywhere. Only its last step can take long:
+/// madvise(2) waits while another thread maps, unmaps or forks much memory.
 ///
 /// - The next UUID of each thread and of each generator comes from a new seed, and
 ///   the vDSO's getrandom has a new key.
@@ -210,6 +212,10 @@ pub fn reseed() {
         pool::reseed();
         gregorian::PROCESS.forget();
         v7::restart();
+        // Last, as it may wait for the kernel.
+        source::mark_again();
+        pool::mark_again();
+        gregorian::PROCESS.mark_again();
     });
 }
 

@@ -75,7 +75,7 @@ use crate::wipe::{Borrower, Refusal};
 mod page;
 
 use page::{PAGES, Page, SEED_LIFE, SLOTS, V4};
-pub(crate) use page::{missed_reseeds, reseed};
+pub(crate) use page::{mark_again, missed_reseeds, reseed};
 
 /// A call is under way; or, for good, the pool was refused a page, or was left by
 /// a source that panicked. The page is then nobody else's.
@@ -298,16 +298,21 @@ fn fill_stateless(
 ) -> Result<(), Error> {
     sys::keeping_errno(|| {
         let mixer = Mixer::new();
-        if source.draw_output(dest.as_flattened_mut())? == Served::Kernel {
+        let mut seed = Block::default();
+        if source.draw_output(dest.as_flattened_mut(), &mut seed)? == Served::Kernel {
             for block in dest.iter_mut() {
                 mixer.mix_into(block);
                 V4.give(block);
             }
-        } else if let Some(&(mut seed)) = dest.first() {
-            let mut key = Key::default();
+        } else {
             hedge::fold_into(&mut seed);
+            let mut key = Key::default();
             drbg::fold(&mut key, &mut seed);
-            drbg::generate(&mut key, hedge::nonce(0), V4, dest);
+            // Each with a nonce of its own, as in a pool: so many are the same in
+            // machines that are cloned meanwhile.
+            for (blocks, count) in dest.chunks_mut(SEED_LIFE).zip(0..) {
+                drbg::generate(&mut key, hedge::nonce(count), V4, blocks);
+            }
             key.zeroize();
         }
         shape(dest);

@@ -17,6 +17,8 @@
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
+use zeroize::Zeroize;
+
 use crate::error::Error;
 
 mod device;
@@ -83,12 +85,24 @@ pub(crate) enum Served {
 static LAST: AtomicU8 = AtomicU8::new(0);
 
 impl Source<'_> {
-    pub(crate) fn draw(self, dest: &mut [u8]) -> Result<Served, Error> {
+    /// Fills `seed`.
+    pub(crate) fn draw(self, seed: &mut [u8; 16]) -> Result<Served, Error> {
+        let mut from_kernel = [0; 16];
+        let served = self.draw_by(&mut from_kernel, seed)?;
+        if served == Served::Kernel {
+            *seed = from_kernel;
+        }
+        from_kernel.zeroize();
+        Ok(served)
+    }
+
+    /// Fills `dest` from the kernel, or `seed` from another source.
+    fn draw_by(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
         let served = match self {
-            Source::Custom(source) => return source.fill(dest).map(|()| Served::Custom),
+            Source::Custom(source) => return source.fill(seed).map(|()| Served::Custom),
             Source::System => match Kernel.fill(dest) {
                 Ok(()) => Served::Kernel,
-                Err(refusal) if refusal.is_refusal() => match Device.fill(dest) {
+                Err(refusal) if refusal.is_refusal() => match Device.fill(seed) {
                     Ok(()) => Served::Device,
                     Err(error) => return Err(refusal.then(error)),
                 },
@@ -99,20 +113,26 @@ impl Source<'_> {
         Ok(served)
     }
 
-    /// [`Source::draw`], without the system call where that can be had.
-    pub(crate) fn draw_output(self, dest: &mut [u8]) -> Result<Served, Error> {
+    /// Fills all of `dest` from the kernel, without the system call where that can
+    /// be had; or `seed` from another source.
+    pub(crate) fn draw_output(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
         if matches!(self, Source::System) && vdso::fill(dest) {
             LAST.store(Served::Kernel as u8, Relaxed);
             return Ok(Served::Kernel);
         }
-        self.draw(dest)
+        self.draw_by(dest, seed)
     }
 }
 
 /// Gives up what was drawn from the system and is kept.
 pub(crate) fn reseed() {
     vdso::reseed();
-    device::reseed();
+}
+
+/// Marks all memory of the sources again that is wiped at fork.
+pub(crate) fn mark_again() {
+    vdso::mark_again();
+    device::mark_again();
 }
 
 /// Which source answered last, or `None` before the first draw.

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::hardware;
 use crate::pool;
 use crate::source::{self, Served, TrackedDevice};
+use crate::sys;
 
 /// What serves the calling thread's UUIDs; returned by
 /// [`status`](crate::status) and [`prepare`](crate::prepare).
@@ -52,7 +53,7 @@ impl Status {
             },
             pooled,
             device: source::tracked(),
-            hardware_random: hardware::serves(),
+            hardware_random: sys::keeping_errno(hardware::serves),
             missed_reseeds: pool::missed_reseeds(),
             clock_steps: clock::steps(),
         }

@@ -102,10 +102,14 @@ impl Gregorian {
     /// Has clock sequence and node drawn anew. The count is then that of the
     /// clock, but for the clock sequences that were used: those go on in theirs.
     pub(crate) fn forget(&self) {
-        self.drawings.mark_again();
         for word in self.drawings.get().into_iter().flatten() {
             word.store(0, Relaxed);
         }
+    }
+
+    /// Marks the memory of clock sequence and node again.
+    pub(crate) fn mark_again(&self) {
+        self.drawings.mark_again();
     }
 
     /// Returns `None` where the caller starts over, with another clock sequence.

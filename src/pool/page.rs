@@ -195,10 +195,17 @@ impl Page {
 /// Marks the keys of all pages of this process as old, whosever they are. A page
 /// that was wiped stays so: the call that a fork cut in two must see it.
 pub(crate) fn reseed() {
-    PAGES.mark_again();
     for page in PAGES.iter() {
-        let _ = page.alive.compare_exchange(ALIVE, STALE, Relaxed, Relaxed);
+        // Asked first: an exchange would make memory of a page that nobody used.
+        if page.is_alive() {
+            let _ = page.alive.compare_exchange(ALIVE, STALE, Relaxed, Relaxed);
+        }
     }
+}
+
+/// Marks the memory of all pages again.
+pub(crate) fn mark_again() {
+    PAGES.mark_again();
 }
 
 /// How many seeds could not be renewed.

@@ -28,7 +28,7 @@ mod record;
 
 use node::{Opened, URANDOM, retried};
 pub use record::TrackedDevice;
-pub(super) use record::reseed;
+pub(super) use record::mark_again;
 pub(crate) use record::tracked;
 use record::{Purpose, Seen, Tracked};
 

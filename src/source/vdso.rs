@@ -93,8 +93,12 @@ fn fill_by(state: &VdsoState, mut dest: &mut [u8]) -> bool {
 /// Its thread clears it, outside of the function. Cleared by another one, the
 /// function might use a key of zeros.
 pub(super) fn reseed() {
-    STATES.mark_again();
     GIVEN_UP.fetch_add(1, Relaxed);
+}
+
+/// Marks the memory of all states again.
+pub(super) fn mark_again() {
+    STATES.mark_again();
 }
 
 impl Lent {

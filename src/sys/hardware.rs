@@ -1,5 +1,10 @@
 //! What the processor has, the same under each system.
 
+/// So often Intel asks to try (Software Developer's Manual, volume 1, section
+/// 7.3.17.1).
+#[allow(dead_code)] // Not where there is no such instruction.
+const TRIES: u32 = 10;
+
 /// Returns 64 bits from RDRAND, or `None` where there is no such instruction or
 /// it has none ready.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -7,7 +12,7 @@
 pub(crate) fn hardware_random() -> Option<u64> {
     if std::arch::is_x86_feature_detected!("rdrand") {
         // SAFETY: the processor has the instruction.
-        unsafe { rdrand() }
+        (0..TRIES).find_map(|_| unsafe { rdrand() })
     } else {
         None
     }
@@ -17,7 +22,9 @@ pub(crate) fn hardware_random() -> Option<u64> {
 #[target_feature(enable = "rdrand")]
 fn rdrand() -> Option<u64> {
     let mut number = 0;
-    let is_ready = core::arch::x86_64::_rdrand64_step(&mut number) == 1;
+    // SAFETY: the caller has the feature; safe without this block since Rust 1.90.
+    #[allow(unused_unsafe)]
+    let is_ready = unsafe { core::arch::x86_64::_rdrand64_step(&mut number) == 1 };
     is_ready.then_some(number)
 }
 
@@ -26,7 +33,9 @@ fn rdrand() -> Option<u64> {
 fn rdrand() -> Option<u64> {
     let half = || {
         let mut number = 0;
-        let is_ready = core::arch::x86::_rdrand32_step(&mut number) == 1;
+        // SAFETY: the caller has the feature; safe without this block since Rust 1.90.
+        #[allow(unused_unsafe)]
+        let is_ready = unsafe { core::arch::x86::_rdrand32_step(&mut number) == 1 };
         is_ready.then_some(u64::from(number))
     };
     Some(half()? << 32 | half()?)
@@ -46,19 +55,21 @@ pub(crate) fn hardware_random() -> Option<u64> {
     if unsafe { libc::getauxval(libc::AT_HWCAP2) } & HWCAP2_RNG == 0 {
         return None;
     }
-    let (number, is_ready): (u64, u64);
-    // SAFETY: reads a register that the processor has. It sets the zero flag where
-    // it has no number.
-    unsafe {
-        core::arch::asm!(
-            "mrs {number}, s3_3_c2_c4_0",
-            "cset {is_ready}, ne",
-            number = out(reg) number,
-            is_ready = out(reg) is_ready,
-            options(nomem, nostack)
-        );
-    }
-    (is_ready == 1).then_some(number)
+    (0..TRIES).find_map(|_| {
+        let (number, is_ready): (u64, u64);
+        // SAFETY: reads a register that the processor has. It sets the zero flag
+        // where it has no number.
+        unsafe {
+            core::arch::asm!(
+                "mrs {number}, s3_3_c2_c4_0",
+                "cset {is_ready}, ne",
+                number = out(reg) number,
+                is_ready = out(reg) is_ready,
+                options(nomem, nostack)
+            );
+        }
+        (is_ready == 1).then_some(number)
+    })
 }
 
 #[cfg(not(any(

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio, exit};
 use std::time::{Duration, Instant};
 use std::{env, panic, thread};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// A function that panics where a promise is broken.
 #[derive(Clone, Copy)]
@@ -55,6 +55,9 @@ pub const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
 /// Words before the program that is a scenario: an emulator and its options.
 pub const RUNNER: &str = "FORK_SAFE_UUID_RUNNER";
 
+/// By how much deadlines are multiplied; 10 under a [`RUNNER`] unless it is set.
+const PATIENCE: &str = "FORK_SAFE_UUID_PATIENCE";
+
 /// Whether an emulator runs this scenario, which is then much slower, and which
 /// may find that its world does not have what it is about.
 pub fn is_emulated() -> bool {
@@ -62,7 +65,7 @@ pub fn is_emulated() -> bool {
 }
 
 /// Ends a scenario whose emulator does not have `what` it is about, with all its
-/// processes; on a kernel that is a failure.
+/// processes, and lists it as ignored; on a kernel that is a failure.
 #[cfg(target_os = "linux")]
 #[track_caller]
 pub fn leave_out(what: &str) -> ! {
@@ -88,7 +91,7 @@ pub fn main(scenarios: Vec<Scenario>) -> ! {
         .map(|scenario| {
             let name = scenario.name.trim_start_matches("it::");
             let ignored = scenario.slow || !(scenario.possible)();
-            Trial::test(name, move || stage(scenario)).with_ignored_flag(ignored)
+            Trial::ignorable_test(name, move || stage(scenario)).with_ignored_flag(ignored)
         })
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit()
@@ -96,12 +99,20 @@ pub fn main(scenarios: Vec<Scenario>) -> ! {
 
 fn be(scenario: &Scenario) -> ! {
     #[cfg(target_os = "linux")]
-    crate::scene::keep_standard_error();
+    crate::scene::begin();
     let outcome = panic::catch_unwind(scenario.run);
     exit(if outcome.is_ok() { 0 } else { 101 })
 }
 
-fn stage(scenario: Scenario) -> Result<(), Failed> {
+fn patience() -> u64 {
+    match env::var(PATIENCE) {
+        Ok(factor) => factor.parse().expect("a factor"),
+        Err(_) if is_emulated() => 10,
+        Err(_) => 1,
+    }
+}
+
+fn stage(scenario: Scenario) -> Result<Completion, Failed> {
     let mut output = tempfile::tempfile()?;
     let program = env::current_exe()?;
     let runner = env::var(RUNNER).unwrap_or_default();
@@ -122,8 +133,7 @@ fn stage(scenario: Scenario) -> Result<(), Failed> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn()?;
-    let patience = if is_emulated() { 10 } else { 1 };
-    let deadline = Instant::now() + Duration::from_secs(patience * scenario.seconds);
+    let deadline = Instant::now() + Duration::from_secs(patience() * scenario.seconds);
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break Some(status);
@@ -140,11 +150,10 @@ fn stage(scenario: Scenario) -> Result<(), Failed> {
     }
     #[cfg(target_os = "linux")]
     if status.is_some_and(was_left_out) {
-        eprintln!("left out: {}: {}", scenario.name, text(&mut output).trim());
-        return Ok(());
+        return Ok(Completion::ignored_with(text(&mut output).trim()));
     }
     match status {
-        Some(status) if status.success() => Ok(()),
+        Some(status) if status.success() => Ok(Completion::Completed),
         Some(status) => Err(format!("{status}\n{}", text(&mut output)).into()),
         None => {
             child.wait()?;

@@ -26,6 +26,12 @@ pub struct Rule {
     arguments: &'static [&'static str],
     /// What it must say.
     shows: &'static str,
+    /// Whether it is of use on this machine.
+    possible: fn() -> bool,
+}
+
+fn always() -> bool {
+    true
 }
 
 /// What the stepper says with a greater number behind it than with all rules:
@@ -98,7 +104,8 @@ fn without_any_one_rule_something_breaks() {
         guest::text(&output.expect("a program"))
     };
     let mut whole = BTreeMap::new();
-    for (number, rule) in (1..).zip(rules) {
+    let possible = (1..).zip(rules).filter(|(_, rule)| (rule.possible)());
+    for (number, rule) in possible {
         let with = whole
             .entry((rule.program, rule.arguments))
             .or_insert_with(|| run(0, rule));

@@ -2,6 +2,7 @@
 //! or out of reach.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use fork_safe_uuid::source::{Device, TrackedDevice};
@@ -558,20 +559,32 @@ fn no_memory_is_no_error() {
     });
 }
 
-/// Since which Linux is said in `src/sys/linux/vdso.rs`.
-fn vdso_has_getrandom() -> bool {
-    let since = match std::env::consts::ARCH {
-        "x86_64" => (6, 11),
-        "aarch64" => (6, 12),
-        "riscv64" => (7, 2),
-        _ => return false,
-    };
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse().ok());
-    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    cfg!(target_pointer_width = "64") && version >= since
+/// Whether the crate knows this architecture's convention, and the image that the
+/// kernel mapped has the function's name.
+pub fn vdso_has_getrandom() -> bool {
+    let known = cfg!(all(
+        any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_arch = "riscv64"
+        ),
+        target_pointer_width = "64"
+    ));
+    let image = vdso().unwrap_or_default();
+    let has = |name: &[u8]| image.windows(name.len()).any(|bytes| bytes == name);
+    known && (has(b"\0__vdso_getrandom\0") || has(b"\0__kernel_getrandom\0"))
+}
+
+/// The bytes of the image, or `None` where the kernel maps none.
+fn vdso() -> Option<Vec<u8>> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|line| line.ends_with("[vdso]"))?;
+    let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+    let [start, end] = [start, end].map(|hex| u64::from_str_radix(hex, 16).ok());
+    let mut image = vec![0; (end? - start?) as usize];
+    let memory = File::open("/proc/self/mem").ok()?;
+    memory.read_exact_at(&mut image, start?).ok()?;
+    Some(image)
 }
 
 fn unbuffered_makes_no_system_call() {

@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use fork_safe_uuid::Uuid;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
@@ -24,8 +25,14 @@ pub fn ok(result: i32) -> i32 {
 /// Out of the way of the numbers that scenarios close and take.
 const REPORT: RawFd = 900;
 
+/// Does what has to be done before a scenario closes or replaces anything.
+pub fn begin() {
+    keep_standard_error();
+    DEVICE_ANSWERS.store(is_emulated() && device_answers(), Relaxed);
+}
+
 /// Has panics written to the standard error of now, which scenarios close.
-pub fn keep_standard_error() {
+fn keep_standard_error() {
     // SAFETY: makes a descriptor.
     ok(unsafe { libc::dup3(2, REPORT, libc::O_CLOEXEC) });
     panic::set_hook(Box::new(|info| {
@@ -48,7 +55,7 @@ pub fn allow_only(calls: &[libc::c_long]) {
 // A number of a call is as wide as a register.
 #[allow(clippy::useless_conversion)]
 fn filter(calls: &[libc::c_long], action: SeccompAction, otherwise: SeccompAction) {
-    if is_emulated() && calls.contains(&libc::SYS_getrandom) && !device_answers() {
+    if is_emulated() && calls.contains(&libc::SYS_getrandom) && !DEVICE_ANSWERS.load(Relaxed) {
         leave_out("RNDGETENTCNT");
     }
     // `seccompiler` does not know 32-bit x86. A filter that looks at numbers
@@ -86,13 +93,17 @@ fn filter(calls: &[libc::c_long], action: SeccompAction, otherwise: SeccompActio
     }
 }
 
-/// Whether the device, which is what serves then, proves itself.
+/// What [`device_answers`] returned before the scenario began.
+static DEVICE_ANSWERS: AtomicBool = AtomicBool::new(false);
+
+/// Whether the device, which serves when getrandom(2) is refused, proves itself.
 fn device_answers() -> bool {
-    let device = File::open("/dev/urandom").expect("the device");
-    // _IOR('R', 0, int) of linux/random.h, and an int.
-    let mut bits = 0;
-    // SAFETY: the pointer leads to it.
-    unsafe { libc::ioctl(device.as_raw_fd(), 0x8004_5200_u32 as _, &raw mut bits) == 0 }
+    File::open("/dev/urandom").is_ok_and(|device| {
+        // _IOR('R', 0, int) of linux/random.h, and an int.
+        let mut bits = 0;
+        // SAFETY: the pointer leads to it.
+        unsafe { libc::ioctl(device.as_raw_fd(), 0x8004_5200_u32 as _, &raw mut bits) == 0 }
+    })
 }
 
 /// What musl opens files by, where there is such a call.

@@ -120,7 +120,7 @@ pub(super) enum Purpose {
 }
 
 /// Marks the memory of the mark again.
-pub(in crate::source) fn reseed() {
+pub(in crate::source) fn mark_again() {
     MARK.mark_again();
 }
 

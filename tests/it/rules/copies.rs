@@ -1,10 +1,13 @@
 //! What parts copies of a machine, and of a process that was restored.
 
-use super::Rule;
+use super::{Rule, always};
+use crate::sandboxes::vdso_has_getrandom;
+use crate::snapshots::with_hardware;
 
 const fn rule(
     name: &'static str,
     scene: &'static [&'static str],
+    possible: fn() -> bool,
     shows: &'static str,
     changes: &'static [(&'static str, &'static str, &'static str)],
 ) -> Rule {
@@ -14,6 +17,7 @@ const fn rule(
         program: "twins",
         arguments: scene,
         shows,
+        possible,
     }
 }
 
@@ -24,6 +28,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "the hardware's number in a nonce",
         CLONED,
+        with_hardware,
         "BROKEN new_v4: 2000 of 2000",
         &[(
             "hedge.rs",
@@ -34,6 +39,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "the hardware's number in an unbuffered UUID",
         CLONED,
+        with_hardware,
         "BROKEN unbuffered: 2000 of 2000",
         &[(
             "pool.rs",
@@ -44,16 +50,18 @@ pub const RULES: &[Rule] = &[
     rule(
         "reseed marks the memory again",
         THAWED,
+        always,
         "BROKEN new_v4, then forked: 250 of 2000",
         &[(
-            "pool/page.rs",
-            "PAGES.mark_again();",
-            "if !WITHOUT { PAGES.mark_again() }",
+            "local.rs",
+            "pool::mark_again();",
+            "if !WITHOUT { pool::mark_again() }",
         )],
     ),
     rule(
         "reseed gives up the vDSO's states",
         THAWED,
+        vdso_has_getrandom,
         "BROKEN unbuffered, restored twice: 2000 of 2000",
         &[(
             "source/vdso.rs",
@@ -64,6 +72,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "reseed marks the vDSO's states again",
         THAWED,
+        vdso_has_getrandom,
         "BROKEN unbuffered, then forked: 2000 of 2000",
         &[(
             "source/vdso.rs",

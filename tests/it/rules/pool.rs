@@ -1,6 +1,6 @@
 //! The rules of the pool's protocol and of its memory.
 
-use super::{MORE_IN_BOTH, Rule};
+use super::{MORE_IN_BOTH, Rule, always};
 
 /// Its arguments: how dense, which path, which event.
 const STEPPER: &str = "stepper";
@@ -18,6 +18,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["499", "first call", "makes one"],
         shows: "in two runs",
+        possible: always,
     },
     Rule {
         name: "2: the slot is claimed before it is copied",
@@ -33,6 +34,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
         shows: "twice",
+        possible: always,
     },
     Rule {
         name: "2: the page is claimed before it is filled",
@@ -48,6 +50,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["499", "first call", "makes one"],
         shows: "in two runs",
+        possible: always,
     },
     Rule {
         name: "3: `alive` is written before the seed is drawn",
@@ -69,6 +72,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["101", "first call", "forks inside getrandom(2)"],
         shows: "twice",
+        possible: always,
     },
     Rule {
         name: "3: `alive`, not the key, says whether there is a key",
@@ -80,6 +84,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["97", "refill", "forks"],
         shows: "twice",
+        possible: always,
     },
     Rule {
         name: "3: the slots of a key that is gone are cleared",
@@ -91,6 +96,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["0", "fast", "forks, and the child forks"],
         shows: "twice",
+        possible: always,
     },
     Rule {
         name: "3: `alive` is asked after a refill",
@@ -109,6 +115,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["499", "refill", "forks"],
         shows: MORE_IN_BOTH,
+        possible: always,
     },
     Rule {
         name: "3: a fork between two blocks of a request begins it anew",
@@ -120,6 +127,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["turns", "bulk over two seeds", "forks"],
         shows: "values in both",
+        possible: always,
     },
     Rule {
         name: "3: `alive` is taken back where no seed was drawn",
@@ -131,6 +139,7 @@ pub const RULES: &[Rule] = &[
         program: "faults",
         arguments: &["2"],
         shows: "not as the model says",
+        possible: always,
     },
     Rule {
         name: "4: a slot is zeroed as it is handed out",
@@ -146,6 +155,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
         shows: "twice",
+        possible: always,
     },
     Rule {
         name: "5: a slot that is zero was handed out",
@@ -153,6 +163,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
         shows: "is not random",
+        possible: always,
     },
     Rule {
         name: "5: `alive` is asked after the slot was copied",
@@ -164,6 +175,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["0", "fast", "forks"],
         shows: MORE_IN_BOTH,
+        possible: always,
     },
     Rule {
         name: "6: the claim ends after `alive` was asked",
@@ -176,6 +188,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["0", "fast", "forks, and in the child one is made"],
         shows: "in two runs",
+        possible: always,
     },
     Rule {
         name: "no thread-local with a destructor",
@@ -191,6 +204,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["7", "malloc", "makes one"],
         shows: "hung",
+        possible: always,
     },
     Rule {
         name: "what a thread has is lent anew when the thread is gone",
@@ -202,6 +216,7 @@ pub const RULES: &[Rule] = &[
         program: MEMORY,
         arguments: &["threads"],
         shows: "before the threads",
+        possible: always,
     },
     Rule {
         name: "a key is replaced by the block that it makes first",
@@ -213,6 +228,7 @@ pub const RULES: &[Rule] = &[
         program: MEMORY,
         arguments: &["handed-out"],
         shows: "a key that made UUIDs",
+        possible: always,
     },
     Rule {
         name: "memory is wiped at fork",
@@ -224,6 +240,7 @@ pub const RULES: &[Rule] = &[
         program: MEMORY,
         arguments: &["child"],
         shows: "in the child",
+        possible: always,
     },
     Rule {
         name: "the vDSO's state is claimed in memory that is not wiped",
@@ -235,6 +252,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["1", "unbuffered", "forks, makes one unbuffered in both"],
         shows: MORE_IN_BOTH,
+        possible: always,
     },
     Rule {
         name: "a bulk request has its form before `alive` is asked",
@@ -253,6 +271,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["97", "bulk of version 7", "forks"],
         shows: MORE_IN_BOTH,
+        possible: always,
     },
     Rule {
         name: "version 1: the clock sequence is asked again after the count",
@@ -264,6 +283,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["1", "version 1", "forks"],
         shows: MORE_IN_BOTH,
+        possible: always,
     },
     Rule {
         name: "version 1: a drawing claims its word first",
@@ -275,6 +295,7 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["1", "first version 1 after others", "forks"],
         shows: MORE_IN_BOTH,
+        possible: always,
     },
     // Last, because it changes what the others look for.
     Rule {
@@ -308,5 +329,6 @@ pub const RULES: &[Rule] = &[
         program: STEPPER,
         arguments: &["0", "fast", "forks, and in the child one is made"],
         shows: "in two runs",
+        possible: always,
     },
 ];

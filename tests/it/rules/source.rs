@@ -1,6 +1,6 @@
 //! The steps of the kernel's and the device's source.
 
-use super::Rule;
+use super::{Rule, always};
 
 const ASKED: &str = "an unproven number was asked";
 const CLOSED: &str = "an unproven number was closed";
@@ -19,6 +19,7 @@ const fn rule(
         // At most so many at once.
         arguments: &["2"],
         shows,
+        possible: always,
     }
 }
 
@@ -216,8 +217,9 @@ pub const RULES: &[Rule] = &[
         SHOWN,
         &[(
             "pool.rs",
-            "== Served::Kernel {",
-            "== Served::Kernel || WITHOUT {",
+            "hedge::fold_into(&mut key);",
+            "if WITHOUT { dest.fill(key); return Ok(()) }
+            hedge::fold_into(&mut key);",
         )],
     ),
     rule(

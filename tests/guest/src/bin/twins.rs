@@ -2,8 +2,8 @@
 //! make.
 //!
 //! `twins cloned`: clones of a virtual machine that no kernel was told of. The
-//! copies keep their memory; the kernel's generator and the clock give the same
-//! to both. Only the processor does not.
+//! copies keep their memory; the kernel's generator, the process id and the clock
+//! are the same for both. Only the processor's numbers are not.
 //!
 //! `twins thawed`: a process that CRIU before 4.2 restored, so that no memory is
 //! wiped any more. It calls `reseed`, and is then copied.
@@ -65,10 +65,16 @@ static COUNTDOWN: AtomicU64 = AtomicU64::new(u64::MAX);
 /// xorshift.
 extern "C" fn answer(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     static STATE: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
+    // SAFETY: the number of the trapped call.
+    if unsafe { *register(context, libc::REG_RAX) } == libc::SYS_getpid {
+        // SAFETY: its result.
+        unsafe { *register(context, libc::REG_RAX) = 1234 };
+        return;
+    }
     if COUNTDOWN.fetch_sub(1, Relaxed) == 0 {
         become_twins();
     }
-    // SAFETY: the arguments of getrandom(2), which alone is trapped.
+    // SAFETY: the arguments of getrandom(2), which alone is trapped beside getpid(2).
     unsafe {
         let to = *register(context, libc::REG_RDI) as *mut u8;
         let len = *register(context, libc::REG_RSI);
@@ -84,12 +90,15 @@ extern "C" fn answer(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void
     }
 }
 
-/// From now on the kernel's generator and the clock are this program's.
+/// From now on the kernel's generator, the process id and the clock are this
+/// program's.
 fn freeze() {
     IS_FROZEN.store(true, Relaxed);
     on(libc::SIGSYS, answer);
     let filter = SeccompFilter::new(
-        [(libc::SYS_getrandom, vec![])].into(),
+        [libc::SYS_getrandom, libc::SYS_getpid]
+            .map(|call| (call, vec![]))
+            .into(),
         SeccompAction::Allow,
         SeccompAction::Trap,
         std::env::consts::ARCH.try_into().expect("x86-64"),

@@ -3,7 +3,7 @@
 use std::mem;
 use std::ptr;
 use std::slice;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 use fork_safe_uuid::{Error, Generator, Uuid, new_v4};
 
@@ -66,10 +66,10 @@ pub fn map() {
     LOG.store(map_shared(size_of::<Log>()).addr(), SeqCst);
 }
 
-/// Maps a number that workers share.
-pub fn map_number() -> &'static AtomicUsize {
-    // SAFETY: zero is a valid number, and the memory is never unmapped.
-    unsafe { &*map_shared(size_of::<AtomicUsize>()).cast() }
+/// Maps numbers that workers share.
+pub fn map_numbers<const N: usize>() -> &'static [AtomicUsize; N] {
+    // SAFETY: zeros are valid numbers, and the memory is never unmapped.
+    unsafe { &*map_shared(size_of::<[AtomicUsize; N]>()).cast() }
 }
 
 /// What the runs of a row made in the call and the event, each from a fresh
@@ -218,8 +218,15 @@ pub fn fork() -> bool {
     pid == 0
 }
 
+/// After so many seconds a process hangs.
+static PATIENCE: AtomicU32 = AtomicU32::new(10);
+
+pub fn multiply_patience(factor: u32) {
+    PATIENCE.store(factor * PATIENCE.load(SeqCst), SeqCst);
+}
+
 /// Has the kernel end whoever hangs; a forked child has no alarm.
 pub fn set_alarm() {
     // SAFETY: touches no memory.
-    unsafe { libc::alarm(10) };
+    unsafe { libc::alarm(PATIENCE.load(SeqCst)) };
 }

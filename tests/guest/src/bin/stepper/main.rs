@@ -10,7 +10,9 @@
 //! paths, or with 0 none of them, or with none or `turns` each instruction in the first,
 //! the second and the last turn of its loop; the fast path is always complete.
 //! Prints a line for each path and event, and fails where a value comes twice,
-//! is not random, or a process hangs or crashes.
+//! is not random, or a process hangs or crashes. It says why, also where a row
+//! was never finished. `FORK_SAFE_UUID_PATIENCE` multiplies the 10 seconds after
+//! which a process hangs.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod events;
@@ -19,7 +21,8 @@ mod paths;
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
-use std::process::exit;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, exit};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -338,21 +341,26 @@ fn row(
     if !repeated.is_empty() {
         errors.insert("in two runs".into(), repeated);
     }
+    // The first and last instructions are those of the arming itself.
+    let may_be_missed = 8 + targets.len() / stride / 20;
+    let may_be_both = path.committed / stride + 1;
+    let mut text = String::new();
+    if missed > may_be_missed {
+        text += &format!(": more than {may_be_missed} missed");
+    }
+    if both > may_be_both {
+        text += &format!(": both have the value at more than {may_be_both}");
+    }
+    if !errors.is_empty() {
+        text += &format!(": {errors:?}");
+    }
     println!(
-        "{:<28} {:<44} {:>6} instructions, {injected:>6} injected, {missed:>2} missed, both have the value at {both}{}",
+        "{:<28} {:<44} {:>6} instructions, {injected:>6} injected, {missed:>2} missed, both have the value at {both}{text}",
         path.name,
         event.name,
         targets.len(),
-        if errors.is_empty() {
-            String::new()
-        } else {
-            format!(": {errors:?}")
-        }
     );
-    // The first and last instructions are those of the arming itself.
-    let few = missed <= 8 + targets.len() / stride / 20;
-    let committed = both <= path.committed / stride + 1;
-    errors.is_empty() && few && committed
+    text.is_empty()
 }
 
 /// The targets in the first, the second and the last turn of each loop.
@@ -365,33 +373,39 @@ fn of_few_turns(targets: Vec<Target>) -> Vec<Target> {
     targets.into_iter().filter(few).collect()
 }
 
-/// Makes rows that nobody has begun yet, of which `begun` is the number.
-fn work(
-    begun: &AtomicUsize,
-    stride: Option<usize>,
-    chosen: impl Fn(&Path, &Event) -> bool,
-) -> bool {
+type Row = (&'static Path, &'static Event);
+
+/// What the workers share.
+struct Progress {
+    /// How many rows were begun.
+    begun: &'static AtomicUsize,
+    /// The worker that makes a row, or `DONE`.
+    workers: &'static [AtomicUsize; PATHS.len() * EVENTS.len()],
+}
+
+const DONE: usize = usize::MAX;
+
+/// Makes rows that nobody has begun yet.
+fn work(rows: &[Row], progress: &Progress, stride: Option<usize>) -> bool {
     log::map();
     let mut made = Made::new();
     let mut well = true;
-    let mut mine = begun.fetch_add(1, SeqCst);
-    let mut rows = 0;
-    for path in PATHS.iter().filter(|path| stride != Some(0) || !path.long) {
-        let mut targets = vec![];
-        for event in EVENTS.iter().filter(|event| chosen(path, event)) {
-            if rows == mine {
-                if targets.is_empty() {
-                    targets = trace(path);
-                    if stride.is_none() {
-                        targets = of_few_turns(targets);
-                    }
-                }
-                let stride = stride.filter(|_| path.long).unwrap_or(1);
-                well &= row(path, &targets, event, stride, &mut made);
-                mine = begun.fetch_add(1, SeqCst);
+    let mut traced = None;
+    let mut targets = vec![];
+    while let index = progress.begun.fetch_add(1, SeqCst)
+        && let Some(&(path, event)) = rows.get(index)
+    {
+        progress.workers[index].store(std::process::id() as usize, SeqCst);
+        if traced != Some(path.name) {
+            traced = Some(path.name);
+            targets = trace(path);
+            if stride.is_none() {
+                targets = of_few_turns(targets);
             }
-            rows += 1;
         }
+        let stride = stride.filter(|_| path.long).unwrap_or(1);
+        well &= row(path, &targets, event, stride, &mut made);
+        progress.workers[index].store(DONE, SeqCst);
     }
     well
 }
@@ -404,31 +418,56 @@ fn main() {
         .map(|text| text.parse().expect("a number"));
     let (only_path, only_event) = (arguments.next(), arguments.next());
     let is = |only: &Option<String>, name| only.as_deref().is_none_or(|only| only == name);
+    let rows: Vec<Row> = PATHS
+        .iter()
+        .filter(|path| is(&only_path, path.name) && (stride != Some(0) || !path.long))
+        .flat_map(|path| EVENTS.iter().map(move |event| (path, event)))
+        .filter(|(_, event)| is(&only_event, event.name))
+        .collect();
+    if let Ok(factor) = std::env::var("FORK_SAFE_UUID_PATIENCE") {
+        log::multiply_patience(factor.parse().expect("a factor"));
+    }
 
     LazyLock::force(&events::TRAPPED);
     LazyLock::force(&events::ANONYMOUS);
     guest::on(libc::SIGTRAP, on_trap);
     guest::on(libc::SIGSYS, events::on_sys);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let begun = log::map_number();
+    let progress = Progress {
+        begun: &log::map_numbers::<1>()[0],
+        workers: log::map_numbers(),
+    };
     let pids: Vec<_> = (0..workers)
         .map(|_| {
             // SAFETY: one thread.
             let pid = unsafe { libc::fork() };
             if pid == 0 {
-                let well = work(begun, stride, |path, event| {
-                    is(&only_path, path.name) && is(&only_event, event.name)
-                });
-                exit(i32::from(!well));
+                exit(i32::from(!work(&rows, &progress, stride)));
             }
             pid
         })
         .collect();
-    let failed = pids.into_iter().any(|pid| {
+    let mut failed = false;
+    for pid in pids {
         let mut status = 0;
         // SAFETY: the pointer leads to an int.
-        unsafe { libc::waitpid(pid, &raw mut status, 0) };
-        status != 0
-    });
+        assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+        failed |= status != 0;
+        let is_its = |worker: &AtomicUsize| worker.load(SeqCst) == pid as usize;
+        if let Some(index) = progress.workers.iter().position(is_its) {
+            let (path, event) = rows[index];
+            let status = ExitStatus::from_raw(status);
+            println!(
+                "{:<28} {:<44} lost: its worker ended with {status}",
+                path.name, event.name
+            );
+        }
+    }
+    if let Some(rest) = rows.get(progress.begun.load(SeqCst)..)
+        && !rest.is_empty()
+    {
+        failed = true;
+        println!("{} rows were not begun", rest.len());
+    }
     exit(i32::from(failed));
 }

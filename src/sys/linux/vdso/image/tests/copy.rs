@@ -75,8 +75,8 @@ impl Image {
 
     /// Where the program headers are.
     pub(super) fn segments(&self) -> impl Iterator<Item = usize> + use<> {
-        let count = usize::from(self.bytes[E_PHNUM]);
-        (0..count).map(|index| 64 + 56 * index)
+        let count = u16::from_ne_bytes([self.bytes[E_PHNUM], self.bytes[E_PHNUM + 1]]);
+        (0..usize::from(count)).map(|index| 64 + 56 * index)
     }
 
     pub(super) fn segment(&self, kind: u32) -> usize {
