@@ -15,6 +15,7 @@ use fork_safe_uuid::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use crate::harness::turns;
 use crate::scene::{fork, in_copy, make, ok, refuse, start_copy};
 use crate::snapshots::keep_on_fork;
 use crate::torture::{IMPATIENCE, PATIENCE, hung_of};
@@ -287,7 +288,7 @@ fn any_clock_gives_increasing_uuids() {
     let calls = prop::collection::vec((time, call), 1..100);
     let config = Config {
         failure_persistence: None,
-        ..Config::with_cases(500)
+        ..Config::with_cases(turns(500) as u32)
     };
     let outcome = TestRunner::new(config).run(&calls, |calls| {
         let clock = Set::at(noon());

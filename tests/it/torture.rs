@@ -8,7 +8,7 @@ use std::time::Duration;
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
 
 use crate::arena::{Arena, duplicates};
-use crate::harness::is_emulated;
+use crate::harness::{is_emulated, turns};
 use crate::scene::{fork, in_copy, ok, refuse_getrandom};
 
 crate::scenarios![
@@ -162,12 +162,12 @@ pub fn assert_all_distinct(ids: &mut [Uuid]) {
 }
 
 fn forking_while_threads_come_and_go_hangs_nobody() {
-    assert_endures(2000);
+    assert_endures(turns(2000));
 }
 
 fn with_the_device_it_hangs_nobody_either() {
     refuse_getrandom();
-    assert_endures(500);
+    assert_endures(turns(500));
 }
 
 /// The control: it has a lock.
@@ -175,15 +175,15 @@ fn forking_while_threads_generate_hangs_uuid7() {
     assert!(hung_of(100, IMPATIENCE, peer) > 0, "uuid7 was mended?");
 }
 
-const ROUNDS: usize = 200;
 const CHILDREN: usize = 4;
 const OF_A_ROUND: usize = (LANES + CHILDREN + 1) * PORTION;
 
 /// Forks while eight threads of a new process, which has nothing mapped yet,
 /// make their first.
 fn assert_endures_the_first() {
-    let arena = Arena::new(ROUNDS * OF_A_ROUND);
-    for round in 0..ROUNDS as u64 {
+    let rounds = turns(200);
+    let arena = Arena::new(rounds * OF_A_ROUND);
+    for round in 0..rounds as u64 {
         in_copy(fork, || {
             let go = AtomicBool::new(false);
             thread::scope(|scope| {
@@ -206,7 +206,7 @@ fn assert_endures_the_first() {
         });
     }
     let made = arena.into_ids();
-    assert_eq!(made.len(), ROUNDS * OF_A_ROUND);
+    assert_eq!(made.len(), rounds * OF_A_ROUND);
     assert_all_distinct(made);
 }
 

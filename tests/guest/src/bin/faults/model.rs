@@ -293,6 +293,7 @@ impl Model {
             return Ok(Some((number, true)));
         }
         let mut inherited = self.tracked.filter(|_| !is_own);
+        let taken = inherited.filter(|&number| is_marked(world, number));
         let opened = self.open(world).or_else(|error| {
             inherited
                 .take_if(|&mut number| error.errno == Some(EMFILE) && is_marked(world, number))
@@ -305,7 +306,7 @@ impl Model {
         if self.is_foreign && is_own {
             return Ok(Some((number, false)));
         }
-        if let Some(inherited) = inherited
+        if let Some(inherited) = taken
             && is_marked(world, inherited)
         {
             if call(world, Call::Replace(number, inherited)).is_ok() {
@@ -318,7 +319,7 @@ impl Model {
         }
         self.tracked = Some(number);
         self.is_marked = has_wiped;
-        let is_proven = inherited.is_none() || is_ours(world, number);
+        let is_proven = taken.is_none() || is_ours(world, number);
         Ok(is_proven.then_some((number, true)))
     }
 
