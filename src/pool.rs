@@ -54,7 +54,6 @@
 #![allow(unsafe_code)]
 
 use core::cell::Cell;
-use core::mem;
 use core::ptr;
 use core::sync::atomic::{
     AtomicUsize,
@@ -135,41 +134,82 @@ impl Pool {
         }
     }
 
+    /// Claims `count` ready slots, which are those from the returned number on:
+    /// steps 1 and 2.
+    #[inline(always)]
+    fn claim(&self, count: usize) -> Result<(usize, &'static Page), Miss> {
+        // More than there can be where too few are ready, and where it is BUSY.
+        let left = self.state.load(Relaxed).wrapping_sub(count);
+        if left > SLOTS - count {
+            return Err(Miss::None);
+        }
+        self.state.store(BUSY, Relaxed);
+        compiler_fence(SeqCst);
+        // SAFETY: a pool without a page never has a slot ready.
+        Ok((left, unsafe { self.page.get().unwrap_unchecked() }))
+    }
+
+    /// Ends the claim with `left` slots: steps 5 and 6.
+    #[inline(always)]
+    fn release(&self, page: &Page, left: usize) -> Result<(), Miss> {
+        if !page.is_alive() {
+            return Err(Miss::Claimed);
+        }
+        compiler_fence(SeqCst);
+        self.state.store(left, Relaxed);
+        Ok(())
+    }
+
     /// Returns a UUID if one is ready: steps 1 to 6 without a refill.
     ///
     /// As a number, for which two registers do; an array inside a `Result`
     /// goes through memory.
     #[inline]
     pub(crate) fn take(&self) -> Result<u128, Miss> {
-        // Neither 0 nor BUSY leads to a slot.
-        let last = self.state.load(Relaxed).wrapping_sub(1);
-        if last >= SLOTS {
-            return Err(Miss::None);
-        }
-        self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
-        // SAFETY: a pool without a page never has a slot ready.
-        let page = unsafe { self.page.get().unwrap_unchecked() };
+        let (last, page) = self.claim(1)?;
         // SAFETY: claimed, and lent to this pool.
-        let block = mem::take(unsafe { &mut (*page.secret.get()).slots[last] });
-        compiler_fence(SeqCst);
-        let bits = u128::from_ne_bytes(block);
-        if bits == 0 || !page.is_alive() {
+        let slot = unsafe { &mut (*page.secret.get()).slots[last] };
+        let bits = u128::from_ne_bytes(*slot);
+        // Not written where it is zero: a forked child, which was given other memory
+        // in this place, would be given another page for it.
+        if bits == 0 {
             return Err(Miss::Claimed);
         }
+        *slot = Block::default();
         compiler_fence(SeqCst);
-        self.state.store(last, Relaxed);
+        self.release(page, last)?;
         Ok(bits)
     }
 
     /// Returns the UUID that [`Pool::take`] did not have.
     pub(crate) fn take_missed(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
         let mut block = [Block::default()];
-        match miss {
-            Miss::None => self.fill(&mut block, source, as_it_is)?,
-            Miss::Claimed => self.fill_claimed(&mut block, 0, source, as_it_is)?,
-        }
+        self.fill_missed(&mut block, miss, source, as_it_is)?;
         Ok(block[0])
+    }
+
+    /// Fills `dest` if so many are ready: steps 1 to 6 without a refill. `shape` makes
+    /// of them what was asked for.
+    #[inline]
+    pub(crate) fn take_all(
+        &self,
+        dest: &mut [Block],
+        shape: impl Fn(&mut [Block]),
+    ) -> Result<(), Miss> {
+        if dest.is_empty() || dest.len() > SLOTS {
+            return Err(Miss::None);
+        }
+        let (left, page) = self.claim(dest.len())?;
+        // SAFETY: claimed, and lent to this pool.
+        let slots = unsafe { &mut (&mut (*page.secret.get()).slots)[left..] };
+        for (to, slot) in dest.iter_mut().zip(slots) {
+            if !page::move_out(slot, to) {
+                return Err(Miss::Claimed);
+            }
+        }
+        shape(dest);
+        compiler_fence(SeqCst);
+        self.release(page, left)
     }
 
     /// Fills `dest` with UUIDs of version 4, of which `shape` makes what was
@@ -181,12 +221,39 @@ impl Pool {
         source: Source<'_>,
         shape: impl Fn(&mut [Block]),
     ) -> Result<(), Error> {
-        let ready = self.state.load(Relaxed);
-        if ready == BUSY {
-            return fill_stateless(dest, source, shape);
+        match self.take_all(dest, &shape) {
+            Ok(()) => Ok(()),
+            Err(miss) => self.fill_missed(dest, miss, source, shape),
         }
-        self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
+    }
+
+    /// Fills `dest` with what [`Pool::take_all`] did not have.
+    pub(crate) fn fill_missed(
+        &self,
+        dest: &mut [Block],
+        miss: Miss,
+        source: Source<'_>,
+        shape: impl Fn(&mut [Block]),
+    ) -> Result<(), Error> {
+        let ready = match miss {
+            Miss::Claimed => match self.page.get() {
+                Some(page) if dest.len() == 1 && page.is_wiped() && fill_by_call(dest, source) => {
+                    shape(dest);
+                    self.state.store(0, Relaxed);
+                    return Ok(());
+                }
+                _ => 0,
+            },
+            Miss::None => {
+                let ready = self.state.load(Relaxed);
+                if ready == BUSY {
+                    return fill_stateless(dest, source, shape);
+                }
+                self.state.store(BUSY, Relaxed);
+                compiler_fence(SeqCst);
+                ready
+            }
+        };
         self.fill_claimed(dest, ready, source, shape)
     }
 
@@ -223,6 +290,8 @@ impl Pool {
             return Ok(page);
         }
         let page = PAGES.lend(self.borrower)?;
+        // Makes its key now, so that a forked child need not write it.
+        Mixer::new();
         self.page.set(Some(page));
         Ok(page)
     }
@@ -300,10 +369,7 @@ fn fill_stateless(
         let mixer = Mixer::new();
         let mut seed = Block::default();
         if source.draw_output(dest.as_flattened_mut(), &mut seed)? == Served::Kernel {
-            for block in dest.iter_mut() {
-                mixer.mix_into(block);
-                V4.give(block);
-            }
+            mix_into(dest, &mixer);
         } else {
             hedge::fold_into(&mut seed);
             let mut key = Key::default();
@@ -318,6 +384,28 @@ fn fill_stateless(
         shape(dest);
         Ok(())
     })
+}
+
+/// Fills `dest` by the system call alone, or returns false.
+///
+/// For the first UUID of a forked child, which may need no other. There each page
+/// of memory that is touched costs more than the call: the pool, the vDSO's state,
+/// the libc.
+fn fill_by_call(dest: &mut [Block], source: Source<'_>) -> bool {
+    let mixer = Mixer::new();
+    let is_filled = source.draw_by_call(dest.as_flattened_mut());
+    if is_filled {
+        mix_into(dest, &mixer);
+    }
+    is_filled
+}
+
+/// Makes UUIDs of the kernel's bytes.
+fn mix_into(dest: &mut [Block], mixer: &Mixer) {
+    for block in dest {
+        mixer.mix_into(block);
+        V4.give(block);
+    }
 }
 
 /// The bytes of `uuids`, to be filled in place.

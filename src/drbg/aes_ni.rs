@@ -76,18 +76,22 @@ pub(super) fn prf(key: &Block, block: Block) -> Block {
     hash
 }
 
-/// Fills `dest` with the blocks that follow `counter`, eight at once, and those
-/// that are left one by one.
-#[inline]
-#[target_feature(enable = "aes,sse2")]
-fn fill(keys: &RoundKeys, mut counter: __m128i, form: Form, dest: &mut [Block]) {
+/// By AES-NI.
+#[target_feature(enable = "aes,ssse3")]
+pub(super) fn stream(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
+    /// Blocks of a group: as many registers.
+    const GROUP: usize = 8;
+
+    let keys = expand(key);
+    let mut counter = first(nonce);
+    store(key, encrypt(&keys, counter));
+
+    let one = _mm_set_epi32(0, 0, 0, 1);
     let (keep, set) = (load(&form.keep), load(&form.set));
-    let shaped = |block| _mm_or_si128(_mm_and_si128(block, keep), set);
-    let (groups, rest) = dest.as_chunks_mut::<8>();
-    for group in groups {
-        let mut blocks = [keys[0]; 8];
+    for group in dest.chunks_mut(GROUP) {
+        let mut blocks = [keys[0]; GROUP];
         for block in &mut blocks {
-            counter = _mm_add_epi32(counter, _mm_set_epi32(0, 0, 0, 1));
+            counter = _mm_add_epi32(counter, one);
             *block = _mm_xor_si128(*block, counter);
         }
         for &key in &keys[1..ROUNDS] {
@@ -95,23 +99,15 @@ fn fill(keys: &RoundKeys, mut counter: __m128i, form: Form, dest: &mut [Block]) 
                 *block = _mm_aesenc_si128(*block, key);
             }
         }
+        for block in &mut blocks {
+            *block = _mm_aesenclast_si128(*block, keys[ROUNDS]);
+            *block = _mm_or_si128(_mm_and_si128(*block, keep), set);
+        }
+        // The last group may have less room.
         for (to, block) in group.iter_mut().zip(blocks) {
-            store(to, shaped(_mm_aesenclast_si128(block, keys[ROUNDS])));
+            store(to, block);
         }
     }
-    for to in rest {
-        counter = _mm_add_epi32(counter, _mm_set_epi32(0, 0, 0, 1));
-        store(to, shaped(encrypt(keys, counter)));
-    }
-}
-
-/// By AES-NI.
-#[target_feature(enable = "aes,ssse3")]
-pub(super) fn stream(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
-    let keys = expand(key);
-    let counter = first(nonce);
-    store(key, encrypt(&keys, counter));
-    fill(&keys, counter, form, dest);
 }
 
 /// By VAES, with vectors of two blocks.
@@ -125,17 +121,18 @@ pub(super) fn stream_by_256(key: &mut Block, nonce: Nonce, form: Form, dest: &mu
     let counter = first(nonce);
     store(key, encrypt(&keys, counter));
 
-    let twice = keys.map(|key| _mm256_broadcastsi128_si256(key));
+    let mut twice = [_mm256_setzero_si256(); ROUNDS + 1];
+    for (twice, key) in twice.iter_mut().zip(keys) {
+        *twice = _mm256_broadcastsi128_si256(key);
+    }
     let keep = _mm256_broadcastsi128_si256(load(&form.keep));
     let set = _mm256_broadcastsi128_si256(load(&form.set));
+    let two = _mm256_set_epi32(0, 0, 0, 2, 0, 0, 0, 2);
     let mut counters = _mm256_add_epi32(
         _mm256_broadcastsi128_si256(counter),
         _mm256_set_epi32(0, 0, 0, 2, 0, 0, 0, 1),
     );
-    let two = _mm256_set_epi32(0, 0, 0, 2, 0, 0, 0, 2);
-    let (groups, rest) = dest.as_chunks_mut::<GROUP>();
-    let done = groups.len() * GROUP;
-    for group in groups {
+    for group in dest.chunks_mut(GROUP) {
         let mut blocks = [twice[0]; GROUP / 2];
         for block in &mut blocks {
             *block = _mm256_xor_si256(*block, counters);
@@ -146,39 +143,45 @@ pub(super) fn stream_by_256(key: &mut Block, nonce: Nonce, form: Form, dest: &mu
                 *block = _mm256_aesenc_epi128(*block, key);
             }
         }
-        for (to, block) in group.as_chunks_mut::<2>().0.iter_mut().zip(blocks) {
-            let block = _mm256_aesenclast_epi128(block, twice[ROUNDS]);
-            let block = _mm256_or_si256(_mm256_and_si256(block, keep), set);
+        for block in &mut blocks {
+            *block = _mm256_aesenclast_epi128(*block, twice[ROUNDS]);
+            *block = _mm256_or_si256(_mm256_and_si256(*block, keep), set);
+        }
+        // The last group may have less room.
+        let (pairs, odd) = group.as_chunks_mut::<2>();
+        for (pair, block) in pairs.iter_mut().zip(blocks) {
             // SAFETY: two blocks of any alignment.
-            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), block) };
+            unsafe { _mm256_storeu_si256(pair.as_mut_ptr().cast(), block) };
+        }
+        if let [odd] = odd {
+            store(odd, _mm256_castsi256_si128(blocks[pairs.len()]));
         }
     }
-    let counter = _mm_add_epi32(counter, _mm_set_epi32(0, 0, 0, done as i32));
-    fill(&keys, counter, form, rest);
 }
 
 /// By VAES, with vectors of four blocks.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "vaes,avx512f,avx2,aes,ssse3")]
 pub(super) fn stream_by_512(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
-    /// Blocks of a group: four registers.
-    const GROUP: usize = 16;
+    /// Blocks of a group: eight registers.
+    const GROUP: usize = 32;
 
     let keys = expand(key);
     let counter = first(nonce);
     store(key, encrypt(&keys, counter));
 
-    let fourfold = keys.map(|key| _mm512_broadcast_i32x4(key));
+    let mut fourfold = [_mm512_setzero_si512(); ROUNDS + 1];
+    for (fourfold, key) in fourfold.iter_mut().zip(keys) {
+        *fourfold = _mm512_broadcast_i32x4(key);
+    }
     let keep = _mm512_broadcast_i32x4(load(&form.keep));
     let set = _mm512_broadcast_i32x4(load(&form.set));
+    let four = _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4);
     let mut counters = _mm512_add_epi32(
         _mm512_broadcast_i32x4(counter),
         _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1),
     );
-    let four = _mm512_set_epi32(0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0, 4);
-    let (groups, rest) = dest.as_chunks_mut::<GROUP>();
-    let done = groups.len() * GROUP;
-    for group in groups {
+    for group in dest.chunks_mut(GROUP) {
         let mut blocks = [fourfold[0]; GROUP / 4];
         for block in &mut blocks {
             *block = _mm512_xor_si512(*block, counters);
@@ -189,13 +192,15 @@ pub(super) fn stream_by_512(key: &mut Block, nonce: Nonce, form: Form, dest: &mu
                 *block = _mm512_aesenc_epi128(*block, key);
             }
         }
-        for (to, block) in group.as_chunks_mut::<4>().0.iter_mut().zip(blocks) {
-            let block = _mm512_aesenclast_epi128(block, fourfold[ROUNDS]);
-            let block = _mm512_or_si512(_mm512_and_si512(block, keep), set);
-            // SAFETY: four blocks of any alignment.
-            unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), block) };
+        for block in &mut blocks {
+            *block = _mm512_aesenclast_epi128(*block, fourfold[ROUNDS]);
+            *block = _mm512_or_si512(_mm512_and_si512(*block, keep), set);
+        }
+        // The last group may have less room: two words of a mask are a block.
+        for (four, block) in group.chunks_mut(4).zip(blocks) {
+            let mask = 0xff >> (8 - 2 * four.len());
+            // SAFETY: the mask has the words of `four` alone, of any alignment.
+            unsafe { _mm512_mask_storeu_epi64(four.as_mut_ptr().cast(), mask, block) };
         }
     }
-    let counter = _mm_add_epi32(counter, _mm_set_epi32(0, 0, 0, done as i32));
-    fill(&keys, counter, form, rest);
 }
