@@ -313,6 +313,7 @@ impl Model {
         let Some(mut number) = opened? else {
             return Ok(None);
         };
+        let taken = taken.and(inherited);
         if self.is_foreign && is_own {
             return Ok(Some((number, false)));
         }
