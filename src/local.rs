@@ -185,10 +185,9 @@ fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
 /// ```
 pub fn prepare() -> Result<Status, Error> {
     let device = source::prepare_device();
-    // Two, as the first in a forked child is the kernel's, and the second fills the
-    // pool. The device's failure is the lesser one.
-    try_new_v4()?;
-    try_new_v4()?;
+    // By the pool, also in a forked child, whose first is the kernel's otherwise. The
+    // device's failure is the lesser one.
+    missed(Miss::None)?;
     device?;
     Ok(status())
 }
