@@ -156,7 +156,7 @@ fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
 ///
 /// | call | when | if it is refused (EPERM, ENOSYS) |
 /// | --- | --- | --- |
-/// | `getrandom` | a seed, each 64 KiB | the device serves |
+/// | `getrandom` | a seed, each 64 KiB; the first UUID of a forked child | the device serves |
 /// | `statx`, `pread64`, `getpid` | a seed by the device | there is no other source: allow them |
 /// | `getpid` | any seed | one hedge less |
 /// | `clock_gettime` | each 251 UUIDs, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-ordered ones |

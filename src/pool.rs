@@ -10,14 +10,19 @@
 //! 3. No slot ready? Refill: write `alive` **before** drawing the seed, then
 //!    key and slots; if `alive` is not as written at the end, start over. A bulk
 //!    request does so for each 4096 UUIDs.
-//! 4. Copy the last slot out and zero it.
-//! 5. Was it zero, or is `alive` no longer as written? Start over with an empty
+//! 4. Copy the last slot out and zero it; of a request, as many as it asks for.
+//! 5. Was one zero, or is `alive` no longer as written? Start over with an empty
 //!    pool.
 //! 6. Set `state` to the number of slots left.
 //!
 //! **Why a fork needs no check of its own.** The child's page is zeroed: there
 //! is no key and no UUID in it. `state` still counts the parent's slots, and
 //! the first of them that is asked for fails step 5.
+//!
+//! **Why the first of a child is the kernel's.** The step that starts over draws that
+//! one UUID without a key, and the next call refills. Many children make only one,
+//! and each page that they write is copied for them, which takes longer than the
+//! call. No call that a fork may have cut in two begins so: it has no key to lose.
 //!
 //! **Why `state` is not in the page.** Wiped with it, it would let a child whose
 //! handler generates refill the pool under the interrupted call, which would
