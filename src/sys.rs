@@ -34,7 +34,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 #[allow(unsafe_code)]
 mod hardware;
-pub(crate) use hardware::hardware_random;
+pub(crate) use hardware::*;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;

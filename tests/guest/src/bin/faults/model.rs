@@ -101,10 +101,7 @@ impl Model {
                     if model.has_wiped == Some(true) {
                         model.is_marked = false;
                     }
-                    if model.pooled == Some(true) {
-                        model.ready = false;
-                    }
-                    model.pooled(world).map(|()| UUID.into())
+                    model.first_of_a_child(world).map(|()| UUID.into())
                 }
                 _ => {
                     model.is_foreign = step == FOREIGN;
@@ -184,6 +181,19 @@ impl Model {
         self.draw(world)?;
         self.ready = true;
         Ok(())
+    }
+
+    /// Where the parent had UUIDs ready, the kernel serves the first one of a child,
+    /// and the pool only what it refuses.
+    fn first_of_a_child(&mut self, world: &mut World) -> std::result::Result<(), String> {
+        if self.ready && self.pooled == Some(true) {
+            self.ready = false;
+            if getrandom(world, 16).is_ok() {
+                self.served = "kernel";
+                return Ok(());
+            }
+        }
+        self.pooled(world)
     }
 
     /// From the vDSO, else as a seed is drawn.
