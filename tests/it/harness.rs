@@ -115,6 +115,7 @@ fn patience() -> u64 {
 
 /// How often a scenario that needs many turns takes them: `number` times, or a
 /// fraction in a world that is slow.
+#[allow(dead_code)] // The scenarios of `capi` take few.
 pub fn turns(number: usize) -> usize {
     number / patience() as usize
 }
