@@ -146,19 +146,19 @@ impl Backend {
     ///
     /// [`Backend::is_there`].
     #[inline]
+    #[allow(unused_unsafe)] // Where there is ChaCha alone.
     unsafe fn stream(self, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
-        let aes = key.first_chunk_mut().expect("32 bytes");
         // SAFETY: the caller vouches for the instructions.
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
-                Self::Vaes512 => aes_ni::stream_by_512(aes, nonce, form, dest),
+                Self::Vaes512 => aes_ni::stream_by_512(first_half(key), nonce, form, dest),
                 #[cfg(target_arch = "x86_64")]
-                Self::Vaes256 => aes_ni::stream_by_256(aes, nonce, form, dest),
+                Self::Vaes256 => aes_ni::stream_by_256(first_half(key), nonce, form, dest),
                 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-                Self::AesNi => aes_ni::stream(aes, nonce, form, dest),
+                Self::AesNi => aes_ni::stream(first_half(key), nonce, form, dest),
                 #[cfg(target_arch = "aarch64")]
-                Self::AesArm => aes_arm::stream(aes, nonce, form, dest),
+                Self::AesArm => aes_arm::stream(first_half(key), nonce, form, dest),
                 Self::ChaCha => chacha::stream(key, nonce, form, dest),
             }
         }
@@ -167,6 +167,7 @@ impl Backend {
     /// # Safety
     ///
     /// [`Backend::is_there`].
+    #[allow(unused_unsafe)]
     unsafe fn prf(self, key: &Block, block: Block) -> Block {
         // SAFETY: the caller vouches for the instructions.
         unsafe {
@@ -179,6 +180,12 @@ impl Backend {
             }
         }
     }
+}
+
+/// The key of AES.
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
+fn first_half(key: &mut Key) -> &mut Block {
+    key.first_chunk_mut().expect("32 bytes")
 }
 
 /// Fills `dest` with output of the given form, replaces `key` by the next one,

@@ -26,7 +26,7 @@ crate::scenarios![
     closed_and_retaken_getrandom_reads_foreign_bytes,
     the_programs_own_device_that_cannot_be_read_is_passed_over,
     the_programs_own_device_is_never_closed,
-    a_thousand_generations_keep_one_descriptor_each,
+    a_thousand_generations_keep_one_descriptor_each { seconds: 180 },
     a_child_of_a_full_table_takes_the_inherited_place,
     a_vfork_child_leaves_a_forked_parents_record_alone,
     prepare_in_a_worker_of_unwiped_memory_opens_its_own,
