@@ -105,7 +105,7 @@ fn be(scenario: &Scenario) -> ! {
     exit(if outcome.is_ok() { 0 } else { 101 })
 }
 
-fn patience() -> u64 {
+pub fn patience() -> u64 {
     match env::var(PATIENCE) {
         Ok(factor) => factor.parse().expect("a factor"),
         Err(_) if is_emulated() => 10,
