@@ -213,7 +213,7 @@ fn clear_stack() {
     /// Some 1,200 bytes, and without optimisation 10,000. No more than is used anyway:
     /// a handler's alternate stack may be small.
     const DEPTH: usize = if cfg!(debug_assertions) {
-        16 << 10
+        12 << 10
     } else {
         2 << 10
     };
