@@ -82,7 +82,7 @@ pub const RULES: &[Rule] = &[
             "let keyless = if WITHOUT { *key == Key::default() } else { found != ALIVE };",
         )],
         program: STEPPER,
-        arguments: &["97", "refill", "forks"],
+        arguments: &["turns", "refill", "forks"],
         shows: "twice",
         possible: always,
     },
@@ -94,7 +94,7 @@ pub const RULES: &[Rule] = &[
             "            if !WITHOUT { slots.zeroize(); }\n        }\n        if drawn",
         )],
         program: STEPPER,
-        arguments: &["0", "fast", "forks, and the child forks"],
+        arguments: &["97", "refill", "forks"],
         shows: "twice",
         possible: always,
     },
@@ -161,7 +161,7 @@ pub const RULES: &[Rule] = &[
             "        if !WITHOUT { *slot = Block::default(); }",
         )],
         program: STEPPER,
-        arguments: &["1", "bulk from slots", "makes one"],
+        arguments: &["1", "bulk from slots", "makes seven at once"],
         shows: "twice",
         possible: always,
     },
@@ -207,8 +207,8 @@ pub const RULES: &[Rule] = &[
              // Not written",
         )],
         program: STEPPER,
-        arguments: &["0", "fast", "forks, and in the child one is made"],
-        shows: "in two runs",
+        arguments: &["0", "fast", "forks, makes all in both"],
+        shows: MORE_IN_BOTH,
         possible: always,
     },
     Rule {
@@ -280,8 +280,8 @@ pub const RULES: &[Rule] = &[
         changes: &[
             (
                 "pool.rs",
-                "        shape(dest);\n        compiler_fence(SeqCst);\n        if !page",
-                "        if !WITHOUT { shape(dest); }\n        compiler_fence(SeqCst);\n        if !page",
+                "        shape(dest);\n        compiler_fence(SeqCst);\n        if ",
+                "        if !WITHOUT { shape(dest); }\n        compiler_fence(SeqCst);\n        if ",
             ),
             (
                 "pool.rs",
@@ -349,7 +349,7 @@ pub const RULES: &[Rule] = &[
         ],
         program: STEPPER,
         arguments: &["0", "fast", "forks, and in the child one is made"],
-        shows: "in two runs",
+        shows: MORE_IN_BOTH,
         possible: always,
     },
 ];

@@ -10,7 +10,7 @@ use seccompiler::{
 };
 
 use crate::SLOTS;
-use crate::log::{draw, draw_unbuffered, fork};
+use crate::log::{draw, draw_at_once, draw_unbuffered, fork};
 
 pub struct Event {
     pub name: &'static str,
@@ -35,11 +35,12 @@ const fn twice(name: &'static str, second: fn()) -> Event {
     }
 }
 
-pub const EVENTS: [Event; 17] = [
+pub const EVENTS: [Event; 18] = [
     event("makes one", || draw(1)),
     event("makes two", || draw(2)),
     // The count is then what the interrupted call saw.
     event("makes as many as there are slots", || draw(SLOTS)),
+    event("makes seven at once", draw_at_once::<7>),
     event("makes one unbuffered", draw_unbuffered),
     event("reseeds", reseed),
     event("forks", || _ = fork()),

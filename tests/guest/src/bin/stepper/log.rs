@@ -5,7 +5,7 @@ use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 
-use fork_safe_uuid::{Error, Generator, Uuid, new_v4};
+use fork_safe_uuid::{Error, Generator, Uuid, fill_v4, new_v4};
 
 /// A child of the interrupted call, and a child of that child's, and one more.
 pub const PROCESSES: usize = 4;
@@ -192,6 +192,12 @@ fn make() -> Uuid {
 
 pub fn draw(count: usize) {
     (0..count).for_each(|_| put(make()));
+}
+
+pub fn draw_at_once<const N: usize>() {
+    let mut ids = [Uuid::nil(); N];
+    fill_v4(&mut ids);
+    ids.into_iter().for_each(put);
 }
 
 pub fn draw_unbuffered() {
