@@ -256,6 +256,12 @@ fn of_time() -> Vec<Series> {
         series(V7, "uuid + fast-rng", 2000, one_by_one!(peers::uuid_v7())),
         series(V7, "uuid7", 1000, one_by_one!(peers::uuid7_v7())),
         series(
+            V7,
+            "a read of the clock",
+            4000,
+            one_by_one!(SystemTime::now()),
+        ),
+        series(
             V7_THOUSAND,
             "ours",
             20_000,
@@ -266,12 +272,6 @@ fn of_time() -> Vec<Series> {
             "uuid + fast-rng",
             2000,
             in_bulk(1000, |ids| ids.fill_with(peers::uuid_v7)),
-        ),
-        series(
-            V7,
-            "a read of the clock",
-            4000,
-            one_by_one!(SystemTime::now()),
         ),
         series(V1, "ours", 4000, v1),
         series(V1, "uuid", 2000, one_by_one!(peers::uuid_v1())),
