@@ -22,7 +22,8 @@
 //! **Why the first of a child is the kernel's.** The step that starts over draws that
 //! one UUID without a key, and the next call refills. Many children make only one,
 //! and each page that they write is copied for them, which takes longer than the
-//! call. No call that a fork may have cut in two begins so: it has no key to lose.
+//! call. A handler that forks after the kernel's answer leaves both processes with
+//! that one UUID, as in a call without a pool.
 //!
 //! **Why `state` is not in the page.** Wiped with it, it would let a child whose
 //! handler generates refill the pool under the interrupted call, which would

@@ -18,9 +18,8 @@ use crate::wipe::{Lent, Wiped, WipedSlab};
 /// Slots of a page: what fits into 4 KiB with the key, and what two
 /// machines that start from one snapshot repeat at most, for each thread.
 ///
-/// A refill has a fixed cost of some 120 ns (key schedule, clock). On Zen 4 a
-/// UUID takes 5.4 ns with 63 slots, 4.2 with 127 and 3.7 with 251, where the
-/// `rand` crate's generator takes 8.0.
+/// A refill takes some 430 ns on Zen 3, of which 180 do not depend on how many slots
+/// there are (key schedule, clock, hardware number, a share of the seed).
 pub(super) const SLOTS: usize = 251;
 
 /// Blocks that are made from one seed before the next is drawn, 64 KiB; and so

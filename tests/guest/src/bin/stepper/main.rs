@@ -222,13 +222,27 @@ fn trace(path: &Path) -> Vec<Target> {
     targets
 }
 
+/// Who has the same values of the interrupted call.
+#[derive(Clone, Copy, PartialEq)]
+enum Shared {
+    Nobody,
+    /// The first process and another one.
+    WithFirst,
+    /// Two of its children alone: a second fork cut the call that the child makes in
+    /// its place.
+    AmongChildren,
+}
+
+/// At so many instructions at the most such a fork leaves its values in both: a
+/// child makes its first UUID there, or refills.
+const COMMITTED_OF_CHILD: usize = 80;
+
 /// What a run with an event came to.
 enum Outcome {
     /// The instruction was not executed this time.
     Missed,
-    /// All is well; and whether the call's values are in more processes than
-    /// one.
-    Well(bool),
+    /// All is well; and who shares the call's values.
+    Well(Shared),
 }
 
 fn inject(
@@ -255,7 +269,7 @@ fn inject(
             processes.len()
         ));
     }
-    let both = check(processes)?;
+    let shared = check(processes)?;
     for values in processes {
         for id in &values.ids[..values.finishing.load(SeqCst)] {
             made.add(*id, target.step);
@@ -264,18 +278,16 @@ fn inject(
     Ok(if log.came.load(SeqCst) == 0 {
         Outcome::Missed
     } else {
-        Outcome::Well(both)
+        Outcome::Well(shared)
     })
 }
 
 /// All values are random and distinct; only the interrupted call's may be in
-/// several processes, and then all of them. Returns whether the first process shares
-/// them: what two of its children share, a second fork left, in a call that a path
-/// of its own is about.
-fn check(processes: &[log::Values]) -> Result<bool, String> {
+/// several processes, and then all of them.
+fn check(processes: &[log::Values]) -> Result<Shared, String> {
     let mut seen = BTreeMap::new();
     let mut equal = 0;
-    let mut of_the_first = false;
+    let mut shared = Shared::Nobody;
     let mut made = 0;
     for (who, values) in processes.iter().enumerate() {
         made = made.max(values.made.load(SeqCst));
@@ -295,7 +307,11 @@ fn check(processes: &[log::Values]) -> Result<bool, String> {
                 None => {}
                 Some((other, same)) if other != who && same == call && of_call => {
                     equal += 1;
-                    of_the_first |= other == 0;
+                    if other == 0 {
+                        shared = Shared::WithFirst;
+                    } else if shared == Shared::Nobody {
+                        shared = Shared::AmongChildren;
+                    }
                 }
                 Some(_) => return Err(format!("{id} twice")),
             }
@@ -304,7 +320,7 @@ fn check(processes: &[log::Values]) -> Result<bool, String> {
     if equal != 0 && equal % made != 0 {
         return Err(format!("{equal} values in both"));
     }
-    Ok(of_the_first)
+    Ok(shared)
 }
 
 /// So many errors tell enough.
@@ -318,16 +334,17 @@ fn row(
     stride: usize,
     made: &mut Made,
 ) -> bool {
-    let (mut injected, mut missed, mut both) = (0, 0, 0);
+    let (mut injected, mut missed, mut both, mut later) = (0, 0, 0, 0);
     let mut errors = BTreeMap::<String, Vec<usize>>::new();
     // Beginning anywhere, so that runs differ.
     let first = std::process::id() as usize % stride;
     for target in targets.iter().skip(first).step_by(stride) {
         match inject(path, event, *target, made) {
             Ok(Outcome::Missed) => missed += 1,
-            Ok(Outcome::Well(equal)) => {
+            Ok(Outcome::Well(shared)) => {
                 injected += 1;
-                both += usize::from(equal);
+                both += usize::from(shared == Shared::WithFirst);
+                later += usize::from(shared == Shared::AmongChildren);
             }
             Err(error) => {
                 injected += 1;
@@ -356,6 +373,10 @@ fn row(
     }
     if both > may_be_both {
         text += &format!(": both have the value at more than {may_be_both}");
+    }
+    let may_be_later = COMMITTED_OF_CHILD.min(targets.len()) / stride + 1;
+    if later > may_be_later {
+        text += &format!(": two children have it at {later}, more than {may_be_later}");
     }
     if !errors.is_empty() {
         text += &format!(": {errors:?}");
