@@ -4,9 +4,6 @@
 
 use core::ffi::c_long;
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use core::arch::asm;
-
 /// Writes at most `dest.len()` bytes, and returns how many, or the errno. Leaves the
 /// thread's errno as it is.
 pub(crate) fn getrandom(dest: &mut [u8]) -> Result<usize, i32> {
@@ -21,7 +18,7 @@ fn call(dest: &mut [u8]) -> c_long {
     // SAFETY: the kernel writes at most `len` bytes to `dest`, which is borrowed
     // mutably and that long. It changes the declared registers.
     unsafe {
-        asm!(
+        core::arch::asm!(
             "syscall",
             inlateout("rax") libc::SYS_getrandom => result,
             in("rdi") dest.as_mut_ptr(),
@@ -41,7 +38,7 @@ fn call(dest: &mut [u8]) -> c_long {
     // SAFETY: the kernel writes at most `len` bytes to `dest`, which is borrowed
     // mutably and that long. It changes no other register.
     unsafe {
-        asm!(
+        core::arch::asm!(
             "svc 0",
             in("x8") libc::SYS_getrandom,
             inlateout("x0") dest.as_mut_ptr() => result,
