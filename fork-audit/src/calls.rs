@@ -161,7 +161,10 @@ impl Visitor<'_> {
         let path = self.without_self(path.to_vec());
         let candidates = self.sources.resolve(self.module, &self.blocks, &path);
         for wanted in self.wanted {
-            let found = candidates.iter().find(|path| wanted.is(path));
+            // The glob import of another crate may also give the name: the shortest
+            // path is the likeliest.
+            let found = candidates.iter().filter(|path| wanted.is(path));
+            let found = found.min_by_key(|path| path.len());
             if let Some(found) = found {
                 let start = span.start();
                 let calls = self.seen.calls.entry(wanted.finding).or_default();
@@ -224,6 +227,21 @@ impl Visitor<'_> {
                 if segments(&qself.ty).is_some_and(|ty| ty == ["Self"]) {
                     self.path(&[&["Self".to_owned()], names].concat(), span, form);
                 }
+            }
+        }
+    }
+
+    fn meta(&mut self, meta: &Meta) {
+        let silent = ["doc", "cfg", "allow", "expect", "deprecated"];
+        if let Meta::List(list) = meta
+            && !silent.iter().any(|name| list.path.is_ident(name))
+        {
+            if list.path.is_ident("cfg_attr") {
+                for meta in self.conditions.conditional(list) {
+                    self.meta(&meta);
+                }
+            } else {
+                self.tokens(list.tokens.clone(), None, Form::Attribute, false);
             }
         }
     }
@@ -295,7 +313,9 @@ impl Wanted {
             let (before, last) = path.split_at(split);
             // Modules may lie between: `uuid::timestamp::Timestamp::now`.
             let modules = |names: &[String]| {
-                names.iter().all(|name| name.chars().all(|c| !c.is_uppercase()))
+                names
+                    .iter()
+                    .all(|name| name.chars().all(|c| !c.is_uppercase()))
             };
             if last != *function || !modules(before) || before.is_empty() {
                 return false;
@@ -593,12 +613,6 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
     }
 
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
-        let path = attribute.path();
-        if ["doc", "cfg", "allow", "expect", "deprecated"].iter().any(|name| path.is_ident(name)) {
-            return;
-        }
-        if let Meta::List(list) = &attribute.meta {
-            self.tokens(list.tokens.clone(), None, Form::Attribute, false);
-        }
+        self.meta(&attribute.meta);
     }
 }

@@ -151,7 +151,11 @@ impl<'a> Graph<'a> {
     /// The ways from a root to each package that switches `feature` of `package`
     /// on, or that depends on `package` where no feature is asked for. The
     /// shortest way comes first.
-    pub(crate) fn ways(&self, package: &'a Package, feature: Option<&'a str>) -> Vec<Vec<Step<'a>>> {
+    pub(crate) fn ways(
+        &self,
+        package: &'a Package,
+        feature: Option<&'a str>,
+    ) -> Vec<Vec<Step<'a>>> {
         let target = (&package.id, feature);
         let mut direct = self.before(target);
         // Within the package, one feature switches another on: who asked for that?

@@ -145,24 +145,30 @@ impl Report<'_> {
         });
         let results = self.findings.iter().flat_map(|finding| {
             let index = RULES.iter().position(|rule| rule.id == finding.rule.id);
-            self.places(finding).into_iter().map(move |(file, line, column, how)| {
-                let text = format!("{}{how}. At fork: {}. What to do: {}.",
-                    finding.title(), finding.rule.at_fork, finding.rule.remedy);
-                json!({
-                    "ruleId": finding.rule.id,
-                    "ruleIndex": index,
-                    "level": level(finding.rule.severe),
-                    "message": { "text": text },
-                    "locations": [{ "physicalLocation": {
-                        "artifactLocation": { "uri": file, "uriBaseId": "%SRCROOT%" },
-                        "region": { "startLine": line, "startColumn": column },
-                    }}],
-                    "partialFingerprints": {
-                        "forkAudit/v1": format!("{}:{}:{file}{how}", finding.rule.id,
-                            title(finding.package)),
-                    },
+            self.places(finding)
+                .into_iter()
+                .map(move |(file, line, column, how)| {
+                    let text = format!(
+                        "{}{how}. At fork: {}. What to do: {}.",
+                        finding.title(),
+                        finding.rule.at_fork,
+                        finding.rule.remedy
+                    );
+                    json!({
+                        "ruleId": finding.rule.id,
+                        "ruleIndex": index,
+                        "level": level(finding.rule.severe),
+                        "message": { "text": text },
+                        "locations": [{ "physicalLocation": {
+                            "artifactLocation": { "uri": file, "uriBaseId": "%SRCROOT%" },
+                            "region": { "startLine": line, "startColumn": column },
+                        }}],
+                        "partialFingerprints": {
+                            "forkAudit/v1": format!("{}:{}:{file}{how}", finding.rule.id,
+                                title(finding.package)),
+                        },
+                    })
                 })
-            })
         });
         lines(&json!({
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -189,7 +195,12 @@ impl Report<'_> {
             .flat_map(|(package, calls)| {
                 calls.iter().map(|call: &Call| {
                     let how = format!(", in the form of a {} of {}", call.form.name(), call.path);
-                    (self.relative(package, &call.file), call.line, call.column, how)
+                    (
+                        self.relative(package, &call.file),
+                        call.line,
+                        call.column,
+                        how,
+                    )
                 })
             })
             .collect();
@@ -197,7 +208,9 @@ impl Report<'_> {
             return places;
         }
         let way = finding.ways.first();
-        let member = way.and_then(|way| way.first()).map(|(id, _)| &self.metadata[*id]);
+        let member = way
+            .and_then(|way| way.first())
+            .map(|(id, _)| &self.metadata[*id]);
         let member = member.or(finding.dependents.first().copied());
         let Some(member) = member.filter(|member| is_own(member)) else {
             return vec![("Cargo.toml".to_owned(), 1, 1, String::new())];
@@ -206,10 +219,16 @@ impl Report<'_> {
         let next = way.and_then(|way| way.iter().find(|(id, _)| **id != member.id));
         let next = next.map(|(id, _)| &*self.metadata[*id].name);
         let text = std::fs::read_to_string(&member.manifest_path).unwrap_or_default();
-        let line = next.and_then(|name| (1..).zip(text.lines()).find(|(_, line)| names(line, name)));
+        let line =
+            next.and_then(|name| (1..).zip(text.lines()).find(|(_, line)| names(line, name)));
         let how = way.map(|way| format!(" by {}", self.graph.describe(way)));
         let file = self.relative(member, "Cargo.toml");
-        vec![(file, line.map_or(1, |(line, _)| line), 1, how.unwrap_or_default())]
+        vec![(
+            file,
+            line.map_or(1, |(line, _)| line),
+            1,
+            how.unwrap_or_default(),
+        )]
     }
 
     /// A file of a member, from the workspace's root on.
@@ -224,7 +243,9 @@ impl Report<'_> {
 /// Whether a line of a manifest is about a dependency.
 fn names(line: &str, name: &str) -> bool {
     let line = line.trim_start();
-    let key = line.trim_start_matches("[dependencies.").trim_start_matches('"');
+    let key = line
+        .trim_start_matches("[dependencies.")
+        .trim_start_matches('"');
     let key = key.strip_prefix(name);
     key.is_some_and(|rest| rest.starts_with([' ', '=', '.', ']', '"']))
 }
@@ -252,7 +273,9 @@ fn some(mut all: Vec<String>, what: &str) -> Vec<String> {
     if all.len() > SHOWN + 1 {
         let more = all.len() - SHOWN;
         all.truncate(SHOWN);
-        all.push(format!("{more} more {what} (--message-format json has them)"));
+        all.push(format!(
+            "{more} more {what} (--message-format json has them)"
+        ));
     }
     all
 }

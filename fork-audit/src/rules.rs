@@ -91,6 +91,8 @@ const GETRANDOM: Rule = Rule {
         &["fill_uninit"],
         &["u32"],
         &["u64"],
+        // Its methods draw.
+        &["SysRng"],
     ],
     at_fork: "nothing: it keeps no random state",
     closed: "in a static glibc program a socket, pipe or file that got the number of its \

@@ -159,8 +159,7 @@ impl<'a> Sources<'a> {
                     }
                 }
                 Meta::List(list) if list.path.is_ident("cfg_attr") => {
-                    let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
-                    metas.extend(list.parse_args_with(parser).into_iter().flatten().skip(1));
+                    metas.extend(self.conditions.conditional(&list));
                 }
                 _ => {}
             }
@@ -431,7 +430,10 @@ pub(crate) fn segments(ty: &syn::Type) -> Option<Segments> {
 /// The names in a path, after an empty one where it begins with `::`.
 pub(crate) fn plain(path: &syn::Path) -> Segments {
     let start = path.leading_colon.map(|_| String::new());
-    let names = path.segments.iter().map(|segment| segment.ident.to_string());
+    let names = path
+        .segments
+        .iter()
+        .map(|segment| segment.ident.to_string());
     start.into_iter().chain(names).collect()
 }
 
@@ -458,6 +460,17 @@ impl Conditions<'_> {
                 last.is_some_and(|last| last.ident == "test")
             }
         })
+    }
+
+    /// The attributes in a `cfg_attr`, unless its condition certainly fails.
+    pub(crate) fn conditional(&self, list: &syn::MetaList) -> Vec<Meta> {
+        let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
+        let inner = list.parse_args_with(parser).into_iter().flatten();
+        let inner: Vec<_> = inner.collect();
+        match inner.first().map(|condition| self.holds(condition)) {
+            Some(Some(false)) => vec![],
+            _ => inner.into_iter().skip(1).collect(),
+        }
     }
 
     /// Whether a condition holds, if that is known.
@@ -548,5 +561,7 @@ pub(crate) fn starts(package: &Package, with_programs: bool) -> Vec<(PathBuf, bo
     // Files that only a macro leads to are looked for once, beside the first.
     let mut first = true;
     let starts = starts.into_iter();
-    starts.map(|path| (path, std::mem::take(&mut first))).collect()
+    starts
+        .map(|path| (path, std::mem::take(&mut first)))
+        .collect()
 }
