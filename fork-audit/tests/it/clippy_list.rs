@@ -63,7 +63,7 @@ fn functions(items: &[Item], module: &str, all: &mut Functions) {
         function.is_public |= is_public;
         function.names.extend(names.found);
     };
-    let mut inner = vec![];
+    let (mut inner, mut statics) = (vec![], vec![]);
     for item in items {
         match item {
             Item::Fn(item) => {
@@ -107,8 +107,7 @@ fn functions(items: &[Item], module: &str, all: &mut Functions) {
                 // `LazyLock::new(ContextV1::new_random)`.
                 let mut names = Names::default();
                 names.visit_expr(&item.expr);
-                let function = all.entry(item.ident.to_string()).or_default();
-                function.names.extend(names.found);
+                statics.push((item.ident.to_string(), names.found));
                 continue;
             }
             Item::Mod(item) if item.ident != "tests" && item.ident != "test_util" => {
@@ -117,6 +116,9 @@ fn functions(items: &[Item], module: &str, all: &mut Functions) {
             }
             _ => {}
         }
+    }
+    for (name, found) in statics {
+        all.entry(name).or_default().names.extend(found);
     }
     for (name, content) in inner {
         if let Some((_, items)) = content {
