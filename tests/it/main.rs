@@ -6,7 +6,6 @@ mod harness;
 #[cfg(target_os = "linux")]
 mod arena;
 #[cfg(target_os = "linux")]
-mod audit;
 mod bits;
 #[cfg(target_os = "linux")]
 mod clocks;
@@ -54,7 +53,6 @@ fn main() {
     let everywhere: &[&[harness::Scenario]] = &[bits::SCENARIOS, values::SCENARIOS];
     #[cfg(target_os = "linux")]
     let on_linux: &[&[harness::Scenario]] = &[
-        audit::SCENARIOS,
         clocks::SCENARIOS,
         copies::SCENARIOS,
         descriptors::SCENARIOS,
