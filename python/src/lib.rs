@@ -13,7 +13,7 @@ mod status;
 use std::hint::black_box;
 
 use fork_safe_uuid::Uuid;
-use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
@@ -74,7 +74,7 @@ fn uuid7(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// is SafeUUID.unsafe. Raises Error if there is no entropy source or no timestamp.
 #[pyfunction]
 #[pyo3(signature = (node=None))]
-fn uuid6(py: Python<'_>, node: Option<u64>) -> PyResult<Bound<'_, PyAny>> {
+fn uuid6(py: Python<'_>, node: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'_, PyAny>> {
     of_node(py, node, fork_safe_uuid::try_now_v6)
 }
 
@@ -85,20 +85,17 @@ fn uuid6(py: Python<'_>, node: Option<u64>) -> PyResult<Bound<'_, PyAny>> {
 /// is SafeUUID.unsafe. Raises Error if there is no entropy source or no timestamp.
 #[pyfunction]
 #[pyo3(signature = (node=None))]
-fn uuid1(py: Python<'_>, node: Option<u64>) -> PyResult<Bound<'_, PyAny>> {
+fn uuid1(py: Python<'_>, node: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'_, PyAny>> {
     of_node(py, node, fork_safe_uuid::try_now_v1)
 }
 
 fn of_node(
     py: Python<'_>,
-    node: Option<u64>,
+    node: Option<&Bound<'_, PyAny>>,
     generate: fn(&[u8; 6]) -> Result<Uuid, fork_safe_uuid::Error>,
 ) -> PyResult<Bound<'_, PyAny>> {
     let (id, safe) = match node {
-        Some(node) => match node.to_be_bytes() {
-            [0, 0, node @ ..] => (generate(&node), Safe::No),
-            _ => return Err(PyValueError::new_err("node must have at most 48 bits")),
-        },
+        Some(node) => (generate(&node_of(node)?), Safe::No),
         None => (
             fork_safe_uuid::try_random_node().and_then(|node| generate(&node)),
             Safe::Yes,
@@ -107,6 +104,14 @@ fn of_node(
     match id {
         Ok(id) => make(py, id, safe),
         Err(error) => Err(raise(py, error)),
+    }
+}
+
+fn node_of(node: &Bound<'_, PyAny>) -> PyResult<[u8; 6]> {
+    match node.extract::<u64>().map(u64::to_be_bytes) {
+        Ok([0, 0, node @ ..]) => Ok(node),
+        Err(error) if !error.is_instance_of::<PyOverflowError>(node.py()) => Err(error),
+        _ => Err(PyValueError::new_err("node must be of 0 to 48 bits")),
     }
 }
 
@@ -137,7 +142,7 @@ fn uuid7_bytes(py: Python<'_>) -> PyResult<Bound<'_, PyBytes>> {
 /// A signal, such as Ctrl-C, ends it. Raises Error as uuid4 and uuid7 do.
 #[pyfunction]
 #[pyo3(signature = (n, version=4))]
-fn bulk(py: Python<'_>, n: isize, version: u8) -> PyResult<Bound<'_, PyList>> {
+fn bulk(py: Python<'_>, n: isize, version: i64) -> PyResult<Bound<'_, PyList>> {
     // What one takes in a list: its pointer, the object with the collector's header,
     // and its int, as sys.getsizeof shows them on 64-bit Python 3.11.
     const SIZE: usize = 8 + 48 + 16 + 44;
@@ -149,7 +154,7 @@ fn bulk(py: Python<'_>, n: isize, version: u8) -> PyResult<Bound<'_, PyList>> {
 /// A signal, such as Ctrl-C, ends it. Raises Error as uuid4 and uuid7 do.
 #[pyfunction]
 #[pyo3(signature = (n, version=4))]
-fn bulk_bytes(py: Python<'_>, n: isize, version: u8) -> PyResult<Bound<'_, PyList>> {
+fn bulk_bytes(py: Python<'_>, n: isize, version: i64) -> PyResult<Bound<'_, PyList>> {
     // A pointer, and a bytes object of 16.
     const SIZE: usize = 8 + 49;
     list(py, n, version, SIZE, |id| {
@@ -160,7 +165,7 @@ fn bulk_bytes(py: Python<'_>, n: isize, version: u8) -> PyResult<Bound<'_, PyLis
 fn list<'py>(
     py: Python<'py>,
     n: isize,
-    version: u8,
+    version: i64,
     size: usize,
     object: impl Fn(Uuid) -> PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyList>> {
