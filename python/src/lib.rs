@@ -74,7 +74,7 @@ fn uuid7(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// is SafeUUID.unsafe. Raises Error if there is no entropy source or no timestamp.
 #[pyfunction]
 #[pyo3(signature = (node=None))]
-fn uuid6(py: Python<'_>, node: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'_, PyAny>> {
+fn uuid6<'py>(py: Python<'py>, node: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     of_node(py, node, fork_safe_uuid::try_now_v6)
 }
 
@@ -85,15 +85,15 @@ fn uuid6(py: Python<'_>, node: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'_, 
 /// is SafeUUID.unsafe. Raises Error if there is no entropy source or no timestamp.
 #[pyfunction]
 #[pyo3(signature = (node=None))]
-fn uuid1(py: Python<'_>, node: Option<&Bound<'_, PyAny>>) -> PyResult<Bound<'_, PyAny>> {
+fn uuid1<'py>(py: Python<'py>, node: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     of_node(py, node, fork_safe_uuid::try_now_v1)
 }
 
-fn of_node(
-    py: Python<'_>,
-    node: Option<&Bound<'_, PyAny>>,
+fn of_node<'py>(
+    py: Python<'py>,
+    node: Option<&Bound<'py, PyAny>>,
     generate: fn(&[u8; 6]) -> Result<Uuid, fork_safe_uuid::Error>,
-) -> PyResult<Bound<'_, PyAny>> {
+) -> PyResult<Bound<'py, PyAny>> {
     let (id, safe) = match node {
         Some(node) => (generate(&node_of(node)?), Safe::No),
         None => (

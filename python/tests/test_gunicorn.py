@@ -5,7 +5,18 @@ import signal
 import sys
 
 import pytest
-from helpers import OURS, WORKERS, answers, by_process, collect, end, free_port, repeated, server, until
+from helpers import (
+    OURS,
+    WORKERS,
+    answers,
+    by_process,
+    collect,
+    end,
+    free_port,
+    repeated,
+    server,
+    until,
+)
 
 
 def gunicorn(port, number):
