@@ -35,9 +35,12 @@ def add(x, y):
 
 def main() -> None:
     app.conf.task_always_eager = True
-    result = add.delay(1, 2)
-    print(result.id, result.get())
-    if not result.id[14] == "7":
+    results = [add.delay(1, 2) for _ in range(3)] + [add.apply_async((1, 2))]
+    ids = [result.id for result in results]
+    print("\n".join(ids))
+    in_order = ids == sorted(ids) and all(one[14] == "7" for one in ids)
+    print("sorted by time:", in_order)
+    if not in_order:
         sys.exit(1)
 
 

@@ -7,18 +7,26 @@
 //! else, its constructor is called instead.
 
 use fork_safe_uuid::Uuid;
+use once_cell::race::OnceBox;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyType};
 
-/// Filled when the module is imported, so that no later call waits for it: a fork in
-/// the middle of the import leaves Python's import lock behind, but no lock of this
-/// package.
-static MAKER: PyOnceLock<Maker> = PyOnceLock::new();
+/// The makers of all interpreters that have imported this module.
+///
+/// A list that only grows, and without a lock: a fork during an import leaves nothing
+/// locked in the child. The number of an interpreter is never given to another one, so
+/// what is left of one that ended is not used again.
+static MAKERS: OnceBox<Entry> = OnceBox::new();
 
-/// The class `uuid.UUID` and what its attributes are set to.
+struct Entry {
+    interpreter: i64,
+    maker: Maker,
+    next: OnceBox<Entry>,
+}
+
+/// The class `uuid.UUID` of one interpreter, and what its attributes are set to.
 struct Maker {
     class: Py<PyType>,
     safe: Py<PyAny>,
@@ -57,18 +65,45 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     if maker.slots.is_some() && !maker.agrees(py).unwrap_or(false) {
         maker.slots = None;
     }
-    // A second import finds the first one's, which is as good.
-    let _ = MAKER.set(py, maker);
+    let mut entry = Box::new(Entry {
+        interpreter: current(py),
+        maker,
+        next: OnceBox::new(),
+    });
+    let mut end = &MAKERS;
+    while let Err(refused) = end.set(entry) {
+        entry = refused;
+        end = match end.get() {
+            // A second import in one interpreter finds what the first one left.
+            Some(other) if other.interpreter == entry.interpreter => break,
+            Some(other) => &other.next,
+            None => unreachable!("a box that refuses is full"),
+        };
+    }
     Ok(())
 }
 
-/// Returns `id` as a `uuid.UUID`.
+/// Returns `id` as a `uuid.UUID` of the calling interpreter.
 #[inline]
 pub(crate) fn make<'py>(py: Python<'py>, id: Uuid, safe: Safe) -> PyResult<Bound<'py, PyAny>> {
-    match MAKER.get(py) {
-        Some(maker) => maker.make(py, id, safe),
-        None => Err(PyRuntimeError::new_err("fork_safe_uuid was not imported")),
+    let interpreter = current(py);
+    let mut entry = MAKERS.get();
+    while let Some(this) = entry {
+        if this.interpreter == interpreter {
+            return this.maker.make(py, id, safe);
+        }
+        entry = this.next.get();
     }
+    Err(PyRuntimeError::new_err(
+        "this interpreter has not imported fork_safe_uuid",
+    ))
+}
+
+/// Returns the number of the calling interpreter.
+#[inline]
+fn current(_: Python<'_>) -> i64 {
+    // SAFETY: the thread is attached to an interpreter, as the token says.
+    unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) }
 }
 
 impl Maker {
@@ -139,7 +174,7 @@ impl Slots {
         if !is_slot(&int)? || !is_slot(&is_safe)? {
             return Ok(None);
         }
-        // SAFETY: `member` is a type object, and the GIL is held. Since Python 3.10,
+        // SAFETY: `member` is a type object, and the thread is attached. Since Python 3.10,
         // the lowest that is supported, static types are allowed.
         let set = unsafe { ffi::PyType_GetSlot(member.as_type_ptr(), ffi::Py_tp_descr_set) };
         if set.is_null() {
@@ -163,14 +198,14 @@ impl Slots {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = class.py();
         let value = self.int_of(py, id)?;
-        // SAFETY: the GIL is held, and `class` inherits `object.__new__`, which is
+        // SAFETY: the thread is attached, and `class` inherits `object.__new__`, which is
         // this call. It returns a new reference, or null with an exception set.
         let object = unsafe {
             Bound::from_owned_ptr_or_err(py, ffi::PyType_GenericAlloc(class.as_type_ptr(), 0))?
         };
         for (slot, value) in [(&self.int, &value), (&self.is_safe, safe)] {
             // SAFETY: `set` is the setter of the descriptor's own type, all three
-            // objects live, and the GIL is held. It takes references of its own.
+            // objects live, and the thread is attached. It takes references of its own.
             let result = unsafe { (self.set)(slot.as_ptr(), object.as_ptr(), value.as_ptr()) };
             if result != 0 {
                 return Err(PyErr::fetch(py));
@@ -185,7 +220,7 @@ impl Slots {
     #[inline]
     fn int_of<'py>(&self, py: Python<'py>, id: Uuid) -> PyResult<Bound<'py, PyAny>> {
         let (high, low) = id.as_u64_pair();
-        // SAFETY: the GIL is held, each argument lives, and each call returns a new
+        // SAFETY: the thread is attached, each argument lives, and each call returns a new
         // reference, or null with an exception set.
         unsafe {
             let high = Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromUnsignedLongLong(high))?;
