@@ -387,9 +387,10 @@ def test_the_gil_stays_off():
     assert python("import fork_safe_uuid, sys; print(sys._is_gil_enabled())") == "False\n"
 
 
-def test_the_stubs_describe_the_module():
+def test_the_stubs_describe_the_module(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "mypy.stubtest", "fork_safe_uuid"],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,

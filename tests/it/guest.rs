@@ -146,6 +146,7 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
     for part in [
         "src",
         "capi",
+        "python",
         "tests",
         "benches",
         "examples",
