@@ -80,9 +80,9 @@ def get(port: int, path: str) -> list[str]:
         connection.close()
 
 
-def answers(port: int) -> bool:
+def answers(port: int, path: str = "/0") -> bool:
     with contextlib.suppress(OSError, http.client.HTTPException):
-        return bool(get(port, "/0") or True)
+        return bool(get(port, path) or True)
     return False
 
 

@@ -13,6 +13,7 @@ from helpers import (
     end,
     environment,
     free_port,
+    get,
     repeated,
     server,
     until,
@@ -47,6 +48,20 @@ def test_workers_repeat_nothing(tmp_path, maker):
 def test_threads_of_workers_repeat_nothing(tmp_path, maker):
     ids, workers = serve(tmp_path, maker, "--enable-threads", "--threads", "4")
     assert len(workers) > 1
+    assert repeated(ids) == 0
+
+
+def test_an_interpreter_for_each_application_repeats_nothing(tmp_path):
+    port = free_port()
+    mounts = ["--manage-script-name", "--mount", "/a=web:application", "--mount", "/b=web:application"]
+    command = [part for part in uwsgi(port, *mounts) if part not in ("--module", "web")]
+    lines = []
+    with server(command, tmp_path, MAKER="uuid4"):
+        until(lambda: answers(port, "/a/0"), "uWSGI does not answer")
+        for _ in range(100):
+            lines += get(port, "/a/10") + get(port, "/b/10")
+    ids, workers = by_process(lines)
+    assert len(ids) == 2000 and len(workers) > 1
     assert repeated(ids) == 0
 
 
