@@ -319,7 +319,7 @@ impl fmt::Display for Failure {
             _ => write!(f, "{}: ", self.call.name())?,
         }
         match self.cause {
-            Cause::Os(errno) if errno > 0 => write!(f, "{}", io::Error::from_raw_os_error(errno)),
+            Cause::Os(errno) if errno > 0 => sys::write_os_error(f, errno),
             Cause::Os(_) => f.write_str("not available on this system"),
             Cause::WrongDevice | Cause::WrongLink => Ok(()),
             Cause::NotKept => f.write_str(

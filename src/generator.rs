@@ -147,6 +147,7 @@ impl Generator {
     /// # Panics
     ///
     /// If there is no entropy, with the text of the [`Error`].
+    #[inline]
     #[track_caller]
     pub fn fill_v4(&self, dest: &mut [Uuid]) {
         or_panic(self.try_fill_v4(dest));
@@ -159,10 +160,12 @@ impl Generator {
     ///
     /// If the source fails when a seed is needed; see [`Error`]. All of `dest`
     /// is then Nil.
+    #[inline]
     pub fn try_fill_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
-        fill(dest, |blocks| {
-            self.pool.fill(blocks, self.source(), pool::as_it_is)
-        })
+        match self.pool.take_all(pool::blocks_of(dest), pool::as_it_is) {
+            Ok(()) => Ok(()),
+            Err(miss) => self.fill_missed(dest, miss),
+        }
     }
 
     /// Returns a UUID of now (version 7, RFC 9562 section 5.7), greater than
@@ -233,6 +236,15 @@ impl Generator {
         self.pool
             .take_missed(miss, self.source())
             .map(Uuid::from_bytes)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fill_missed(&self, dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
+        fill(dest, |blocks| {
+            self.pool
+                .fill_missed(blocks, miss, self.source(), pool::as_it_is)
+        })
     }
 
     fn source(&self) -> Source<'_> {

@@ -98,6 +98,7 @@ fn missed(miss: Miss) -> Result<Uuid, Error> {
 /// fork_safe_uuid::fill_v4(&mut ids);
 /// assert!(ids.iter().all(|id| id.get_version_num() == 4));
 /// ```
+#[inline]
 #[track_caller]
 pub fn fill_v4(dest: &mut [Uuid]) {
     generator::or_panic(try_fill_v4(dest));
@@ -118,9 +119,19 @@ pub fn fill_v4(dest: &mut [Uuid]) {
 /// fork_safe_uuid::try_fill_v4(&mut ids)?;
 /// # Ok::<(), fork_safe_uuid::Error>(())
 /// ```
+#[inline]
 pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
+    match POOL.with(|pool| pool.take_all(pool::blocks_of(dest), pool::as_it_is)) {
+        Ok(()) => Ok(()),
+        Err(miss) => fill_missed(dest, miss),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
     generator::fill(dest, |blocks| {
-        POOL.with(|pool| pool.fill(blocks, Source::System, pool::as_it_is))
+        POOL.with(|pool| pool.fill_missed(blocks, miss, Source::System, pool::as_it_is))
     })
 }
 
@@ -145,7 +156,7 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 ///
 /// | call | when | if it is refused (EPERM, ENOSYS) |
 /// | --- | --- | --- |
-/// | `getrandom` | a seed, each 64 KiB | the device serves |
+/// | `getrandom` | a seed, each 64 KiB; the first UUID of a forked child | the device serves |
 /// | `statx`, `pread64`, `getpid` | a seed by the device | there is no other source: allow them |
 /// | `getpid` | any seed | one hedge less |
 /// | `clock_gettime` | each 251 UUIDs, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-ordered ones |
@@ -174,8 +185,9 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 /// ```
 pub fn prepare() -> Result<Status, Error> {
     let device = source::prepare_device();
-    // The device's failure is the lesser one.
-    try_new_v4()?;
+    // By the pool, also in a forked child, whose first is the kernel's otherwise. The
+    // device's failure is the lesser one.
+    missed(Miss::None)?;
     device?;
     Ok(status())
 }

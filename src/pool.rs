@@ -10,14 +10,19 @@
 //! 3. No slot ready? Refill: write `alive` **before** drawing the seed, then
 //!    key and slots; if `alive` is not as written at the end, start over. A bulk
 //!    request does so for each 4096 UUIDs.
-//! 4. Copy the last slot out and zero it.
-//! 5. Was it zero, or is `alive` no longer as written? Start over with an empty
+//! 4. Copy the last slot out and zero it; of a request, as many as it asks for.
+//! 5. Was one zero, or is `alive` no longer as written? Start over with an empty
 //!    pool.
 //! 6. Set `state` to the number of slots left.
 //!
 //! **Why a fork needs no check of its own.** The child's page is zeroed: there
 //! is no key and no UUID in it. `state` still counts the parent's slots, and
 //! the first of them that is asked for fails step 5.
+//!
+//! **Why the first of a child is the kernel's.** The step that starts over draws that
+//! one UUID without a key, and the next call refills. Many children make only one,
+//! and each page that they write is copied for them, which takes longer than the
+//! call. No call that a fork may have cut in two begins so: it has no key to lose.
 //!
 //! **Why `state` is not in the page.** Wiped with it, it would let a child whose
 //! handler generates refill the pool under the interrupted call, which would
@@ -54,7 +59,6 @@
 #![allow(unsafe_code)]
 
 use core::cell::Cell;
-use core::mem;
 use core::ptr;
 use core::sync::atomic::{
     AtomicUsize,
@@ -65,7 +69,7 @@ use core::sync::atomic::{
 use uuid::Uuid;
 use zeroize::Zeroize;
 
-use crate::drbg::{self, Block};
+use crate::drbg::{self, Block, Key};
 use crate::error::Error;
 use crate::hedge::{self, Mixer};
 use crate::source::{Served, Source};
@@ -135,41 +139,82 @@ impl Pool {
         }
     }
 
+    /// Claims `count` ready slots, which are those from the returned number on:
+    /// steps 1 and 2.
+    #[inline(always)]
+    fn claim(&self, count: usize) -> Result<(usize, &'static Page), Miss> {
+        // More than there can be where too few are ready, and where it is BUSY.
+        let left = self.state.load(Relaxed).wrapping_sub(count);
+        if left > SLOTS - count {
+            return Err(Miss::None);
+        }
+        self.state.store(BUSY, Relaxed);
+        compiler_fence(SeqCst);
+        // SAFETY: a pool without a page never has a slot ready.
+        Ok((left, unsafe { self.page.get().unwrap_unchecked() }))
+    }
+
+    /// Ends the claim with `left` slots: steps 5 and 6.
+    #[inline(always)]
+    fn release(&self, page: &Page, left: usize) -> Result<(), Miss> {
+        if !page.is_alive() {
+            return Err(Miss::Claimed);
+        }
+        compiler_fence(SeqCst);
+        self.state.store(left, Relaxed);
+        Ok(())
+    }
+
     /// Returns a UUID if one is ready: steps 1 to 6 without a refill.
     ///
     /// As a number, for which two registers do; an array inside a `Result`
     /// goes through memory.
     #[inline]
     pub(crate) fn take(&self) -> Result<u128, Miss> {
-        // Neither 0 nor BUSY leads to a slot.
-        let last = self.state.load(Relaxed).wrapping_sub(1);
-        if last >= SLOTS {
-            return Err(Miss::None);
-        }
-        self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
-        // SAFETY: a pool without a page never has a slot ready.
-        let page = unsafe { self.page.get().unwrap_unchecked() };
+        let (last, page) = self.claim(1)?;
         // SAFETY: claimed, and lent to this pool.
-        let block = mem::take(unsafe { &mut (*page.secret.get()).slots[last] });
-        compiler_fence(SeqCst);
-        let bits = u128::from_ne_bytes(block);
-        if bits == 0 || !page.is_alive() {
+        let slot = unsafe { &mut (*page.secret.get()).slots[last] };
+        let bits = u128::from_ne_bytes(*slot);
+        // Not written where it is zero: a forked child, which was given other memory
+        // in this place, would be given another page for it.
+        if bits == 0 {
             return Err(Miss::Claimed);
         }
+        *slot = Block::default();
         compiler_fence(SeqCst);
-        self.state.store(last, Relaxed);
+        self.release(page, last)?;
         Ok(bits)
     }
 
     /// Returns the UUID that [`Pool::take`] did not have.
     pub(crate) fn take_missed(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
         let mut block = [Block::default()];
-        match miss {
-            Miss::None => self.fill(&mut block, source, as_it_is)?,
-            Miss::Claimed => self.fill_claimed(&mut block, 0, source, as_it_is)?,
-        }
+        self.fill_missed(&mut block, miss, source, as_it_is)?;
         Ok(block[0])
+    }
+
+    /// Fills `dest` if so many are ready: steps 1 to 6 without a refill. `shape` makes
+    /// of them what was asked for.
+    #[inline]
+    pub(crate) fn take_all(
+        &self,
+        dest: &mut [Block],
+        shape: impl Fn(&mut [Block]),
+    ) -> Result<(), Miss> {
+        if dest.is_empty() || dest.len() > SLOTS {
+            return Err(Miss::None);
+        }
+        let (left, page) = self.claim(dest.len())?;
+        // SAFETY: claimed, and lent to this pool.
+        let slots = unsafe { &mut (&mut (*page.secret.get()).slots)[left..] };
+        for (to, slot) in dest.iter_mut().zip(slots) {
+            if !page::move_out(slot, to) {
+                return Err(Miss::Claimed);
+            }
+        }
+        shape(dest);
+        compiler_fence(SeqCst);
+        self.release(page, left)
     }
 
     /// Fills `dest` with UUIDs of version 4, of which `shape` makes what was
@@ -181,12 +226,39 @@ impl Pool {
         source: Source<'_>,
         shape: impl Fn(&mut [Block]),
     ) -> Result<(), Error> {
-        let ready = self.state.load(Relaxed);
-        if ready == BUSY {
-            return fill_stateless(dest, source, shape);
+        match self.take_all(dest, &shape) {
+            Ok(()) => Ok(()),
+            Err(miss) => self.fill_missed(dest, miss, source, shape),
         }
-        self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
+    }
+
+    /// Fills `dest` with what [`Pool::take_all`] did not have.
+    pub(crate) fn fill_missed(
+        &self,
+        dest: &mut [Block],
+        miss: Miss,
+        source: Source<'_>,
+        shape: impl Fn(&mut [Block]),
+    ) -> Result<(), Error> {
+        let ready = match miss {
+            Miss::Claimed => match self.page.get() {
+                Some(page) if dest.len() == 1 && page.is_wiped() && fill_by_call(dest, source) => {
+                    shape(dest);
+                    self.state.store(0, Relaxed);
+                    return Ok(());
+                }
+                _ => 0,
+            },
+            Miss::None => {
+                let ready = self.state.load(Relaxed);
+                if ready == BUSY {
+                    return fill_stateless(dest, source, shape);
+                }
+                self.state.store(BUSY, Relaxed);
+                compiler_fence(SeqCst);
+                ready
+            }
+        };
         self.fill_claimed(dest, ready, source, shape)
     }
 
@@ -223,6 +295,8 @@ impl Pool {
             return Ok(page);
         }
         let page = PAGES.lend(self.borrower)?;
+        // Makes its key now, so that a forked child need not write it.
+        Mixer::new();
         self.page.set(Some(page));
         Ok(page)
     }
@@ -298,14 +372,13 @@ fn fill_stateless(
 ) -> Result<(), Error> {
     sys::keeping_errno(|| {
         let mixer = Mixer::new();
-        let mut key = Block::default();
-        if source.draw_output(dest.as_flattened_mut(), &mut key)? == Served::Kernel {
-            for block in dest.iter_mut() {
-                mixer.mix_into(block);
-                V4.give(block);
-            }
+        let mut seed = Block::default();
+        if source.draw_output(dest.as_flattened_mut(), &mut seed)? == Served::Kernel {
+            mix_into(dest, &mixer);
         } else {
-            hedge::fold_into(&mut key);
+            hedge::fold_into(&mut seed);
+            let mut key = Key::default();
+            drbg::fold(&mut key, &mut seed);
             // Each with a nonce of its own, as in a pool: so many are the same in
             // machines that are cloned meanwhile.
             for (blocks, count) in dest.chunks_mut(SEED_LIFE).zip(0..) {
@@ -316,6 +389,28 @@ fn fill_stateless(
         shape(dest);
         Ok(())
     })
+}
+
+/// Fills `dest` by the system call alone, or returns false.
+///
+/// For the first UUID of a forked child, which may need no other. There each page
+/// of memory that is touched costs more than the call: the pool, the vDSO's state,
+/// the libc.
+fn fill_by_call(dest: &mut [Block], source: Source<'_>) -> bool {
+    let mixer = Mixer::new();
+    let is_filled = source.draw_by_call(dest.as_flattened_mut());
+    if is_filled {
+        mix_into(dest, &mixer);
+    }
+    is_filled
+}
+
+/// Makes UUIDs of the kernel's bytes.
+fn mix_into(dest: &mut [Block], mixer: &Mixer) {
+    for block in dest {
+        mixer.mix_into(block);
+        V4.give(block);
+    }
 }
 
 /// The bytes of `uuids`, to be filled in place.

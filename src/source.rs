@@ -84,7 +84,24 @@ pub(crate) enum Served {
 /// nothing.
 static LAST: AtomicU8 = AtomicU8::new(0);
 
+/// Only a change is written: a forked child would have its memory copied for it.
+fn remember(served: Served) {
+    if LAST.load(Relaxed) != served as u8 {
+        LAST.store(served as u8, Relaxed);
+    }
+}
+
 impl Source<'_> {
+    /// Fills `dest` by the kernel's system call, or returns false. Leaves errno as it
+    /// is.
+    pub(crate) fn draw_by_call(self, dest: &mut [u8]) -> bool {
+        let is_filled = matches!(self, Source::System) && Kernel.fill(dest).is_ok();
+        if is_filled {
+            remember(Served::Kernel);
+        }
+        is_filled
+    }
+
     /// Fills `seed`.
     pub(crate) fn draw(self, seed: &mut [u8; 16]) -> Result<Served, Error> {
         let mut from_kernel = [0; 16];
@@ -109,7 +126,7 @@ impl Source<'_> {
                 Err(error) => return Err(error),
             },
         };
-        LAST.store(served as u8, Relaxed);
+        remember(served);
         Ok(served)
     }
 
@@ -117,7 +134,7 @@ impl Source<'_> {
     /// be had; or `seed` from another source.
     pub(crate) fn draw_output(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
         if matches!(self, Source::System) && vdso::fill(dest) {
-            LAST.store(Served::Kernel as u8, Relaxed);
+            remember(Served::Kernel);
             return Ok(Served::Kernel);
         }
         self.draw_by(dest, seed)

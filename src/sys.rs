@@ -16,6 +16,7 @@
 //! | `thread_at_home` | the calling thread's number, or `None` where it runs on another's variables |
 //! | `is_gone` | whether a thread of this process has ended, for certain |
 //! | `clear_registers` | clears the registers that a called function need not preserve |
+//! | `write_os_error` | the text of an errno, without allocating on Linux and Android |
 //! | `keeping_errno` | makes a call and restores the thread's errno |
 //! | `hardware_random` | 64 bits of the processor's, or `None` |
 //! | `wall_clock` | seconds since 1970, rounded down, and nanoseconds; or an errno |
@@ -33,7 +34,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 #[allow(unsafe_code)]
 mod hardware;
-pub(crate) use hardware::hardware_random;
+pub(crate) use hardware::*;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;

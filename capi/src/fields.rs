@@ -95,14 +95,16 @@ pub unsafe extern "C" fn uuid_variant(id: *const Uuid) -> c_int {
     }
 }
 
-/// Returns the time of a UUID of version 1, 6 or 7 in seconds since 1970, and
-/// -1 for others; writes it with the microseconds to `time`.
+/// Returns the time of a UUID of version 1, 6 or 7 in seconds since 1970, rounded
+/// down, and -1 for others. Writes it to `time` with the microseconds, which are
+/// not negative for a time before 1970 either.
 ///
 /// Where `time_t` has 32 bits, a time that they cannot say is -1 as well.
 ///
 /// # Safety
 ///
 /// `id` is a `uuid_t`; `time` is null or has room for a `struct timeval`.
+#[cfg(not(all(target_env = "musl", target_pointer_width = "32")))]
 #[unsafe(no_mangle)]
 #[allow(clippy::useless_conversion)] // To the same type where it has 64.
 pub unsafe extern "C" fn uuid_time(id: *const Uuid, time: *mut libc::timeval) -> libc::time_t {
@@ -119,7 +121,20 @@ pub unsafe extern "C" fn uuid_time(id: *const Uuid, time: *mut libc::timeval) ->
     tv_sec
 }
 
-/// Does the same with 64 bits on every platform.
+/// Does the same as [`uuid_time64`]: musl's `time_t` has 64 bits on each system,
+/// and the `libc` crate's has 32.
+///
+/// # Safety
+///
+/// `id` is a `uuid_t`; `time` is null or has room for a `struct timeval`.
+#[cfg(all(target_env = "musl", target_pointer_width = "32"))]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uuid_time(id: *const Uuid, time: *mut Timeval64) -> i64 {
+    // SAFETY: the same contract.
+    unsafe { uuid_time64(id, time) }
+}
+
+/// Does what `uuid_time` does, with 64 bits on every platform.
 ///
 /// # Safety
 ///
@@ -157,8 +172,8 @@ fn time_of(id: &Uuid) -> Timeval64 {
         }
     };
     Timeval64 {
-        seconds: count / unit,
-        microseconds: count % unit * 1_000_000 / unit,
+        seconds: count.div_euclid(unit),
+        microseconds: count.rem_euclid(unit) * 1_000_000 / unit,
     }
 }
 

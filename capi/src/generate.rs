@@ -1,28 +1,18 @@
 //! New UUIDs: random, of a time, of a name.
 
 use core::ffi::{c_char, c_int};
-use std::process;
 use std::slice;
 
 use fork_safe_uuid::{
-    Error, Uuid, try_new_v4, try_now_v1, try_now_v6, try_now_v7, try_random_node,
+    Error, Uuid, try_fill_v4, try_fill_v7, try_now_v1, try_now_v6, try_random_node,
 };
+
+use crate::abort::abort;
 
 /// Returns the value, or ends the process: the callers have no way to say that
 /// there is no UUID, and go on with whatever stands in their memory.
 pub(crate) fn or_abort<T>(outcome: Result<T, Error>) -> T {
     outcome.unwrap_or_else(|error| abort(&error))
-}
-
-#[cold]
-#[inline(never)]
-fn abort(error: &Error) -> ! {
-    let text = format!("libuuid: {error}\n");
-    // Not by `std::io::stderr`: in a forked child its lock may be held by a
-    // thread that is not there.
-    // SAFETY: writes from a buffer that is that long.
-    unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
-    process::abort()
 }
 
 /// Writes a random UUID (version 4).
@@ -32,9 +22,10 @@ fn abort(error: &Error) -> ! {
 /// `out` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_random(out: *mut Uuid) {
-    let id = or_abort(try_new_v4());
-    // SAFETY: the caller's `uuid_t`.
-    unsafe { out.write(id) }
+    // SAFETY: the caller's `uuid_t`, of which any bytes are a `Uuid`.
+    let id = unsafe { &mut *out };
+    // In place: a UUID that is returned by value stays on the stack.
+    or_abort(try_fill_v4(slice::from_mut(id)));
 }
 
 /// Writes a random UUID (version 4).
@@ -93,9 +84,10 @@ pub unsafe extern "C" fn uuid_generate_time_v6(out: *mut Uuid) {
 /// `out` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_time_v7(out: *mut Uuid) {
-    let id = or_abort(try_now_v7());
-    // SAFETY: the caller's `uuid_t`.
-    unsafe { out.write(id) }
+    // SAFETY: the caller's `uuid_t`, of which any bytes are a `Uuid`.
+    let id = unsafe { &mut *out };
+    // In place, as above.
+    or_abort(try_fill_v7(slice::from_mut(id)));
 }
 
 /// Writes the UUID of a name in a namespace by MD5 (version 3).

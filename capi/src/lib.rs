@@ -1,10 +1,12 @@
 //! The functions of `<uuid/uuid.h>`, as util-linux declares them, on
 //! fork-safe-uuid.
 //!
-//! What they return is what libuuid documents, with two differences. Where
-//! libuuid falls back on a weak generator, these abort with the reason on the
-//! standard error. A time-based UUID has a random node instead of the MAC
-//! address (RFC 9562 section 6.10), and no file and no daemon behind it.
+//! They return what libuuid documents, with two differences. Where libuuid falls
+//! back on a weak generator, these end the process and leave the reason. A time-based UUID
+//! has a random node instead of the MAC address (RFC 9562 section 6.10), and no
+//! file and no daemon behind it.
+//!
+//! Three more functions, in [`control`], are what this library adds.
 //!
 //! # Safety
 //!
@@ -14,7 +16,14 @@
 //!
 //! [`Uuid`]: fork_safe_uuid::Uuid
 
+mod abort;
+mod control;
+mod errno;
 mod fields;
 mod generate;
+mod line;
+mod load;
 mod private;
 mod text;
+#[cfg(panic = "abort")]
+mod unwind;

@@ -2,7 +2,6 @@
 
 use core::ffi::{c_char, c_int};
 use std::ptr;
-use std::slice;
 
 use fork_safe_uuid::Uuid;
 use uuid::fmt::Hyphenated;
@@ -38,22 +37,40 @@ pub unsafe extern "C" fn uuid_parse_range(
     unsafe { parse(start, end.addr().wrapping_sub(start.addr()), out) }
 }
 
+/// Where the hyphens stand.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+/// Where the two digits of each byte begin.
+const BYTES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+
 /// # Safety
 ///
 /// `length` bytes can be read at `text` if they are 36; `out` is a `uuid_t`.
 unsafe fn parse(text: *const c_char, length: usize, out: *mut Uuid) -> c_int {
-    // The other notations that `Uuid` reads have other lengths.
     if length != Hyphenated::LENGTH {
         return -1;
     }
     // SAFETY: that long.
-    let text = unsafe { slice::from_raw_parts(text.cast(), length) };
-    let Ok(id) = Uuid::try_parse_ascii(text) else {
+    let text: &[u8; Hyphenated::LENGTH] = unsafe { &*text.cast() };
+    let is_hyphen = |at: &usize| text[*at] == b'-';
+    let is_byte = |at: &usize| text[*at..*at + 2].iter().all(u8::is_ascii_hexdigit);
+    if !(HYPHENS.iter().all(is_hyphen) && BYTES.iter().all(is_byte)) {
         return -1;
-    };
-    // SAFETY: the caller's `uuid_t`.
-    unsafe { out.write(id) };
+    }
+    let out: *mut u8 = out.cast();
+    for (number, at) in BYTES.into_iter().enumerate() {
+        let byte = digit(text[at]) << 4 | digit(text[at + 1]);
+        // SAFETY: the caller's `uuid_t`. Written in place: a UUID that the `uuid`
+        // crate returned by value would stay on the stack.
+        unsafe { out.add(number).write(byte) };
+    }
     0
+}
+
+/// The value of a hexadecimal digit.
+fn digit(byte: u8) -> u8 {
+    // Letters have bit 6, and end in 1 to 6.
+    (byte & 0xF) + 9 * (byte >> 6)
 }
 
 /// Writes the UUID as text in lower case, with a zero byte.

@@ -1,7 +1,6 @@
 //! What belongs to one process: the key and what it has made.
 
 use core::cell::UnsafeCell;
-use core::mem;
 use core::sync::atomic::{
     AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -10,7 +9,7 @@ use core::sync::atomic::{
 
 use zeroize::Zeroize;
 
-use crate::drbg::{self, Block, Form};
+use crate::drbg::{self, Block, Form, Key};
 use crate::error::Error;
 use crate::hedge;
 use crate::source::Source;
@@ -74,7 +73,7 @@ pub(super) struct Page {
 
 #[repr(C)]
 pub(super) struct Secret {
-    pub(super) key: Block,
+    pub(super) key: Key,
     pub(super) slots: [Block; SLOTS],
 }
 
@@ -164,17 +163,16 @@ impl Page {
         mut dest: &mut [Block],
     ) -> usize {
         loop {
-            while !dest.is_empty() {
+            let mut moved = 0;
+            for (to, slot) in dest.iter_mut().zip(slots[..ready].iter_mut().rev()) {
                 // Zero where the number is out of date; the others may be, too.
-                let taken = slots[..ready].last_mut().map(mem::take);
-                let Some(block) = taken.filter(|block| *block != Block::default()) else {
+                if !move_out(slot, to) {
                     break;
-                };
-                ready -= 1;
-                if let Some(first) = dest.split_off_first_mut() {
-                    *first = block;
                 }
+                moved += 1;
             }
+            ready -= moved;
+            dest = &mut dest[moved..];
             if dest.is_empty() {
                 return ready;
             }
@@ -190,6 +188,19 @@ impl Page {
             ready = SLOTS;
         }
     }
+}
+
+/// Moves a UUID out of its slot, which is zero afterwards, and returns whether there
+/// was one.
+#[inline(always)]
+pub(super) fn move_out(slot: &mut Block, to: &mut Block) -> bool {
+    // A number, for which two registers do; a block would go through memory.
+    let bits = u128::from_ne_bytes(*slot);
+    if bits != 0 {
+        *slot = Block::default();
+        *to = bits.to_ne_bytes();
+    }
+    bits != 0
 }
 
 /// Marks the keys of all pages of this process as old, whosever they are. A page

@@ -135,7 +135,8 @@ impl CheckedOut {
             // parent's. It is told by its thread; and so is, for nothing, the child
             // of a raw clone(2), which must ask for a descriptor that is kept.
             Tracked::None(inherited, seen) if purpose == Purpose::Prepare || is_at_home() => {
-                (Some(seen), inherited)
+                // Proven before the claim, which tells other threads its number.
+                (Some(seen), inherited.filter(|inherited| inherited.is_own()))
             }
             Tracked::Foreign(seen) if purpose == Purpose::Prepare && is_at_home() => {
                 (Some(seen), None)

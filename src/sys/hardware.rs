@@ -1,4 +1,4 @@
-//! The processor's instruction for random numbers, the same under each system.
+//! What the processor has, the same under each system.
 
 /// So often Intel asks to try (Software Developer's Manual, volume 1, section
 /// 7.3.17.1).
@@ -82,4 +82,25 @@ pub(crate) fn hardware_random() -> Option<u64> {
 )))]
 pub(crate) fn hardware_random() -> Option<u64> {
     None
+}
+
+/// Whether there are instructions for AES. Not by `std`, which may ask dlsym(3) for
+/// its getauxval(3), and that locks.
+#[cfg(all(
+    target_arch = "aarch64",
+    any(target_os = "linux", target_os = "android")
+))]
+pub(crate) fn has_aes() -> bool {
+    /// Linux, arch/arm64/include/uapi/asm/hwcap.h.
+    const HWCAP_AES: libc::c_ulong = 1 << 3;
+    // SAFETY: looks a number up in a table.
+    unsafe { libc::getauxval(libc::AT_HWCAP) & HWCAP_AES != 0 }
+}
+
+#[cfg(all(
+    target_arch = "aarch64",
+    not(any(target_os = "linux", target_os = "android"))
+))]
+pub(crate) fn has_aes() -> bool {
+    std::arch::is_aarch64_feature_detected!("aes")
 }

@@ -14,10 +14,14 @@ use core::mem::MaybeUninit;
 use core::num::NonZeroU32;
 use core::ptr::{self, NonNull};
 
+mod errno;
+mod getrandom;
 mod identity;
 mod registers;
 mod vdso;
 
+pub(crate) use errno::write_os_error;
+pub(crate) use getrandom::getrandom;
 pub(crate) use identity::{Identity, identity_at, identity_of};
 pub(crate) use registers::clear_registers;
 pub(crate) use vdso::{VdsoState, map_vdso_states, vdso_getrandom};
@@ -51,13 +55,6 @@ fn number(result: libc::c_long) -> Result<c_int, i32> {
 
 fn length(result: libc::ssize_t) -> Result<usize, i32> {
     usize::try_from(result).map_err(|_| errno())
-}
-
-pub(crate) fn getrandom(dest: &mut [u8]) -> Result<usize, i32> {
-    // SAFETY: the kernel writes at most `len` bytes to `dest`, which is
-    // borrowed mutably and that long.
-    let result = unsafe { libc::syscall(libc::SYS_getrandom, dest.as_mut_ptr(), dest.len(), 0) };
-    length(result as libc::ssize_t)
 }
 
 /// Flags that tell a descriptor of this crate from one that the program itself

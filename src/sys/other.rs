@@ -7,8 +7,10 @@
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_int};
+use core::fmt;
 use core::num::NonZeroU32;
 use core::ptr::NonNull;
+use std::io;
 use std::time::SystemTime;
 
 /// None of these is an errno that `getrandom` below returns: there is no
@@ -112,6 +114,10 @@ pub(crate) fn vdso_getrandom(_: &mut [u8], _: &VdsoState) -> Option<usize> {
 }
 
 pub(crate) fn clear_registers() {}
+
+pub(crate) fn write_os_error(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
+    write!(f, "{}", io::Error::from_raw_os_error(errno))
+}
 
 pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
     call()

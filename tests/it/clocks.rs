@@ -15,9 +15,10 @@ use fork_safe_uuid::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use crate::harness::turns;
 use crate::scene::{fork, in_copy, make, ok, refuse, start_copy};
 use crate::snapshots::keep_on_fork;
-use crate::torture::{IMPATIENCE, PATIENCE, hung_of};
+use crate::torture::{IMPATIENCE, hung_of, patience};
 use crate::vfork::{clone_vm, in_sharing};
 
 crate::scenarios![
@@ -287,7 +288,7 @@ fn any_clock_gives_increasing_uuids() {
     let calls = prop::collection::vec((time, call), 1..100);
     let config = Config {
         failure_persistence: None,
-        ..Config::with_cases(500)
+        ..Config::with_cases(turns(500) as u32)
     };
     let outcome = TestRunner::new(config).run(&calls, |calls| {
         let clock = Set::at(noon());
@@ -572,7 +573,7 @@ fn forks_and_threads_repeat_nothing() {
 fn forking_while_threads_make_timestamps_hangs_nobody() {
     let makes: [fn() -> Uuid; 2] = [now_v7, || now_v1(&random_node())];
     for make in makes {
-        assert_eq!(hung_of(300, PATIENCE, |ids| ids.fill_with(make)), 0);
+        assert_eq!(hung_of(300, patience(), |ids| ids.fill_with(make)), 0);
     }
 }
 

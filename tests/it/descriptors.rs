@@ -14,6 +14,7 @@ use fork_safe_uuid::source::{Device, TrackedDevice};
 
 use crate::arena::Arena;
 use crate::guest::{self, on_x86_64};
+use crate::harness::turns;
 use crate::scene::{
     Decoy, KINDS, Kind, assert_all_good, close_all, descriptors, device_number, fork, in_copy,
     is_closed, make, ok, refuse, refuse_getrandom, shows_decoy,
@@ -25,7 +26,7 @@ crate::scenarios![
     closed_and_retaken_getrandom_reads_foreign_bytes,
     the_programs_own_device_that_cannot_be_read_is_passed_over,
     the_programs_own_device_is_never_closed,
-    a_thousand_generations_keep_one_descriptor_each,
+    a_thousand_generations_keep_one_descriptor_each { seconds: 180 },
     a_child_of_a_full_table_takes_the_inherited_place,
     a_vfork_child_leaves_a_forked_parents_record_alone,
     prepare_in_a_worker_of_unwiped_memory_opens_its_own,
@@ -167,10 +168,10 @@ fn the_programs_own_device_is_never_closed() {
 
 /// Each generation draws through the device, forks and waits for the next one.
 fn a_thousand_generations_keep_one_descriptor_each() {
-    const GENERATIONS: usize = 1000;
+    let generations = turns(1000);
     refuse_getrandom();
-    let arena = Arena::new(GENERATIONS);
-    for generation in 0..GENERATIONS {
+    let arena = Arena::new(generations);
+    for generation in 0..generations {
         let mut one = make(1);
         assert_eq!(devices().len(), 1, "generation {generation}");
         arena.claim(1).expect("room").swap_with_slice(&mut one);
@@ -255,22 +256,28 @@ fn children_that_share_descriptors_leave_none_behind() {
 /// opened.
 fn a_number_closed_under_four_threads_leaves_one_descriptor() {
     refuse_getrandom();
-    for _ in 0..300 {
+    for _ in 0..turns(300) {
         in_copy(fork, || {
             let generator = || Generator::with_source(Device);
             black_box(generator().new_v4());
             let number = device_number().expect("a descriptor of the device");
             let begin = Barrier::new(5);
+            let closed = AtomicBool::new(false);
+            let draw = || black_box(generator().new_v4());
             thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         begin.wait();
-                        (0..50).for_each(|_| _ = generator().new_v4());
+                        while !closed.load(Relaxed) {
+                            draw();
+                        }
+                        (0..50).for_each(|_| _ = draw());
                     });
                 }
                 begin.wait();
                 // SAFETY: the crate's own number, which it must find closed.
                 unsafe { libc::close(number) };
+                closed.store(true, Relaxed);
             });
             assert_eq!(devices().len(), 1, "one is open that nobody tracks");
             assert!(fork_safe_uuid::status().device_is_open());

@@ -55,7 +55,8 @@ pub const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
 /// Words before the program that is a scenario: an emulator and its options.
 pub const RUNNER: &str = "FORK_SAFE_UUID_RUNNER";
 
-/// By how much deadlines are multiplied; 10 under a [`RUNNER`] unless it is set.
+/// By how much deadlines are multiplied and [`turns`] divided; 10 under a [`RUNNER`]
+/// unless it is set.
 const PATIENCE: &str = "FORK_SAFE_UUID_PATIENCE";
 
 /// Whether an emulator runs this scenario, which is then much slower, and which
@@ -104,12 +105,19 @@ fn be(scenario: &Scenario) -> ! {
     exit(if outcome.is_ok() { 0 } else { 101 })
 }
 
-fn patience() -> u64 {
+pub fn patience() -> u64 {
     match env::var(PATIENCE) {
         Ok(factor) => factor.parse().expect("a factor"),
         Err(_) if is_emulated() => 10,
         Err(_) => 1,
     }
+}
+
+/// How often a scenario that needs many turns takes them: `number` times, or a
+/// fraction in a world that is slow.
+#[allow(dead_code)] // The scenarios of `capi` take few.
+pub fn turns(number: usize) -> usize {
+    number / patience() as usize
 }
 
 fn stage(scenario: Scenario) -> Result<Completion, Failed> {

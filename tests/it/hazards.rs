@@ -24,7 +24,7 @@ use crate::scene::{
     shows_decoy, unshare,
 };
 use crate::snapshots::{freeze_kernel, keep_on_fork, mappings};
-use crate::torture::{IMPATIENCE, PATIENCE, hung_of};
+use crate::torture::{IMPATIENCE, hung_of, patience};
 
 crate::scenarios![
     a_fork,
@@ -205,7 +205,7 @@ fn a_fork_while_threads_generate() {
         let make = GENERATORS[number];
         let patience = match number {
             UUID7 | LIBUUID => IMPATIENCE,
-            _ => PATIENCE,
+            _ => patience(),
         };
         // Of 100 children 10 of `uuid7` hang, and 2 to 12 of libuuid.
         if (0..5).any(|_| hung_of(100, patience, |ids| ids.fill_with(make)) > 0) {

@@ -8,7 +8,7 @@ use seccompiler::SeccompAction;
 
 use crate::arena::Arena;
 use crate::scene::{confine, ok, refuse_getrandom};
-use crate::torture::{IMPATIENCE, PATIENCE, PORTION, assert_all_distinct, hung, ours, start_child};
+use crate::torture::{IMPATIENCE, PORTION, assert_all_distinct, hung, ours, patience, start_child};
 
 crate::scenarios![
     forking_while_a_thread_opens_the_device_hangs_nobody {
@@ -97,7 +97,7 @@ fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
 }
 
 fn forking_while_a_thread_opens_the_device_hangs_nobody() {
-    assert_eq!(hung_meanwhile(PATIENCE, ours), 0);
+    assert_eq!(hung_meanwhile(patience(), ours), 0);
 }
 
 /// The control: each child waits for the thread, which it does not have.

@@ -8,6 +8,7 @@ use std::path::Path;
 use fork_safe_uuid::source::{Device, TrackedDevice};
 use fork_safe_uuid::{ErrorKind, Generator, Serving};
 
+use crate::harness::turns;
 use crate::scene::{
     SYS_MMAP, SYS_OPEN, allow_only, assert_all_good, descriptors, device_number, fork, in_copy,
     make, may_unshare, mount, ok, pipe, refuse, refuse_getrandom, unshare,
@@ -113,7 +114,7 @@ fn getrandom_failing_otherwise_is_an_error_that_names_it() {
 
 fn with_getrandom_no_descriptor_is_ever_opened() {
     let before = descriptors();
-    let mut ids = make(1_000_000);
+    let mut ids = make(turns(1_000_000));
     ids.extend(in_copy(fork, || {
         let before = descriptors();
         let ids = make(1000);
@@ -141,7 +142,7 @@ fn prepared_before_a_chroot_a_million_go_on() {
     assert!(status.device_is_open() && status.pooled());
     enter_empty_chroot();
     assert!(File::open("/dev/urandom").is_err());
-    assert_all_good(&make(1_000_000));
+    assert_all_good(&make(turns(1_000_000)));
     assert_served_by(Serving::Device);
     assert_eq!(fork_safe_uuid::status().missed_reseeds(), 0);
 }

@@ -8,7 +8,7 @@ use std::thread;
 
 use fork_safe_uuid::{Generator, new_v4, status};
 
-use crate::harness::is_emulated;
+use crate::harness::{is_emulated, turns};
 
 crate::scenarios![
     twenty_thousand_threads_that_make_their_first_when_they_end_leave_nothing { seconds: 180 },
@@ -79,15 +79,15 @@ fn make() {
 
 /// More than there are pages (16,384) or states of the vDSO (4,096).
 fn twenty_thousand_threads_that_make_their_first_when_they_end_leave_nothing() {
-    const THREADS: usize = 20_000;
+    let threads = turns(20_000);
     // Whatever keys the crate has are older then.
     make();
     let key = rounds_key(make);
     end_threads(100, key);
     let before = memory();
-    end_threads(THREADS, key);
+    end_threads(threads, key);
     let after = memory();
-    assert_eq!(CALLED.load(Relaxed), ROUNDS * (THREADS + 100));
+    assert_eq!(CALLED.load(Relaxed), ROUNDS * (threads + 100));
 
     let pooled = thread::spawn(|| {
         make();

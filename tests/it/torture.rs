@@ -8,7 +8,7 @@ use std::time::Duration;
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
 
 use crate::arena::{Arena, duplicates};
-use crate::harness::is_emulated;
+use crate::harness::{self, is_emulated, turns};
 use crate::scene::{fork, in_copy, ok, refuse_getrandom};
 
 crate::scenarios![
@@ -23,7 +23,10 @@ const LANES: usize = 8;
 /// A child's or a thread's, in the shared memory.
 pub const PORTION: usize = 24;
 /// Far more seconds than a child waits for its turn on a busy machine.
-pub const PATIENCE: u32 = 30;
+pub fn patience() -> u32 {
+    30 * harness::patience() as u32
+}
+
 /// With a child that is to hang.
 pub const IMPATIENCE: u32 = 5;
 
@@ -141,9 +144,9 @@ fn assert_endures(children: usize) {
     assert_eq!(unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) }, 1);
     let arena = Arena::new(2 * (children + 200) * PORTION);
     let threads = Arena::new(200_000);
-    assert_eq!(torture(&arena, &threads, 200, PATIENCE, ours), 0);
+    assert_eq!(torture(&arena, &threads, 200, patience(), ours), 0);
     let before = footprint();
-    assert_eq!(torture(&arena, &threads, children, PATIENCE, ours), 0);
+    assert_eq!(torture(&arena, &threads, children, patience(), ours), 0);
     let after = footprint();
     println!("{before:?} before, {after:?} after");
     assert!(after.0 <= before.0 + 8, "mappings: {before:?}, {after:?}");
@@ -162,12 +165,12 @@ pub fn assert_all_distinct(ids: &mut [Uuid]) {
 }
 
 fn forking_while_threads_come_and_go_hangs_nobody() {
-    assert_endures(2000);
+    assert_endures(turns(2000));
 }
 
 fn with_the_device_it_hangs_nobody_either() {
     refuse_getrandom();
-    assert_endures(500);
+    assert_endures(turns(500));
 }
 
 /// The control: it has a lock.
@@ -175,15 +178,15 @@ fn forking_while_threads_generate_hangs_uuid7() {
     assert!(hung_of(100, IMPATIENCE, peer) > 0, "uuid7 was mended?");
 }
 
-const ROUNDS: usize = 200;
 const CHILDREN: usize = 4;
 const OF_A_ROUND: usize = (LANES + CHILDREN + 1) * PORTION;
 
 /// Forks while eight threads of a new process, which has nothing mapped yet,
 /// make their first.
 fn assert_endures_the_first() {
-    let arena = Arena::new(ROUNDS * OF_A_ROUND);
-    for round in 0..ROUNDS as u64 {
+    let rounds = turns(200);
+    let arena = Arena::new(rounds * OF_A_ROUND);
+    for round in 0..rounds as u64 {
         in_copy(fork, || {
             let go = AtomicBool::new(false);
             thread::scope(|scope| {
@@ -198,7 +201,7 @@ fn assert_endures_the_first() {
                 go.store(true, Relaxed);
                 // Meets them anywhere.
                 thread::sleep(Duration::from_micros(round % 10 * 10));
-                let children = (0..CHILDREN).map(|_| start_child(&arena, PATIENCE, ours));
+                let children = (0..CHILDREN).map(|_| start_child(&arena, patience(), ours));
                 assert_eq!(hung(children.collect()), 0);
             });
             ours(arena.claim(PORTION).expect("room"));
@@ -206,7 +209,7 @@ fn assert_endures_the_first() {
         });
     }
     let made = arena.into_ids();
-    assert_eq!(made.len(), ROUNDS * OF_A_ROUND);
+    assert_eq!(made.len(), rounds * OF_A_ROUND);
     assert_all_distinct(made);
 }
 

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * libuuid's interface, served by fork-safe-uuid. Every function may be called
- * in a forked child, a thread and a signal handler. Without any entropy the
- * generators write the reason to the standard error and abort.
+ * in a forked child, a thread and a signal handler. There is one limit: in a
+ * program that loads the library with dlopen(3), the first call in each thread
+ * may allocate memory, and must not be that of a handler that has interrupted
+ * malloc(3).
+ *
+ * Without any entropy the generators end the process with SIGABRT. The reason
+ * is in fork_safe_uuid_abort_message, and on the standard error if that is still
+ * the file which it was when the library was loaded.
  */
 #ifndef FORK_SAFE_UUID_H
 #define FORK_SAFE_UUID_H
@@ -52,9 +58,13 @@ extern void uuid_copy(uuid_t dst, const uuid_t src);
 extern int uuid_compare(const uuid_t uu1, const uuid_t uu2);
 extern int uuid_is_null(const uuid_t uu);
 
-/* The time in a UUID of version 1, 6 or 7; otherwise -1. ret_tv may be NULL. */
+/* The time in a UUID of version 1, 6 or 7; otherwise -1. ret_tv may be NULL.
+ * uuid_time64 is there where time_t has 64 bits.
+ */
 #if defined(__USE_TIME_BITS64) && defined(__GLIBC__)
 #define uuid_time uuid_time64
+#elif !defined(__GLIBC__) || defined(__LP64__) || (defined(__TIMESIZE) && __TIMESIZE == 64)
+extern time_t uuid_time64(const uuid_t uu, struct timeval *ret_tv);
 #endif
 extern time_t uuid_time(const uuid_t uu, struct timeval *ret_tv);
 
@@ -85,7 +95,9 @@ extern int uuid_variant(const uuid_t uu);
 #define UUID_DEFINE_UNUSED
 #endif
 /* Defines a constant of 16 bytes. */
-#define UUID_DEFINE(name, ...) static const uuid_t name UUID_DEFINE_UNUSED = {__VA_ARGS__}
+#define UUID_DEFINE(name, u0, u1, u2, u3, u4, u5, u6, u7, u8, u9, u10, u11, u12, u13, u14, u15) \
+	static const uuid_t name UUID_DEFINE_UNUSED = \
+		{u0, u1, u2, u3, u4, u5, u6, u7, u8, u9, u10, u11, u12, u13, u14, u15}
 
 #ifdef __cplusplus
 }

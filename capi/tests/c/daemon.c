@@ -1,10 +1,13 @@
-/* A daemon, as in 2014: daemon ledger FILE | daemon socket
+/* A daemon, as in 2014: daemon ledger FILE | daemon socket | daemon dark FILE
  *
  * It makes a UUID, goes to the background, closes all descriptors and opens its
  * own, which gets a number that was closed. Then it makes UUIDs of each kind,
- * and says what became of its descriptor.
+ * and says what became of its descriptor. "dark": its ledger is descriptor 2, and
+ * there is no entropy.
  */
+#include "dark.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,10 +25,11 @@ static void make_some(void)
 	uuid_generate_time_safe(id);
 }
 
+static const char entry[] = "2014-01-30 a ledger, of which no byte may change\n";
+
 /* Another program's data: what is written to the ledger stays as it is. */
 static int keep_ledger(const char *path)
 {
-	static const char entry[] = "2014-01-30 a ledger, of which no byte may change\n";
 	char now[256] = "";
 	int ledger = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
@@ -33,6 +37,32 @@ static int keep_ledger(const char *path)
 		return 2;
 	make_some();
 	if (pread(ledger, now, sizeof now - 1, 0) < 0)
+		return 2;
+	printf("%s", strcmp(now, entry) ? now : "unchanged\n");
+	return 0;
+}
+
+/* The process ends, and the ledger stays as it is. */
+static int keep_ledger_in_the_dark(const char *path)
+{
+	char now[1024] = "";
+	int status, ledger = -1;
+	pid_t child = fork();
+
+	if (child == 0) {
+		for (int fd = 0; fd < 3; fd++)
+			close(fd);
+		while (ledger < 2)
+			ledger = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+		if (write(ledger, entry, sizeof entry - 1) < 0 || enter_the_dark())
+			_exit(2);
+		make_some();
+		_exit(0);
+	}
+	if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+		return 2;
+	ledger = open(path, O_RDONLY);
+	if (read(ledger, now, sizeof now - 1) < 0)
 		return 2;
 	printf("%s", strcmp(now, entry) ? now : "unchanged\n");
 	return 0;
@@ -67,7 +97,10 @@ int main(int argc, char **argv)
 		/* The standard ones stay, for the report. */
 		for (int fd = 3; fd < 1024; fd++)
 			close(fd);
-		status = argc == 3 ? keep_ledger(argv[2]) : keep_socket();
+		if (!strcmp(argv[1], "dark"))
+			status = keep_ledger_in_the_dark(argv[2]);
+		else
+			status = argc == 3 ? keep_ledger(argv[2]) : keep_socket();
 		fflush(stdout);
 		_exit(status);
 	}

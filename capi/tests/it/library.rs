@@ -32,6 +32,23 @@ pub fn install() {
     run(Command::new(Path::new(HERE).join("install")).arg(prefix()));
 }
 
+/// Installs it for another target under a prefix of that name.
+pub fn install_for(target: &str, compiler: &str) -> PathBuf {
+    let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target);
+    run(Command::new(Path::new(HERE).join("install"))
+        .arg(&prefix)
+        .env("CARGO_BUILD_TARGET", target)
+        .env("CC", compiler));
+    prefix
+}
+
+/// Where rustc has the standard library for a target, if it does.
+pub fn target_libraries(target: &str) -> PathBuf {
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--print", "target-libdir", "--target", target]);
+    printed(&mut rustc).trim_end().into()
+}
+
 /// Runs a program that must succeed.
 #[track_caller]
 pub fn run(command: &mut Command) -> Output {

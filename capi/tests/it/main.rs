@@ -10,11 +10,15 @@ mod harness;
 mod scene;
 
 mod answers;
+mod archive;
+mod installing;
 mod library;
 mod loading;
 mod postgres;
 mod programs;
 mod refusals;
+mod remedies;
+mod secrets;
 
 fn main() {
     if std::env::var_os(harness::SCENARIO).is_none() {
@@ -23,10 +27,14 @@ fn main() {
     harness::main(
         [
             answers::SCENARIOS,
+            archive::SCENARIOS,
+            installing::SCENARIOS,
             loading::SCENARIOS,
             postgres::SCENARIOS,
             programs::SCENARIOS,
             refusals::SCENARIOS,
+            remedies::SCENARIOS,
+            secrets::SCENARIOS,
         ]
         .concat(),
     );

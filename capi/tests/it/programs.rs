@@ -25,6 +25,9 @@ crate::scenarios![
     uuidgen_prints_what_it_prints_with_the_systems {
         possible: has_uuidgen
     },
+    a_time_before_1970_is_that_of_the_uuid {
+        possible: has_uuidgen
+    },
     python_takes_it_for_safe {
         possible: has_python
     },
@@ -34,7 +37,7 @@ crate::scenarios![
     },
 ];
 
-fn has_headers() -> bool {
+pub fn has_headers() -> bool {
     (Path::new("/usr/include/uuid/uuid.h").exists() || is_missing("uuid-dev"))
         && has("pkg-config", "pkg-config")
         && has("c++", "g++")
@@ -48,7 +51,7 @@ fn has_uuidd() -> bool {
     has(UUIDD, "uuid-runtime")
 }
 
-fn has_python() -> bool {
+pub fn has_python() -> bool {
     has("/usr/bin/python3", "python3")
 }
 
@@ -65,6 +68,16 @@ pub fn has(program: &str, package: &str) -> bool {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command.status().is_ok() || is_missing(package)
+}
+
+/// Whether rustc has the standard library for a target; if not, says how to get
+/// it.
+pub fn has_target(target: &str) -> bool {
+    let found = library::target_libraries(target).is_dir();
+    if !found && std::env::var_os(crate::harness::SCENARIO).is_none() {
+        eprintln!("ignored what needs Rust's {target}: rustup target add {target}");
+    }
+    found
 }
 
 pub fn is_missing(package: &str) -> bool {
@@ -136,7 +149,7 @@ fn a_daemons_new_descriptors_are_left_alone() {
 }
 
 /// Compiles a program of `tests/c` against the installed header.
-fn compile(source: &str, program: &Path, link: &[&str], compiler: &str) {
+pub fn compile(source: &str, program: &Path, link: &[&str], compiler: &str) {
     library::run(
         Command::new(compiler)
             .args(["-Wall", "-Wextra", "-Werror", "-O1", "-o"])
@@ -247,6 +260,18 @@ fn uuidgen_prints_what_it_prints_with_the_systems() {
             "{kind}"
         );
     }
+}
+
+fn a_time_before_1970_is_that_of_the_uuid() {
+    let tell = |mut command: Command| {
+        let id = "bf2eb110-d788-1003-aa59-ce1e9e293641";
+        library::printed(command.env("TZ", "UTC").args(["-n", "-o", "TIME", id]))
+    };
+    let told = tell(with_ours("uuidparse"));
+    assert!(told.contains(" 15:05:25,316430+"), "{told}");
+    // The control.
+    let told = tell(Command::new("uuidparse"));
+    assert!(!told.contains(" 15:05:25"), "libuuid was mended? {told}");
 }
 
 fn python_takes_it_for_safe() {

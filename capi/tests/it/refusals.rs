@@ -1,15 +1,30 @@
-//! No entropy at all.
+//! No entropy at all: the process ends, says why where that does no harm, and
+//! leaves the reason for debuggers.
 
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
-use fork_safe_uuid::Uuid;
+use tempfile::TempDir;
 
-use crate::library::{self, Generate};
-use crate::scene;
+use crate::{library, programs, scene};
 
-crate::scenarios![without_entropy_the_process_ends_and_says_why];
+crate::scenarios![
+    without_entropy_the_process_ends_and_says_why,
+    what_has_replaced_the_standard_error_is_not_written_to,
+    a_file_with_the_standard_errors_inode_is_not_written_to {
+        possible: scene::may_unshare
+    },
+    a_standard_error_that_cannot_be_written_changes_nothing,
+    the_reason_is_left_for_debuggers,
+    gdb_prints_the_reason { possible: has_gdb },
+    nothing_is_allocated_to_say_why,
+    two_threads_and_a_vforked_child_may_end_at_once,
+    a_panic_writes_nothing_to_another_file { seconds: 300 },
+];
 
 const GENERATORS: [&str; 6] = [
     "uuid_generate",
@@ -20,49 +35,341 @@ const GENERATORS: [&str; 6] = [
     "uuid_generate_time_v7",
 ];
 
-fn without_entropy_the_process_ends_and_says_why() {
-    // The control: it makes one of time and process id, and says nothing.
-    let (status, text) = in_the_dark(Path::new("libuuid.so.1"), "uuid_generate_random");
-    assert_eq!((status, text.as_str()), (0, ""), "libuuid was mended?");
+/// How a program ended that exceeded its 5 seconds.
+const LATE: Option<i32> = Some(124);
 
-    for name in GENERATORS {
-        let (status, text) = in_the_dark(&library::ours(), name);
-        assert!(libc::WIFSIGNALED(status), "{name}: {status:#x} {text}");
-        assert_eq!(libc::WTERMSIG(status), libc::SIGABRT, "{name}: {text}");
-        assert!(
-            text.starts_with("libuuid: no entropy source: getrandom(2): "),
-            "{name}: {text}"
-        );
-        assert!(text.ends_with("sandbox\n"), "{name}: {text}");
+fn has_gdb() -> bool {
+    programs::has("gdb", "gdb")
+}
+
+/// Programs of `tests/c` in a directory that goes away, linked to the system's
+/// libuuid.
+struct Programs(TempDir);
+
+impl Programs {
+    fn new(names: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        for name in names {
+            let source = format!("{name}.c");
+            let link = ["-pthread", "-Wl,--no-as-needed", "-luuid"];
+            programs::compile(&source, &directory.path().join(name), &link, "cc");
+        }
+        Self(directory)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A program with libraries in place of the system's, and a limit of time.
+    fn with(&self, preload: &[&Path], words: &[&str]) -> Command {
+        let preload: Vec<_> = preload.iter().map(|path| path.to_str()).collect();
+        let preload: Option<Vec<_>> = preload.into_iter().collect();
+        let mut command = Command::new("timeout");
+        command
+            .arg("5")
+            .arg("env")
+            .arg(format!("LD_PRELOAD={}", preload.expect("UTF-8").join(":")))
+            .arg(self.at(words[0]))
+            .args(&words[1..])
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The library that takes from statx(2) what `option` says.
+    fn credulous(&self, option: &str) -> PathBuf {
+        let to = self.at(&format!("credulous{option}.so"));
+        let link = ["-shared", "-fPIC", option];
+        programs::compile("credulous.c", &to, &link, "cc");
+        to
     }
 }
 
-/// Calls a generator in a child that gets no entropy; returns how it ended, and
-/// what it said.
-fn in_the_dark(library: &Path, name: &str) -> (i32, String) {
-    let library = library::load(library);
-    // SAFETY: they all write a `uuid_t`, and one returns an int as well.
-    let generate: Generate = unsafe { library::function(&library, name) };
-    let (mut output, input) = scene::pipe();
-    let child = scene::ok(scene::fork());
-    if child == 0 {
-        scene::refuse(
-            &[libc::SYS_getrandom, libc::SYS_openat, libc::SYS_open],
-            libc::EPERM,
-        );
-        let mut id = Uuid::nil();
-        // SAFETY: a `uuid_t`; the child ends without the harness.
-        unsafe {
-            libc::dup2(input.as_raw_fd(), 2);
-            generate(&mut id);
-            libc::_exit(0);
-        }
+/// The signal that ended a program under timeout(1), if it is one.
+fn signal(output: &Output) -> Option<i32> {
+    let code = output.status.code().filter(|&code| code > 128);
+    output.status.signal().or(code.map(|code| code - 128))
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+/// Asserts that a program ended by `SIGABRT`, and returns what it printed.
+#[track_caller]
+fn aborted(command: &mut Command) -> String {
+    let output = command.output().expect("timeout");
+    assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");
+    text(&output.stdout).to_owned()
+}
+
+/// Asserts that a line says why there is no UUID.
+#[track_caller]
+fn assert_is_reason(line: &str) {
+    let start = "libuuid: no entropy source: getrandom(2): ";
+    assert!(
+        line.starts_with(start) && line.ends_with("sandbox\n"),
+        "{line:?}"
+    );
+}
+
+fn without_entropy_the_process_ends_and_says_why() {
+    let programs = Programs::new(&["refused"]);
+    // The control: it makes one of time and process id, and says nothing.
+    let control = library::run(&mut programs.with(&[], &["refused", "uuid_generate_random"]));
+    assert_eq!(text(&control.stderr), "", "libuuid was mended?");
+
+    for name in GENERATORS {
+        let output = programs
+            .with(&[&library::ours()], &["refused", name])
+            .output()
+            .expect("timeout");
+        assert_eq!(signal(&output), Some(libc::SIGABRT), "{name}: {output:?}");
+        let lines: Vec<_> = text(&output.stderr).split_inclusive('\n').collect();
+        assert_is_reason(lines[0]);
+        assert!(lines[1..].iter().all(|line| !line.contains("libuuid")));
     }
-    drop(input);
-    let mut text = String::new();
-    output.read_to_string(&mut text).expect("a pipe");
-    let mut status = 0;
-    // SAFETY: the pointer leads to an int.
-    scene::ok(unsafe { libc::waitpid(child, &raw mut status, 0) });
-    (status, text)
+}
+
+fn what_has_replaced_the_standard_error_is_not_written_to() {
+    let programs = Programs::new(&["refused", "daemon"]);
+    let ours = library::ours();
+    let ledger = programs.at("ledger");
+    let daemon = ["daemon", "dark", ledger.to_str().expect("UTF-8")];
+    let run = |preload: &[&Path]| library::printed(&mut programs.with(preload, &daemon));
+    assert_eq!(run(&[&ours]), "unchanged\n");
+    let pipe = &mut programs.with(&[&ours], &["refused", "pipe"]);
+    assert_eq!(aborted(pipe), "nothing\n");
+
+    // The control: the library that takes any file for the one it knew.
+    let credulous = programs.credulous("-DFORGET_FILE");
+    assert!(run(&[&credulous, &ours]).contains("libuuid: no entropy source"));
+    let pipe = &mut programs.with(&[&credulous, &ours], &["refused", "pipe"]);
+    assert_is_reason(&aborted(pipe));
+}
+
+/// On another device, and after the first one was deleted.
+fn a_file_with_the_standard_errors_inode_is_not_written_to() {
+    let programs = Programs::new(&["refused"]);
+    let ours = library::ours();
+    // Calls `refused` where its standard error is a file, and returns what it
+    // printed and what stands in the other file.
+    let run = |preload: &[&Path], what: &str, first: &Path, second: &Path| {
+        let stderr = File::create(first).expect("a file");
+        let words = ["refused", what, second.to_str().expect("UTF-8")];
+        let printed = aborted(programs.with(preload, &words).stderr(stderr));
+        (printed, fs::read_to_string(second).expect("a file"))
+    };
+
+    scene::unshare(libc::CLONE_NEWNS);
+    scene::mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
+    let files = ["first", "second"].map(|name| {
+        let device = programs.at(name);
+        fs::create_dir(&device).expect("a directory");
+        scene::mount(
+            Path::new("none"),
+            device.to_str().expect("UTF-8"),
+            "tmpfs",
+            0,
+        );
+        let file = device.join("file");
+        File::create(&file).expect("a file");
+        file
+    });
+    let [first, second] = &files;
+    let inode = |path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).expect("a file"));
+    assert_eq!(inode(first), inode(second));
+    assert_eq!(run(&[&ours], "file", first, second).1, "");
+    // The control: without the device, and without the time of birth that this
+    // kernel's tmpfs may have.
+    let device = programs.credulous("-DFORGET_DEVICE");
+    let birth = programs.credulous("-DFORGET_BIRTH");
+    let preload: [&Path; 3] = [&device, &birth, &ours];
+    assert_is_reason(&run(&preload, "file", first, second).1);
+
+    let again = &programs.at("again");
+    let (inode, written) = run(&[&ours], "again", again, again);
+    assert_eq!(written, "");
+    // The control, where the file system uses an inode again at once.
+    if inode == "the same inode\n" {
+        let (_, written) = run(&[&birth, &ours], "again", again, again);
+        assert_is_reason(&written);
+    }
+}
+
+/// Full, without a reader, at its limit, and closed.
+fn a_standard_error_that_cannot_be_written_changes_nothing() {
+    let programs = Programs::new(&["refused"]);
+    let ours = library::ours();
+    let run = |what: &str, setting: &str, stderr: Stdio| {
+        let mut shell = Command::new("timeout");
+        let line = format!(
+            "{setting} LD_PRELOAD='{}' exec '{}' {what}",
+            ours.display(),
+            programs.at("refused").display()
+        );
+        shell.args(["5", "sh", "-c", &line]).stdin(Stdio::null());
+        let output = shell.stdout(Stdio::piped()).stderr(stderr).output();
+        let output = output.expect("timeout");
+        (output.status.code(), signal(&output))
+    };
+    let full = || {
+        let (output, mut input) = scene::pipe();
+        let flags = |flags: i32| {
+            // SAFETY: changes flags of a descriptor of this process.
+            scene::ok(unsafe { libc::fcntl(input.as_raw_fd(), libc::F_SETFL, flags) })
+        };
+        flags(libc::O_WRONLY | libc::O_NONBLOCK);
+        while (&input).write(&[0; 4096]).is_ok() {}
+        flags(libc::O_WRONLY);
+        input.flush().expect("a pipe");
+        (output, Stdio::from(input))
+    };
+    let unread = || Stdio::from(scene::pipe().1);
+    let limited = || Stdio::from(tempfile::tempfile().expect("a file"));
+
+    let (_reader, stderr) = full();
+    assert_eq!(run("uuid_generate", "", stderr).1, Some(libc::SIGABRT));
+    assert_eq!(run("uuid_generate", "", unread()).1, Some(libc::SIGABRT));
+    let limit = "ulimit -f 0;";
+    assert_eq!(
+        run("uuid_generate", limit, limited()).1,
+        Some(libc::SIGABRT)
+    );
+    let closed = "exec 2>&-;";
+    assert_eq!(
+        run("uuid_generate", closed, limited()).1,
+        Some(libc::SIGABRT)
+    );
+
+    // The control: a program that writes as one would.
+    let (_reader, stderr) = full();
+    assert_eq!(run("write", "", stderr).0, LATE);
+    assert_eq!(run("write", "", unread()).1, Some(libc::SIGPIPE));
+    assert_eq!(run("write", limit, limited()).1, Some(libc::SIGXFSZ));
+}
+
+fn the_reason_is_left_for_debuggers() {
+    let programs = Programs::new(&["refused"]);
+    let mut command = programs.with(&[&library::ours()], &["refused", "message"]);
+    assert_is_reason(&aborted(&mut command));
+}
+
+fn gdb_prints_the_reason() {
+    let programs = Programs::new(&["refused"]);
+    let ledger = programs.at("ledger");
+    let printed = library::printed(
+        Command::new("gdb")
+            .args(["-nx", "-batch", "-iex", "set debuginfod enabled off"])
+            .args(["-ex", "set startup-with-shell off"])
+            .arg("-ex")
+            .arg(format!(
+                "set environment LD_PRELOAD {}",
+                library::ours().display()
+            ))
+            .args(["-ex", "run", "-ex", "x/s &fork_safe_uuid_abort_message"])
+            .args(["--args".as_ref(), programs.at("refused").as_os_str()])
+            .arg("file")
+            .arg(&ledger)
+            .stdin(Stdio::null()),
+    );
+    assert!(printed.contains("SIGABRT"), "{printed}");
+    assert!(
+        printed.contains(":\t\"libuuid: no entropy source: "),
+        "{printed}"
+    );
+    assert_eq!(fs::read_to_string(ledger).expect("a file"), "");
+}
+
+/// In a signal handler that has interrupted malloc(3), and in a copy of a process
+/// in which another thread was there.
+fn nothing_is_allocated_to_say_why() {
+    let programs = Programs::new(&["malloc"]);
+    let ours = library::ours();
+    for place in ["handler", "copy"] {
+        for _ in 0..50 {
+            aborted(&mut programs.with(&[&ours], &["malloc", place, "uuid"]));
+        }
+        // The control.
+        let mut command = programs.with(&[&ours], &["malloc", place, "allocate"]);
+        let output = command.output().expect("timeout");
+        assert_eq!(output.status.code(), LATE, "{place}: {output:?}");
+    }
+}
+
+fn two_threads_and_a_vforked_child_may_end_at_once() {
+    let programs = Programs::new(&["refused"]);
+    let ours = library::ours();
+    for _ in 0..100 {
+        let output = programs
+            .with(&[&ours], &["refused", "threads"])
+            .output()
+            .expect("timeout");
+        assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");
+        let mut lines: Vec<_> = text(&output.stderr).split_inclusive('\n').collect();
+        lines.retain(|line| !line.starts_with("timeout: "));
+        assert!((1..3).contains(&lines.len()), "{lines:?}");
+        lines.into_iter().for_each(assert_is_reason);
+    }
+    let mut vfork = programs.with(&[&ours], &["refused", "vfork"]);
+    assert_eq!(library::printed(&mut vfork), "the parent goes on\n");
+}
+
+/// No call of this library is known to panic: this builds one with a function that
+/// does.
+fn a_panic_writes_nothing_to_another_file() {
+    let programs = Programs::new(&["refused"]);
+    let build = |name: &str, hook: &str| {
+        let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("panicking");
+        let _ = fs::remove_dir_all(copy.join("capi"));
+        fs::create_dir_all(&copy).expect("a directory");
+        let here = Path::new(library::HERE);
+        let of = |name: &str| here.parent().expect("the workspace").join(name);
+        library::run(
+            Command::new("cp")
+                .arg("-r")
+                .args(
+                    [
+                        "src",
+                        "capi",
+                        "docs",
+                        "README.md",
+                        "Cargo.lock",
+                        "Cargo.toml",
+                        "benches",
+                        "tests",
+                        "examples",
+                    ]
+                    .map(of),
+                )
+                .arg(&copy),
+        );
+        let change = |file: &str, from: &str, to: &str| {
+            let file = copy.join("capi/src").join(file);
+            let text = fs::read_to_string(&file).expect("a file");
+            assert!(text.contains(from), "{from}");
+            fs::write(file, text.replacen(from, to, 1)).expect("a file");
+        };
+        change(
+            "fields.rs",
+            "out.write(Uuid::nil())",
+            "panic!(\"for {out:?}\")",
+        );
+        change("load.rs", "abort::take_panics();", hook);
+        let prefix = programs.at(name);
+        library::run(Command::new(copy.join("capi/install")).arg(&prefix));
+        prefix.join("lib/libuuid.so.1")
+    };
+    let run = |library: &Path| {
+        let ledger = programs.at("ledger");
+        let _ = fs::remove_file(&ledger);
+        let words = ["refused", "clear", ledger.to_str().expect("UTF-8")];
+        aborted(&mut programs.with(&[library], &words));
+        fs::read_to_string(ledger).expect("a file")
+    };
+    let library = build("kept", "abort::take_panics();");
+    assert_eq!(run(&library), "");
+    // The control: the standard library's hook.
+    let control = run(&build("lost", "let _ = abort::take_panics;"));
+    assert!(control.contains("panicked at"), "{control}");
 }

@@ -63,8 +63,13 @@ impl Word {
         Self(version << Self::VERSION_SHIFT | process << Self::PROCESS_SHIFT | fd as u64)
     }
 
-    fn claimed(self) -> Self {
-        Self(self.0 | Self::CLAIMED)
+    /// The next version, claimed, with the number whose place is taken: for a child
+    /// that is forked meanwhile, and for another thread that finds its own descriptor
+    /// there. Where none is, no number: two threads may have opened the device at the
+    /// number that was lost and at another one, and each closes what it cannot track.
+    fn claimed_for(self, inherited: Option<Opened>) -> Self {
+        let number = inherited.map_or(0, |inherited| inherited.fd);
+        Self(self.next(number).0 | Self::CLAIMED)
     }
 
     fn is_claimed(self) -> bool {
@@ -164,8 +169,7 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
     if opened.fd >= Word::CLAIMED as c_int {
         return false;
     }
-    // With the number of before, for a child that is forked from here on.
-    let claimed = seen.word.next(seen.word.fd()).claimed();
+    let claimed = seen.word.claimed_for(inherited);
     let exchange = |from: Word, to: Word| {
         RECORD
             .word
@@ -188,8 +192,9 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
         RECORD.ino.store(opened.identity.ino, Relaxed);
         exchange(claimed, claimed.next(opened.fd))
     };
-    // A handler may have forked in the middle, and the child's draw have put its
-    // own descriptor at this number: then it is not this call's to close.
+    // A handler may have forked in the middle, and the child's draw have put its own
+    // descriptor at this number, or another thread is about to: then it is not this
+    // call's to close.
     is_published || Word(RECORD.word.load(Acquire)).fd() == opened.fd
 }
 
@@ -250,5 +255,31 @@ pub(crate) fn tracked() -> TrackedDevice {
         Tracked::Foreign(seen) => TrackedDevice::OtherProcess {
             process: seen.word.process(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(fd: c_int) -> Opened {
+        let none = Identity {
+            dev: 0,
+            ino: 0,
+            rdev: None,
+            is_link: false,
+        };
+        Opened { fd, identity: none }
+    }
+
+    #[test]
+    fn a_claim_names_the_number_whose_place_is_taken_and_no_other() {
+        let lost = Word(0).next(7);
+        assert_eq!(lost.claimed_for(None).fd(), 0);
+        assert_eq!(lost.claimed_for(Some(opened(7))).fd(), 7);
+        for claimed in [lost.claimed_for(None), lost.claimed_for(Some(opened(7)))] {
+            assert!(claimed.is_claimed() && claimed.is_of_this_process());
+            assert!(claimed != lost && !claimed.next(8).is_claimed());
+        }
     }
 }

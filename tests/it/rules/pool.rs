@@ -40,12 +40,12 @@ pub const RULES: &[Rule] = &[
         name: "2: the page is claimed before it is filled",
         changes: &[(
             "pool.rs",
-            "self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
-        self.fill_claimed",
-            "if !WITHOUT { self.state.store(BUSY, Relaxed); }
-        compiler_fence(SeqCst);
-        self.fill_claimed",
+            "                self.state.store(BUSY, Relaxed);
+                compiler_fence(SeqCst);
+                ready",
+            "                if !WITHOUT { self.state.store(BUSY, Relaxed); }
+                compiler_fence(SeqCst);
+                ready",
         )],
         program: STEPPER,
         arguments: &["499", "first call", "makes one"],
@@ -79,7 +79,7 @@ pub const RULES: &[Rule] = &[
         changes: &[(
             "pool/page.rs",
             "let keyless = found != ALIVE;",
-            "let keyless = if WITHOUT { *key == Block::default() } else { found != ALIVE };",
+            "let keyless = if WITHOUT { *key == Key::default() } else { found != ALIVE };",
         )],
         program: STEPPER,
         arguments: &["97", "refill", "forks"],
@@ -145,12 +145,8 @@ pub const RULES: &[Rule] = &[
         name: "4: a slot is zeroed as it is handed out",
         changes: &[(
             "pool.rs",
-            "mem::take(unsafe { &mut (*page.secret.get()).slots[last] })",
-            "if WITHOUT {
-                 unsafe { (*page.secret.get()).slots[last] }
-             } else {
-                 mem::take(unsafe { &mut (*page.secret.get()).slots[last] })
-             }",
+            "        *slot = Block::default();",
+            "        if !WITHOUT { *slot = Block::default(); }",
         )],
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
@@ -158,10 +154,34 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
+        name: "4: so are those of a request",
+        changes: &[(
+            "pool/page.rs",
+            "        *slot = Block::default();",
+            "        if !WITHOUT { *slot = Block::default(); }",
+        )],
+        program: STEPPER,
+        arguments: &["1", "bulk from slots", "makes one"],
+        shows: "twice",
+        possible: always,
+    },
+    Rule {
         name: "5: a slot that is zero was handed out",
-        changes: &[("pool.rs", "if bits == 0 ||", "if !WITHOUT && bits == 0 ||")],
+        changes: &[("pool.rs", "if bits == 0 {", "if !WITHOUT && bits == 0 {")],
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
+        shows: "is not random",
+        possible: always,
+    },
+    Rule {
+        name: "5: so is one of a request",
+        changes: &[(
+            "pool.rs",
+            "if !page::move_out(slot, to) {",
+            "if !page::move_out(slot, to) && !WITHOUT {",
+        )],
+        program: STEPPER,
+        arguments: &["1", "bulk from slots", "makes one"],
         shows: "is not random",
         possible: always,
     },
@@ -169,8 +189,8 @@ pub const RULES: &[Rule] = &[
         name: "5: `alive` is asked after the slot was copied",
         changes: &[(
             "pool.rs",
-            "|| !page.is_alive() {",
-            "|| !WITHOUT && !page.is_alive() {",
+            "        if !page.is_alive() {",
+            "        if !WITHOUT && !page.is_alive() {",
         )],
         program: STEPPER,
         arguments: &["0", "fast", "forks"],
@@ -181,9 +201,10 @@ pub const RULES: &[Rule] = &[
         name: "6: the claim ends after `alive` was asked",
         changes: &[(
             "pool.rs",
-            "let bits = u128::from_ne_bytes(block);",
-            "let bits = u128::from_ne_bytes(block);
-             if WITHOUT { self.state.store(last, Relaxed); compiler_fence(SeqCst); }",
+            "let bits = u128::from_ne_bytes(*slot);\n        // Not written",
+            "let bits = u128::from_ne_bytes(*slot);
+             if WITHOUT { self.state.store(last, Relaxed); compiler_fence(SeqCst); }
+             // Not written",
         )],
         program: STEPPER,
         arguments: &["0", "fast", "forks, and in the child one is made"],
@@ -221,9 +242,9 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "a key is replaced by the block that it makes first",
         changes: &[(
-            "drbg.rs",
-            "*self.first = first.into();",
-            "if !WITHOUT { *self.first = first.into(); }",
+            "drbg/aes_ni.rs",
+            "store(key, encrypt(&keys, counter));",
+            "if !WITHOUT { store(key, encrypt(&keys, counter)); }",
         )],
         program: MEMORY,
         arguments: &["handed-out"],
@@ -259,8 +280,8 @@ pub const RULES: &[Rule] = &[
         changes: &[
             (
                 "pool.rs",
-                "        shape(dest);\n        compiler",
-                "        if !WITHOUT { shape(dest); }\n        compiler",
+                "        shape(dest);\n        compiler_fence(SeqCst);\n        if !page",
+                "        if !WITHOUT { shape(dest); }\n        compiler_fence(SeqCst);\n        if !page",
             ),
             (
                 "pool.rs",

@@ -217,9 +217,10 @@ pub const RULES: &[Rule] = &[
         SHOWN,
         &[(
             "pool.rs",
-            "hedge::fold_into(&mut key);",
-            "if WITHOUT { dest.fill(key); return Ok(()) }
-            hedge::fold_into(&mut key);",
+            "hedge::fold_into(&mut seed);\n            let mut key",
+            "if WITHOUT { dest.fill(seed); return Ok(()) }
+            hedge::fold_into(&mut seed);
+            let mut key",
         )],
     ),
     rule(

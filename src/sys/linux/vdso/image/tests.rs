@@ -35,11 +35,14 @@ fn a_function_is_found_by_either_hash_table() {
     };
     let found = image.found();
     let tables = [abi::DT_HASH, abi::DT_GNU_HASH];
+    // The words of `DT_HASH` have 64 bits on s390x, which the `elf` crate does not
+    // know. The vDSO has no getrandom there.
+    let is_readable = |tag| tag != abi::DT_HASH || !cfg!(target_arch = "s390x");
     for (one, other) in [(tables[0], tables[1]), (tables[1], tables[0])] {
         let without = image.clone().without(one);
         assert_eq!(
             without.found(),
-            found.filter(|_| image.entry(other).is_some())
+            found.filter(|_| image.entry(other).is_some() && is_readable(other))
         );
         assert_none(without.without(other));
     }

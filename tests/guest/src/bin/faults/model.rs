@@ -101,10 +101,7 @@ impl Model {
                     if model.has_wiped == Some(true) {
                         model.is_marked = false;
                     }
-                    if model.pooled == Some(true) {
-                        model.ready = false;
-                    }
-                    model.pooled(world).map(|()| UUID.into())
+                    model.first_of_a_child(world).map(|()| UUID.into())
                 }
                 _ => {
                     model.is_foreign = step == FOREIGN;
@@ -184,6 +181,19 @@ impl Model {
         self.draw(world)?;
         self.ready = true;
         Ok(())
+    }
+
+    /// Where the parent had UUIDs ready, the kernel serves the first one of a child,
+    /// and the pool only what it refuses.
+    fn first_of_a_child(&mut self, world: &mut World) -> std::result::Result<(), String> {
+        if self.ready && self.pooled == Some(true) {
+            self.ready = false;
+            if getrandom(world, 16).is_ok() {
+                self.served = "kernel";
+                return Ok(());
+            }
+        }
+        self.pooled(world)
     }
 
     /// From the vDSO, else as a seed is drawn.
@@ -293,6 +303,7 @@ impl Model {
             return Ok(Some((number, true)));
         }
         let mut inherited = self.tracked.filter(|_| !is_own);
+        let taken = inherited.filter(|&number| is_marked(world, number));
         let opened = self.open(world).or_else(|error| {
             inherited
                 .take_if(|&mut number| error.errno == Some(EMFILE) && is_marked(world, number))
@@ -302,10 +313,11 @@ impl Model {
         let Some(mut number) = opened? else {
             return Ok(None);
         };
+        let taken = taken.and(inherited);
         if self.is_foreign && is_own {
             return Ok(Some((number, false)));
         }
-        if let Some(inherited) = inherited
+        if let Some(inherited) = taken
             && is_marked(world, inherited)
         {
             if call(world, Call::Replace(number, inherited)).is_ok() {
@@ -318,7 +330,7 @@ impl Model {
         }
         self.tracked = Some(number);
         self.is_marked = has_wiped;
-        let is_proven = inherited.is_none() || is_ours(world, number);
+        let is_proven = taken.is_none() || is_ours(world, number);
         Ok(is_proven.then_some((number, true)))
     }
 

@@ -1,0 +1,182 @@
+//! The end of a process that can get no UUID.
+//!
+//! The reason is kept where a core dump and a debugger find it. It is also
+//! written to the standard error, if that is still the file which it was when the
+//! library was loaded: in a daemon that has closed its descriptors, descriptor 2
+//! may be a database.
+//!
+//! Nothing here allocates, because the caller may be a signal handler that has
+//! interrupted malloc(3), or a copy of a process in which a lost thread holds
+//! malloc's lock. The text of a panic is the exception: the standard library
+//! allocates it.
+
+use core::fmt::{self, Write};
+use core::mem::{self, MaybeUninit};
+use core::ptr;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::panic;
+use std::process;
+use std::sync::OnceLock;
+
+use crate::line::Line;
+
+/// The longest text of an error has some 300 bytes.
+const ROOM: usize = 512;
+
+const STDERR: libc::c_int = 2;
+
+/// A `struct timespec` of 0 seconds, in each of its widths.
+static AT_ONCE: [u64; 2] = [0; 2];
+
+/// The size of the kernel's set of signals, in bytes.
+const SET: usize = 8;
+
+/// Why the library has ended the process: text of one line and a zero byte, or
+/// nothing.
+#[unsafe(export_name = "fork_safe_uuid_abort_message")]
+static MESSAGE: [AtomicU8; ROOM] = [const { AtomicU8::new(0) }; ROOM];
+
+/// What the standard error was when the library was loaded. Empty if descriptor 2
+/// was closed. Reading it never waits.
+static STANDARD_ERROR: OnceLock<File> = OnceLock::new();
+
+/// Ends the process with `SIGABRT` and says why.
+#[cold]
+#[inline(never)]
+pub(crate) fn abort(reason: &dyn fmt::Display) -> ! {
+    // Here first: another thread may end in the same way at the same time.
+    let text = [const { AtomicU8::new(0) }; ROOM];
+    let mut line = Line::new(&text);
+    // A line is never an error.
+    let _ = writeln!(line, "libuuid: {reason}");
+    for (kept, byte) in MESSAGE.iter().zip(&text) {
+        kept.store(byte.load(Relaxed), Relaxed);
+    }
+    without_signals(|| say(line.text()));
+    raise();
+    // A handler has returned. It is not called again.
+    // SAFETY: resets a signal of the process.
+    unsafe { libc::signal(libc::SIGABRT, libc::SIG_DFL) };
+    raise();
+    process::abort()
+}
+
+/// Sends `SIGABRT` to the calling thread by its number of now: in a child of
+/// vfork(2), abort(3) of musl sends it to the parent.
+fn raise() {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is filled before it is read; the other calls take numbers.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGABRT);
+        libc::sigprocmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
+        let (process, thread) = (
+            libc::syscall(libc::SYS_getpid),
+            libc::syscall(libc::SYS_gettid),
+        );
+        libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGABRT);
+    }
+}
+
+/// Writes to the standard error if it is proven to be that, and at once.
+///
+/// By number: the functions of the C library are cancellation points, at which a
+/// thread that is cancelled would end in place of the process.
+fn say(text: &[AtomicU8]) {
+    // The last question before the answer is used.
+    if is_writable(STDERR) && File::at(STDERR).is_some_and(|now| STANDARD_ERROR.get() == Some(&now))
+    {
+        // SAFETY: reads from a buffer that is that long.
+        unsafe { libc::syscall(libc::SYS_write, STDERR, text.as_ptr(), text.len()) };
+    }
+}
+
+/// Whether a line can be written without waiting for a reader, and there is one.
+fn is_writable(fd: libc::c_int) -> bool {
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    let (time, mask) = (AT_ONCE.as_ptr(), ptr::null::<libc::sigset_t>());
+    // SAFETY: the pointers lead to one pollfd, as the count says, and to a time.
+    let ready = unsafe { libc::syscall(libc::SYS_ppoll, &raw mut poll, 1, time, mask, 0) };
+    ready == 1 && poll.revents == libc::POLLOUT
+}
+
+/// Calls `call` while no signal is delivered, and discards what a write may have
+/// raised: `SIGPIPE` and `SIGXFSZ` would end the process in place of `SIGABRT`,
+/// and `SIGTTOU` would stop it.
+fn without_signals(call: impl FnOnce()) {
+    let mut sets = [const { MaybeUninit::<libc::sigset_t>::uninit() }; 3];
+    let [all, before, raised] = sets.each_mut().map(MaybeUninit::as_mut_ptr);
+    // SAFETY: the sets are filled before they are read; `before` unless the call
+    // fails.
+    unsafe {
+        libc::sigfillset(all);
+        libc::sigemptyset(raised);
+        libc::sigaddset(raised, libc::SIGPIPE);
+        libc::sigaddset(raised, libc::SIGXFSZ);
+        let blocked = libc::sigprocmask(libc::SIG_BLOCK, all, before) == 0;
+        call();
+        if blocked {
+            let info = ptr::null_mut::<libc::siginfo_t>();
+            let at_once = AT_ONCE.as_ptr();
+            libc::syscall(libc::SYS_rt_sigtimedwait, raised, info, at_once, SET);
+            libc::sigprocmask(libc::SIG_SETMASK, before, ptr::null_mut());
+        }
+    }
+}
+
+/// What a descriptor leads to.
+#[derive(PartialEq, Eq)]
+struct File {
+    device: [u32; 2],
+    inode: u64,
+    kind: u16,
+    /// Tells a new file from a deleted one with the same inode, where the file
+    /// system has it; otherwise 0.
+    born: (i64, u32),
+}
+
+impl File {
+    fn at(fd: libc::c_int) -> Option<Self> {
+        const WANTED: u32 = libc::STATX_TYPE | libc::STATX_INO;
+        // SAFETY: integers, for which zero is valid.
+        let mut found: libc::statx = unsafe { mem::zeroed() };
+        // SAFETY: the path ends in a zero byte, and there is room for the structure.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_statx,
+                fd,
+                c"".as_ptr(),
+                libc::AT_EMPTY_PATH,
+                WANTED | libc::STATX_BTIME,
+                &raw mut found,
+            )
+        };
+        (result == 0 && found.stx_mask & WANTED == WANTED).then_some(Self {
+            device: [found.stx_dev_major, found.stx_dev_minor],
+            inode: found.stx_ino,
+            kind: found.stx_mode & libc::S_IFMT as u16,
+            born: (found.stx_btime.tv_sec, found.stx_btime.tv_nsec),
+        })
+    }
+}
+
+/// Remembers what descriptor 2 leads to. The library calls it once, when it is
+/// loaded, while that is still the standard error.
+pub(crate) fn remember_standard_error() {
+    if let Some(file) = File::at(STDERR) {
+        let _ = STANDARD_ERROR.set(file);
+    }
+}
+
+/// Makes panics end the process as [`abort`] does: the standard library would
+/// write to whatever descriptor 2 leads to.
+///
+/// The hook is that of the standard library inside this one. A program that is
+/// itself written in Rust has another, which stays as it is.
+pub(crate) fn take_panics() {
+    panic::set_hook(Box::new(|panic| abort(panic)));
+}
