@@ -146,6 +146,8 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
     for part in [
         "src",
         "capi",
+        "fork-audit",
+        "python",
         "tests",
         "benches",
         "examples",

@@ -1,0 +1,61 @@
+"""Fast UUIDs that never repeat after a fork.
+
+    >>> from fork_safe_uuid import uuid4, uuid7
+    >>> uuid4().version, uuid7().version
+    (4, 7)
+
+What the functions return is the standard library's own `uuid.UUID`. Parent and child
+never make the same UUID after a fork, also where the fork is made in C: in uWSGI, by
+ctypes, or by an embedding program. Nothing needs to be called after one.
+"""
+
+from ._native import (
+    Error,
+    Status,
+    __version__,
+    bulk,
+    bulk_bytes,
+    prepare,
+    reseed,
+    status,
+    uuid1,
+    uuid4,
+    uuid4_bytes,
+    uuid6,
+    uuid7,
+    uuid7_bytes,
+)
+
+__all__ = [
+    "Error",
+    "Status",
+    "__version__",
+    "bulk",
+    "bulk_bytes",
+    "prepare",
+    "reseed",
+    "status",
+    "uuid1",
+    "uuid4",
+    "uuid4_bytes",
+    "uuid6",
+    "uuid7",
+    "uuid7_bytes",
+]
+
+# Django writes this name into migrations, and pickle into its streams.
+for _function in (
+    bulk,
+    bulk_bytes,
+    prepare,
+    reseed,
+    status,
+    uuid1,
+    uuid4,
+    uuid4_bytes,
+    uuid6,
+    uuid7,
+    uuid7_bytes,
+):
+    _function.__module__ = __name__
+del _function

@@ -1,0 +1,221 @@
+//! The native half of the Python package `fork-safe-uuid`.
+//!
+//! `lib/fork_safe_uuid/_native.pyi` has the types and the documentation that a
+//! Python program sees.
+
+#![deny(unsafe_code)]
+
+mod error;
+#[allow(unsafe_code)]
+mod object;
+mod status;
+
+use std::hint::black_box;
+
+use fork_safe_uuid::Uuid;
+use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::error::raise;
+use crate::object::{Safe, make};
+
+/// As many UUIDs are generated at once, and as many objects are made between two looks
+/// at whether a signal came: 16 KiB on the stack, and some 0.2 ms.
+const CHUNK: usize = 1024;
+
+/// After as many chunks other threads get a turn: some 5 ms, which is also how long
+/// Python lets a thread run that others wait for.
+const TURN: usize = 32;
+
+// Without the GIL, too: the crate keeps its state for each thread, and that of
+// `object` is written by imports alone.
+#[pymodule(gil_used = false)]
+mod _native {
+    use super::*;
+
+    #[pymodule_export]
+    use crate::error::Error;
+    #[pymodule_export]
+    use crate::status::{Status, prepare, reseed, status};
+    #[pymodule_export]
+    use crate::{bulk, bulk_bytes, uuid1, uuid4, uuid4_bytes, uuid6, uuid7, uuid7_bytes};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        object::prepare(module.py())
+    }
+}
+
+/// Returns a random UUID (version 4).
+///
+/// Raises Error if there is no entropy source.
+#[pyfunction]
+fn uuid4(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match fork_safe_uuid::try_new_v4() {
+        Ok(id) => make(py, id, Safe::Yes),
+        Err(error) => Err(raise(py, error)),
+    }
+}
+
+/// Returns a UUID of the current time in milliseconds (version 7).
+///
+/// Those of one thread increase. Raises Error if there is no entropy source or no
+/// timestamp.
+#[pyfunction]
+fn uuid7(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match fork_safe_uuid::try_now_v7() {
+        Ok(id) => make(py, id, Safe::Yes),
+        Err(error) => Err(raise(py, error)),
+    }
+}
+
+/// Returns a UUID of the current time in 100 ns, ordered by it (version 6).
+///
+/// Without a node, of 48 bits, it takes a random one that this process does not share
+/// with its children. With one, two processes may make the same UUID, and its is_safe
+/// is SafeUUID.unsafe. Raises Error if there is no entropy source or no timestamp.
+#[pyfunction]
+#[pyo3(signature = (node=None))]
+fn uuid6<'py>(py: Python<'py>, node: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    of_node(py, node, fork_safe_uuid::try_now_v6)
+}
+
+/// Returns a UUID of the current time in 100 ns (version 1).
+///
+/// Without a node, of 48 bits, it takes a random one that this process does not share
+/// with its children. With one, two processes may make the same UUID, and its is_safe
+/// is SafeUUID.unsafe. Raises Error if there is no entropy source or no timestamp.
+#[pyfunction]
+#[pyo3(signature = (node=None))]
+fn uuid1<'py>(py: Python<'py>, node: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    of_node(py, node, fork_safe_uuid::try_now_v1)
+}
+
+fn of_node<'py>(
+    py: Python<'py>,
+    node: Option<&Bound<'py, PyAny>>,
+    generate: fn(&[u8; 6]) -> Result<Uuid, fork_safe_uuid::Error>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (id, safe) = match node {
+        Some(node) => (generate(&node_of(node)?), Safe::No),
+        None => (
+            fork_safe_uuid::try_random_node().and_then(|node| generate(&node)),
+            Safe::Yes,
+        ),
+    };
+    match id {
+        Ok(id) => make(py, id, safe),
+        Err(error) => Err(raise(py, error)),
+    }
+}
+
+fn node_of(node: &Bound<'_, PyAny>) -> PyResult<[u8; 6]> {
+    match node.extract::<u64>().map(u64::to_be_bytes) {
+        Ok([0, 0, node @ ..]) => Ok(node),
+        Err(error) if !error.is_instance_of::<PyOverflowError>(node.py()) => Err(error),
+        _ => Err(PyValueError::new_err("node must be of 0 to 48 bits")),
+    }
+}
+
+/// Returns a random UUID (version 4) as 16 bytes.
+///
+/// Raises Error if there is no entropy source.
+#[pyfunction]
+fn uuid4_bytes(py: Python<'_>) -> PyResult<Bound<'_, PyBytes>> {
+    match fork_safe_uuid::try_new_v4() {
+        Ok(id) => Ok(PyBytes::new(py, id.as_bytes())),
+        Err(error) => Err(raise(py, error)),
+    }
+}
+
+/// Returns a UUID of the current time in milliseconds (version 7) as 16 bytes.
+///
+/// Raises Error if there is no entropy source or no timestamp.
+#[pyfunction]
+fn uuid7_bytes(py: Python<'_>) -> PyResult<Bound<'_, PyBytes>> {
+    match fork_safe_uuid::try_now_v7() {
+        Ok(id) => Ok(PyBytes::new(py, id.as_bytes())),
+        Err(error) => Err(raise(py, error)),
+    }
+}
+
+/// Returns a list of n UUIDs of version 4 or 7.
+///
+/// A signal, such as Ctrl-C, ends it. Raises Error as uuid4 and uuid7 do.
+#[pyfunction]
+#[pyo3(signature = (n, version=4))]
+fn bulk(py: Python<'_>, n: isize, version: i64) -> PyResult<Bound<'_, PyList>> {
+    // What one takes in a list: its pointer, the object with the collector's header,
+    // and its int, as sys.getsizeof shows them on 64-bit Python 3.11.
+    const SIZE: usize = 8 + 48 + 16 + 44;
+    list(py, n, version, SIZE, |id| make(py, id, Safe::Yes))
+}
+
+/// Returns a list of n UUIDs of version 4 or 7, each as 16 bytes.
+///
+/// A signal, such as Ctrl-C, ends it. Raises Error as uuid4 and uuid7 do.
+#[pyfunction]
+#[pyo3(signature = (n, version=4))]
+fn bulk_bytes(py: Python<'_>, n: isize, version: i64) -> PyResult<Bound<'_, PyList>> {
+    // A pointer, and a bytes object of 16.
+    const SIZE: usize = 8 + 49;
+    list(py, n, version, SIZE, |id| {
+        Ok(PyBytes::new(py, id.as_bytes()).into_any())
+    })
+}
+
+fn list<'py>(
+    py: Python<'py>,
+    n: isize,
+    version: i64,
+    size: usize,
+    object: impl Fn(Uuid) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyList>> {
+    let fill = match version {
+        4 => fork_safe_uuid::try_fill_v4,
+        7 => fork_safe_uuid::try_fill_v7,
+        _ => return Err(PyValueError::new_err("version must be 4 or 7")),
+    };
+    let Ok(n) = usize::try_from(n) else {
+        return Err(PyValueError::new_err("n must not be negative"));
+    };
+    ask_for_memory(n, size)?;
+    let list = PyList::empty(py);
+    let mut ids = [Uuid::nil(); CHUNK];
+    let mut left = n;
+    for chunk in 1.. {
+        let ids = &mut ids[..left.min(CHUNK)];
+        fill(ids).map_err(|error| raise(py, error))?;
+        for &id in &*ids {
+            list.append(object(id)?)?;
+        }
+        left -= ids.len();
+        if left == 0 {
+            break;
+        }
+        py.check_signals()?;
+        if chunk % TURN == 0 {
+            py.detach(|| ());
+        }
+    }
+    Ok(list)
+}
+
+/// Raises MemoryError at once where the system says that so much is not to be had,
+/// instead of when the machine is full.
+fn ask_for_memory(n: usize, size: usize) -> PyResult<()> {
+    let mut probe = Vec::<u8>::new();
+    match n
+        .checked_mul(size)
+        .map(|size| probe.try_reserve_exact(size))
+    {
+        Some(Ok(())) => {
+            // Otherwise the compiler leaves the allocation out.
+            black_box(&probe);
+            Ok(())
+        }
+        _ => Err(PyMemoryError::new_err(format!("{n} UUIDs"))),
+    }
+}

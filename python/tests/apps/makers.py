@@ -1,0 +1,28 @@
+"""The generators that the hosts are run with, by name in the environment."""
+
+import os
+import random
+import uuid
+
+import fork_safe_uuid
+import uuid_utils
+
+_RANDOM = random.Random()
+
+MAKERS = {
+    "uuid4": fork_safe_uuid.uuid4,
+    "uuid7": fork_safe_uuid.uuid7,
+    "uuid6": fork_safe_uuid.uuid6,
+    "uuid1": fork_safe_uuid.uuid1,
+    "bulk": lambda: fork_safe_uuid.bulk(1)[0],
+    "uuid4_bytes": lambda: fork_safe_uuid.uuid4_bytes().hex(),
+    "stdlib": uuid.uuid4,
+    # Reseeds by os.register_at_fork, which only Python's own os.fork calls.
+    "uuid_utils": uuid_utils.uuid4,
+    # Reseeds never.
+    "random": lambda: uuid.UUID(int=_RANDOM.getrandbits(128), version=4),
+}
+
+make = MAKERS[os.environ.get("MAKER", "uuid4")]
+# Its state exists before the fork, as it does in each server that preloads.
+make()
