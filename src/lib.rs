@@ -1,4 +1,20 @@
-// Of two definitions of a picture the first one counts: see docs/embed.
+// Of two definitions of a link or a picture, Markdown takes the first. These lead to the
+// documentation of this version, and the README's to its files. See docs/embed.
+//! [hazards]: documentation::hazards
+//! [hosts]: documentation::hosts
+//! [platforms]: documentation::platforms
+//! [promises]: documentation::promises
+//! [speed]: documentation::speed
+//! [switching]: documentation::switching
+//! [`new_v4()`]: new_v4
+//! [`try_new_v4()`]: try_new_v4
+//! [`now_v7()`]: now_v7
+//! [`prepare()`]: prepare
+//! [`reseed()`]: reseed
+//! [`fill_v4()`]: fill_v4
+//! [`fill_v7()`]: fill_v7
+//! [`status()`]: status
+//! [`Generator::unbuffered()`]: Generator::unbuffered
 #![doc = include_str!("../docs/pictures.md")]
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
@@ -34,3 +50,22 @@ pub use local::{
     try_fill_v4, try_fill_v7, try_new_v4, try_now_v1, try_now_v6, try_now_v7, try_random_node,
 };
 pub use status::{Serving, Status};
+
+/// Pages that are too long for the first one.
+#[cfg(any(doc, doctest))]
+pub mod documentation {
+    #[doc = include_str!("../docs/hazards.md")]
+    pub mod hazards {}
+    #[doc = include_str!("../docs/hosts.md")]
+    pub mod hosts {}
+    #[doc = include_str!("../docs/platforms.md")]
+    pub mod platforms {}
+    #[doc = include_str!("../docs/pictures.md")]
+    #[doc = include_str!("../docs/promises.md")]
+    pub mod promises {}
+    #[doc = include_str!("../docs/pictures.md")]
+    #[doc = include_str!("../docs/speed.md")]
+    pub mod speed {}
+    #[doc = include_str!("../docs/switching.md")]
+    pub mod switching {}
+}

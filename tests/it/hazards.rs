@@ -1,4 +1,4 @@
-//! The README's table: what happens to this crate and to its peers, each in a
+//! The table of docs/hazards.md: what happens to this crate and to its peers, each in a
 //! process of its own. A cell that is not what is seen here is a failure.
 
 use std::ffi::CString;
@@ -27,6 +27,7 @@ use crate::snapshots::{freeze_kernel, keep_on_fork, mappings};
 use crate::torture::{IMPATIENCE, hung_of, patience};
 
 crate::scenarios![
+    the_readme_has_rows_of_the_table,
     a_fork,
     a_fork_while_threads_generate { seconds: 180 },
     pid_1_inside_pid_1 {
@@ -54,7 +55,7 @@ crate::scenarios![
     a_core_dump,
 ];
 
-/// What is seen of a generator, as the README says it.
+/// What is seen of a generator, as docs/hazards.md says it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Good,
@@ -146,17 +147,30 @@ fn many(make: Make, count: usize) -> Vec<Uuid> {
     (0..count).map(|_| make()).collect()
 }
 
-/// The row's cells of the README.
+const TABLE: &str = include_str!("../../docs/hazards.md");
+
+fn the_readme_has_rows_of_the_table() {
+    let readme = include_str!("../../README.md");
+    let rows: Vec<_> = readme
+        .lines()
+        .filter(|line| line.contains(" | ✓"))
+        .collect();
+    assert_eq!(rows.len(), 6);
+    for row in rows {
+        assert!(TABLE.lines().any(|line| line == row), "{row}");
+    }
+}
+
+/// The row's cells.
 fn cells(row: &str) -> Vec<Outcome> {
-    let table = include_str!("../../README.md");
-    let mut rows = table.lines().filter_map(|line| line.strip_prefix("| "));
+    let mut rows = TABLE.lines().filter_map(|line| line.strip_prefix("| "));
     let cells = rows.find_map(|line| line.strip_prefix(row)?.strip_prefix(" | "));
-    let cells = cells.unwrap_or_else(|| panic!("the README has no row {row:?}"));
+    let cells = cells.unwrap_or_else(|| panic!("docs/hazards.md has no row {row:?}"));
     let cells = cells.trim_end_matches(" |").split(" | ");
     cells.map(Outcome::of).collect()
 }
 
-/// Asserts that `scene` shows of each generator, by its number, what the README
+/// Asserts that `scene` shows of each generator, by its number, what the table
 /// says of it. A hang is what takes more than `seconds`.
 #[track_caller]
 fn assert_row(row: &str, seconds: u32, scene: impl Fn(usize) -> Outcome) {
@@ -269,7 +283,7 @@ fn descriptors_closed() {
 }
 
 fn descriptors_closed_and_getrandom_refused() {
-    assert_row("the same, getrandom(2) refused", 30, |number| {
+    assert_row("descriptors closed, getrandom(2) refused", 30, |number| {
         if is_predictable(GENERATORS[number]) {
             return Predictable;
         }
@@ -286,7 +300,7 @@ fn descriptors_closed_in_a_static_program() {
     let flags = ["-C", "target-feature=+crt-static"];
     let program = guest::build("retaken", &flags);
     let of_libuuid = guest::compile_static("retaken.c", "-luuid");
-    assert_row("the same, static glibc", 30, |number| {
+    assert_row("descriptors closed, static glibc", 30, |number| {
         let output = match number {
             LIBUUID => match &of_libuuid {
                 Some(program) => guest::run(program, &[]),
@@ -318,7 +332,7 @@ fn a_sandbox_entered_later() {
 }
 
 fn a_sandbox_entered_later_and_a_fork() {
-    assert_row_of_a_late_sandbox("the same, then fork", |make| {
+    assert_row_of_a_late_sandbox("getrandom(2) refused later, then fork", |make| {
         both(fork, |count| many(make, count))
     });
 }
@@ -456,13 +470,17 @@ fn a_snapshot() {
 }
 
 fn a_snapshot_of_which_the_kernel_is_not_told() {
-    assert_row("the same, its kernel is not told", 30, |number| {
-        match of_clones(number, freeze_kernel) {
-            // It adds rand(3) to the kernel's bytes, which were the same for both.
-            Good if number == LIBUUID => Predictable,
-            outcome => outcome,
-        }
-    });
+    assert_row(
+        "a virtual machine cloned, its kernel is not told",
+        30,
+        |number| {
+            match of_clones(number, freeze_kernel) {
+                // It adds rand(3) to the kernel's bytes, which were the same for both.
+                Good if number == LIBUUID => Predictable,
+                outcome => outcome,
+            }
+        },
+    );
 }
 
 /// What the next UUID is made of, in what the kernel would dump.

@@ -1,0 +1,25 @@
+//! The recipe's functions, linked from it, and those that only the test calls.
+
+use pg_fork_safe_uuid as _;
+use pgrx::prelude::*;
+use uuid::Uuid;
+
+/// PostgreSQL calls this when it loads the library. That is in the postmaster, so
+/// that each backend inherits what the generators keep.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    let _ = fork_safe_uuid::new_v4();
+    let _ = fork_safe_uuid::now_v7();
+    let _ = Uuid::new_v4();
+}
+
+#[pg_extern(parallel_safe)]
+fn control_v4() -> pgrx::Uuid {
+    pgrx::Uuid::from_bytes(Uuid::new_v4().into_bytes())
+}
+
+/// As pg_backend_pid(), which parallel workers may not call.
+#[pg_extern(parallel_safe)]
+fn process_id() -> i32 {
+    std::process::id().cast_signed()
+}

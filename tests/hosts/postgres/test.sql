@@ -1,0 +1,5 @@
+CREATE FUNCTION control_v4() RETURNS uuid VOLATILE PARALLEL SAFE
+  LANGUAGE c AS 'MODULE_PATHNAME', 'control_v4_wrapper';
+CREATE FUNCTION process_id() RETURNS integer VOLATILE PARALLEL SAFE
+  LANGUAGE c AS 'MODULE_PATHNAME', 'process_id_wrapper';
+CREATE TABLE rows AS SELECT generate_series(1, 50000) AS row;
