@@ -37,7 +37,7 @@ static ngx_int_t answer(ngx_http_request_t *r)
 	b->last = ngx_sprintf(b->last, "%P\n", ngx_pid);
 	for (i = 0; i < conf->number; i++) {
 		uuid_generate(id);
-		uuid_unparse_lower(id, (char *)b->last);
+		uuid_unparse(id, (char *)b->last);
 		b->last += UUID_STR_LEN;
 		b->last[-1] = '\n';
 	}

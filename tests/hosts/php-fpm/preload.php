@@ -1,0 +1,3 @@
+<?php
+// Runs in the master, before it forks the children.
+uuid_create();
