@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 fn check() -> ExitCode {
     let program = env::current_exe().expect("this program");
     let mut service = Command::new(program)
-        .arg("--nocapture") // An option that changes nothing, for there must be one.
+        .arg("--nocapture") // Without an argument it would check itself, too.
         .spawn()
         .expect("the service");
     let ids: HashSet<String> = (0..REQUESTS).filter_map(|_| request()).collect();
@@ -60,6 +60,8 @@ fn request() -> Option<String> {
     })?;
     let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     client.write_all(request).ok()?;
-    let mut lines = BufReader::new(client).lines().map_while(Result::ok);
-    lines.find_map(|line| Some(line.to_lowercase().strip_prefix("x-request-id: ")?.to_string()))
+    let lines = BufReader::new(client).lines().map_while(Result::ok);
+    lines
+        .map(|line| line.to_lowercase())
+        .find_map(|line| line.strip_prefix("x-request-id: ").map(str::to_string))
 }

@@ -1,3 +1,3 @@
 <?php
-// Runs in the master, before it forks the children.
+// Runs in the process that forks the children.
 uuid_create();
