@@ -36,6 +36,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 mod hardware;
 pub(crate) use hardware::*;
 
+mod registers;
+pub(crate) use registers::*;
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -45,6 +48,31 @@ pub(crate) use linux::*;
 mod other;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use other::*;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::*;
+
+#[cfg(all(target_os = "wasi", target_vendor = "unknown"))]
+mod wasi;
+#[cfg(all(target_os = "wasi", target_vendor = "unknown"))]
+pub(crate) use wasi::*;
+
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    windows,
+    all(target_os = "wasi", target_vendor = "unknown"),
+)))]
+mod unpooled;
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    windows,
+    all(target_os = "wasi", target_vendor = "unknown"),
+)))]
+pub(crate) use unpooled::*;
 
 /// Seconds since 1970, rounded down, and the rest in nanoseconds.
 pub(crate) fn since_1970(time: SystemTime) -> (i64, u32) {
