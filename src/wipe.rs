@@ -213,14 +213,11 @@ impl Loan {
         Self(number | process | u64::from(thread))
     }
 
-    /// Whether its thread was one of the caller's process, and is gone; or had the
-    /// caller's number, which is borrowing because it has nothing.
-    fn is_over(self, caller: Caller, is_borrowing: bool) -> bool {
+    /// The thread, if it was one of the caller's process.
+    fn thread(self, caller: Caller) -> Option<u32> {
         let thread = (self.0 & Self::MASK) as u32;
         let process = (self.0 >> Self::BITS & Self::MASK) as u32;
-        thread != 0
-            && process == caller.process
-            && (is_borrowing && thread == caller.thread || sys::is_gone(process, thread))
+        (thread != 0 && process == caller.process).then_some(thread)
     }
 }
 
@@ -254,19 +251,26 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
             false => None,
         };
         let mapped = || self.0.iter().filter(|group| group.values.get().is_some());
+        // It is borrowing because it has nothing.
+        let own = |thread| is_thread && caller.is_some_and(|caller| caller.thread == thread);
+        if sys::REUSES_NUMBERS
+            && let Some(caller) = owner
+        {
+            mapped().for_each(|group| group.take_back(caller, own));
+        }
         if let Some(value) = mapped().find_map(|group| group.lend(owner)) {
             return Ok(value);
         }
         // Not where the kernel does not know the caller itself by these numbers: in a
         // process that shares this memory, or where a sandbox answers.
         let asking = caller.filter(|caller| !sys::is_gone(caller.process, caller.thread));
-        let freed: usize = asking.map_or(0, |caller| {
-            mapped()
-                .map(|group| group.take_back_from_ended(caller, is_thread))
-                .sum()
-        });
+        if let Some(caller) = asking {
+            let is_over = |thread| own(thread) || sys::is_gone(caller.process, thread);
+            mapped().for_each(|group| group.take_back(caller, is_over));
+        }
         // More are mapped unless this was worth the calls that it took.
-        if freed < GROUP / 4
+        let lent = mapped().map(|group| group.lent.load(Relaxed));
+        if lent.map(u64::count_zeros).sum::<u32>() < u64::BITS / 4
             && let Some(group) = self.0.iter().find(|group| group.values.get().is_none())
         {
             group.values.get_or_map();
@@ -340,24 +344,21 @@ impl<T: Lent> Group<T> {
         None
     }
 
-    /// Takes back what threads have that are gone, and returns how much.
-    fn take_back_from_ended(&self, caller: Caller, is_borrowing: bool) -> usize {
+    /// Takes back what threads of the caller's process have that are gone.
+    fn take_back(&self, caller: Caller, is_gone: impl Fn(u32) -> bool) {
         let (Some(values), Some(loans)) = (self.values.get(), self.loans.get()) else {
-            return 0;
+            return;
         };
-        let mut freed = 0;
         for (index, (value, loan)) in values.iter().zip(loans).enumerate() {
             let found = loan.load(Acquire);
-            if Loan(found).is_over(caller, is_borrowing)
+            if Loan(found).thread(caller).is_some_and(&is_gone)
                 && loan.compare_exchange(found, 0, Acquire, Relaxed).is_ok()
             {
                 // SAFETY: its thread is gone, and nobody else takes it back.
                 unsafe { value.clear() };
                 self.lent.fetch_and(!(1 << index), Release);
-                freed += 1;
             }
         }
-        freed
     }
 }
 

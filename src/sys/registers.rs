@@ -30,11 +30,7 @@ pub(crate) fn clear_registers() {
         if has!("avx") {
             clear!("vzeroall");
         } else {
-            clear!(
-                ".irp n, 0,1,2,3,4,5,6,7",
-                "pxor xmm\\n, xmm\\n",
-                ".endr"
-            );
+            clear!(".irp n, 0,1,2,3,4,5,6,7", "pxor xmm\\n, xmm\\n", ".endr");
             #[cfg(target_arch = "x86_64")]
             clear!(
                 ".irp n, 8,9,10,11,12,13,14,15",
