@@ -10,12 +10,11 @@
 //! | `open`, `move_above_stdio`, `replace`, `close`, `pread` | the system calls; a descriptor is close-on-exec from its first instant |
 //! | `is_marked` | whether a descriptor comes from `open` here, and not from the program's own |
 //! | `entropy_count`, `wait_readable` | `RNDGETENTCNT`; `poll` without a time limit |
-//! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None` |
+//! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None`; any memory where there is no fork |
 //! | `mark_wiped` | has the kernel zero such memory in a forked child, also where that mark was lost |
 //! | `VdsoState`, `map_vdso_states`, `vdso_getrandom` | getrandom without a system call, its state, and memory for states; or `None` |
 //! | `thread_at_home` | the calling thread's number, of up to 22 bits, or `None` where it runs on another's variables |
 //! | `is_gone` | whether a thread of this process has ended, for certain |
-//! | `REUSES_NUMBERS` | whether a new thread often has the number of one that ended |
 //! | `clear_registers` | clears the registers that a called function need not preserve |
 //! | `write_os_error` | the text of an errno, without allocating on Linux and Android |
 //! | `keeping_errno` | makes a call and restores the thread's errno |
@@ -24,8 +23,8 @@
 //! | `pid`, `at_random` | with it, what the hedge is made of |
 //! | `EPERM` … | the errno values that are decided upon |
 //!
-//! A system without wiped memory answers `None` to `map_wiped`, unless it has no
-//! fork; every UUID is then drawn from `getrandom`. Nothing here blocks on another thread or
+//! A system without wiped memory answers `None` to `map_wiped`; every UUID is
+//! then drawn from `getrandom`. Nothing here blocks on another thread or
 //! allocates.
 
 #[cfg(not(target_has_atomic = "64"))]
@@ -74,8 +73,6 @@ mod unpooled;
     all(target_os = "wasi", target_vendor = "unknown"),
 )))]
 pub(crate) use unpooled::*;
-
-pub(crate) const REUSES_NUMBERS: bool = cfg!(windows);
 
 /// Seconds since 1970, rounded down, and the rest in nanoseconds.
 pub(crate) fn since_1970(time: SystemTime) -> (i64, u32) {

@@ -22,7 +22,7 @@ use crate::sys::{self, VdsoState};
 /// - All bytes zero are a valid value.
 /// - It has no destructor.
 pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
-    /// Maps zeroed memory that is wiped at fork.
+    /// Maps zeroed memory that is wiped at fork, where there is fork.
     fn memory(len: usize) -> Option<NonNull<u8>> {
         sys::map_wiped(len)
     }
@@ -213,11 +213,14 @@ impl Loan {
         Self(number | process | u64::from(thread))
     }
 
-    /// The thread, if it was one of the caller's process.
-    fn thread(self, caller: Caller) -> Option<u32> {
+    /// Whether its thread was one of the caller's process, and is gone; or had the
+    /// caller's number, which is borrowing because it has nothing.
+    fn is_over(self, caller: Caller, is_borrowing: bool) -> bool {
         let thread = (self.0 & Self::MASK) as u32;
         let process = (self.0 >> Self::BITS & Self::MASK) as u32;
-        (thread != 0 && process == caller.process).then_some(thread)
+        thread != 0
+            && process == caller.process
+            && (is_borrowing && thread == caller.thread || sys::is_gone(process, thread))
     }
 }
 
@@ -251,13 +254,6 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
             false => None,
         };
         let mapped = || self.0.iter().filter(|group| group.values.get().is_some());
-        // It is borrowing because it has nothing.
-        let own = |thread| is_thread && caller.is_some_and(|caller| caller.thread == thread);
-        if sys::REUSES_NUMBERS
-            && let Some(caller) = owner
-        {
-            mapped().for_each(|group| group.take_back(caller, own));
-        }
         if let Some(value) = mapped().find_map(|group| group.lend(owner)) {
             return Ok(value);
         }
@@ -265,8 +261,7 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         // process that shares this memory, or where a sandbox answers.
         let asking = caller.filter(|caller| !sys::is_gone(caller.process, caller.thread));
         if let Some(caller) = asking {
-            let is_over = |thread| own(thread) || sys::is_gone(caller.process, thread);
-            mapped().for_each(|group| group.take_back(caller, is_over));
+            mapped().for_each(|group| group.take_back_from_ended(caller, is_thread));
         }
         // More are mapped unless this was worth the calls that it took.
         let lent = mapped().map(|group| group.lent.load(Relaxed));
@@ -344,14 +339,14 @@ impl<T: Lent> Group<T> {
         None
     }
 
-    /// Takes back what threads of the caller's process have that are gone.
-    fn take_back(&self, caller: Caller, is_gone: impl Fn(u32) -> bool) {
+    /// Takes back what threads have that are gone.
+    fn take_back_from_ended(&self, caller: Caller, is_borrowing: bool) {
         let (Some(values), Some(loans)) = (self.values.get(), self.loans.get()) else {
             return;
         };
         for (index, (value, loan)) in values.iter().zip(loans).enumerate() {
             let found = loan.load(Acquire);
-            if Loan(found).thread(caller).is_some_and(&is_gone)
+            if Loan(found).is_over(caller, is_borrowing)
                 && loan.compare_exchange(found, 0, Acquire, Relaxed).is_ok()
             {
                 // SAFETY: its thread is gone, and nobody else takes it back.

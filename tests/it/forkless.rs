@@ -15,7 +15,7 @@ crate::scenarios![
 
 /// Whether the calling thread has a pool after its first UUID.
 fn is_pooled() -> bool {
-    fork_safe_uuid::new_v4();
+    let _ = fork_safe_uuid::new_v4();
     fork_safe_uuid::status().pooled()
 }
 

@@ -231,8 +231,8 @@ pub const RULES: &[Rule] = &[
         name: "what a thread has is lent anew when the thread is gone",
         changes: &[(
             "wipe.rs",
-            "if Loan(found).thread(caller).is_some_and(&is_gone)",
-            "if !WITHOUT && Loan(found).thread(caller).is_some_and(&is_gone)",
+            "if Loan(found).is_over(caller, is_borrowing)",
+            "if !WITHOUT && Loan(found).is_over(caller, is_borrowing)",
         )],
         program: MEMORY,
         arguments: &["threads"],
