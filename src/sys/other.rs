@@ -1,5 +1,8 @@
 //! Every system but Linux and Android: the `getrandom` crate, which keeps no
-//! descriptor there, no device and no vDSO.
+//! descriptor there.
+//!
+//! What the tracked descriptor or the vDSO would need is answered with "not
+//! here"; the files above then do without.
 
 use core::ffi::{CStr, c_int};
 use core::fmt;

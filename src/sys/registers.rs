@@ -4,8 +4,7 @@
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
 use core::arch::asm;
 
-/// On Windows, too, the registers that Linux need not preserve: of those that are
-/// others' there, the compiler takes care.
+// "sysv64" on Windows, too, where the compiler preserves those that "C" lacks.
 #[cfg(target_arch = "x86_64")]
 macro_rules! clear {
     ($($line:literal),*) => { asm!($($line),*, clobber_abi("sysv64")) };
