@@ -54,11 +54,6 @@ mod windows;
 #[cfg(windows)]
 pub(crate) use windows::*;
 
-#[cfg(windows)]
-mod windows;
-#[cfg(windows)]
-pub(crate) use windows::*;
-
 #[cfg(not(any(target_os = "linux", target_os = "android", windows)))]
 mod single;
 #[cfg(not(any(target_os = "linux", target_os = "android", windows)))]
