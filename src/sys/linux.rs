@@ -34,7 +34,6 @@ pub(crate) const RANDOM: u64 = libc::makedev(1, 8) as u64;
 #[allow(clippy::unnecessary_cast)]
 pub(crate) const URANDOM: u64 = libc::makedev(1, 9) as u64;
 
-/// There is a device to turn to.
 pub(crate) const HAS_DEVICE: bool = true;
 
 #[cold]

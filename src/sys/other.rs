@@ -3,6 +3,7 @@
 //!
 //! What the tracked descriptor or the vDSO would need is answered with "not
 //! here"; the files above then do without.
+#![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_int};
 use core::fmt;
@@ -78,6 +79,13 @@ pub(crate) fn entropy_count(_: c_int) -> Result<c_int, i32> {
 
 pub(crate) fn wait_readable(_: c_int) -> Result<(), i32> {
     Err(ENOSYS)
+}
+
+/// # Safety
+///
+/// None: nothing is done.
+pub(crate) unsafe fn mark_wiped(_: NonNull<u8>, _: usize) -> bool {
+    false
 }
 
 pub(crate) struct VdsoState;

@@ -24,13 +24,6 @@ pub(crate) fn map_wiped(_: usize) -> Option<NonNull<u8>> {
 /// None: nothing is done.
 pub(crate) unsafe fn unmap(_: NonNull<u8>, _: usize) {}
 
-/// # Safety
-///
-/// None: nothing is done.
-pub(crate) unsafe fn mark_wiped(_: NonNull<u8>, _: usize) -> bool {
-    false
-}
-
 pub(crate) fn pid() -> u32 {
     0
 }

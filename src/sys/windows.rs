@@ -21,26 +21,18 @@ pub(crate) unsafe fn unmap(memory: NonNull<u8>, _: usize) {
     unsafe { VirtualFree(memory.as_ptr().cast(), 0, MEM_RELEASE) };
 }
 
-/// # Safety
-///
-/// None: nothing is done.
-pub(crate) unsafe fn mark_wiped(_: NonNull<u8>, _: usize) -> bool {
-    false
-}
-
 pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
-/// Larger numbers than those of 22 bits are those of a system with a million threads.
+/// A system with less than a million threads and processes has no larger numbers.
 pub(crate) fn thread_at_home() -> Option<NonZeroU32> {
     // SAFETY: takes no argument and cannot fail.
     let thread = unsafe { GetCurrentThreadId() };
     NonZeroU32::new(thread).filter(|_| (thread | pid()) >> 22 == 0)
 }
 
-/// Not certain where the number is another thread's now, in whichever process, or
-/// the thread may not be opened.
+/// Not for certain where another thread has the number now, in whichever process.
 pub(crate) fn is_gone(_: u32, thread: u32) -> bool {
     // SAFETY: only numbers are passed, and the handle that was opened.
     unsafe {
