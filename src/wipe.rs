@@ -253,19 +253,26 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
             true => Some(caller.ok_or(Refusal::NotAtHome)?),
             false => None,
         };
-        let mapped = || self.0.iter().filter(|group| group.values.get().is_some());
+        let mapped = || {
+            self.0
+                .iter()
+                .take_while(|group| group.values.get().is_some())
+        };
         if let Some(value) = mapped().find_map(|group| group.lend(owner)) {
             return Ok(value);
         }
         // Not where the kernel does not know the caller itself by these numbers: in a
         // process that shares this memory, or where a sandbox answers.
-        let asking = caller.filter(|caller| !sys::is_gone(caller.process, caller.thread));
-        if let Some(caller) = asking {
-            mapped().for_each(|group| group.take_back_from_ended(caller, is_thread));
+        if let Some(caller) = caller
+            && !sys::is_gone(caller.process, caller.thread)
+        {
+            for group in mapped() {
+                group.take_back_from_ended(caller, is_thread);
+            }
         }
+        let free = mapped().map(|group| group.lent.load(Relaxed).count_zeros());
         // More are mapped unless this was worth the calls that it took.
-        let lent = mapped().map(|group| group.lent.load(Relaxed));
-        if lent.map(u64::count_zeros).sum::<u32>() < u64::BITS / 4
+        if free.sum::<u32>() < GROUP as u32 / 4
             && let Some(group) = self.0.iter().find(|group| group.values.get().is_none())
         {
             group.values.get_or_map();
@@ -382,14 +389,22 @@ mod tests {
             let value = slab.lend(Borrower::Thread).ok().expect("a value");
             assert_eq!(value.swap(1, Relaxed), 0, "not as a new one");
             all_have.wait();
-            ptr::from_ref(value).addr()
+            (
+                ptr::from_ref(value).addr(),
+                Caller::new().expect("a thread"),
+            )
         };
-        thread::scope(|scope| {
+        let all = thread::scope(|scope| {
             let threads = [(); THREADS].map(|()| scope.spawn(borrow));
-            threads
-                .map(|thread| thread.join().expect("no panic"))
-                .into()
-        })
+            threads.map(|thread| thread.join().expect("no panic"))
+        });
+        // The kernel knows a thread a little longer than `join` waits for it.
+        for (_, borrower) in &all {
+            while !sys::is_gone(borrower.process, borrower.thread) {
+                thread::yield_now();
+            }
+        }
+        all.map(|(value, _)| value).into()
     }
 
     #[test]
@@ -405,7 +420,7 @@ mod tests {
             all.extend(values);
         }
         // Of 3000 threads, 150 at once.
-        assert!(all.len() <= 6 * GROUP, "{}", all.len());
+        assert!(all.len() <= 3 * GROUP, "{}", all.len());
     }
 
     #[test]

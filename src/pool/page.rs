@@ -91,7 +91,7 @@ impl Lent for Page {
         // SAFETY: the caller says that nobody uses the page.
         let secret = unsafe { &mut *self.secret.get() };
         secret.key.zeroize();
-        secret.slots.zeroize();
+        secret.slots.fill(Block::default());
     }
 }
 
@@ -140,7 +140,7 @@ impl Page {
                 return Err(error);
             }
             // Of a key before `reseed`, or of a call that a fork cut in two.
-            slots.zeroize();
+            slots.fill(Block::default());
         }
         if drawn.is_ok() {
             hedge::fold_into(&mut seed);
