@@ -4,7 +4,8 @@
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
 use core::arch::asm;
 
-// "sysv64" on Windows, too, where the compiler preserves those that "C" lacks.
+// Windows, too, clears what "sysv64" need not preserve. The compiler saves those of
+// them that "C" preserves there.
 #[cfg(target_arch = "x86_64")]
 macro_rules! clear {
     ($($line:literal),*) => { asm!($($line),*, clobber_abi("sysv64")) };
