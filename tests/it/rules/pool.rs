@@ -90,8 +90,8 @@ pub const RULES: &[Rule] = &[
         name: "3: the slots of a key that is gone are cleared",
         changes: &[(
             "pool/page.rs",
-            "            slots.zeroize();\n        }\n        if drawn",
-            "            if !WITHOUT { slots.zeroize(); }\n        }\n        if drawn",
+            "            slots.fill(Block::default());\n        }\n        if drawn",
+            "            if !WITHOUT { slots.fill(Block::default()); }\n        }\n        if drawn",
         )],
         program: STEPPER,
         arguments: &["97", "refill", "forks"],
