@@ -22,7 +22,7 @@ use crate::sys::{self, VdsoState};
 /// - All bytes zero are a valid value.
 /// - It has no destructor.
 pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
-    /// Maps zeroed memory that is wiped at fork.
+    /// Maps zeroed memory that is wiped at fork, where there is fork.
     fn memory(len: usize) -> Option<NonNull<u8>> {
         sys::map_wiped(len)
     }

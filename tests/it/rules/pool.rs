@@ -48,7 +48,7 @@ pub const RULES: &[Rule] = &[
                 ready",
         )],
         program: STEPPER,
-        arguments: &["499", "first call", "makes one"],
+        arguments: &["turns", "first call", "makes one"],
         shows: "in two runs",
         possible: always,
     },
