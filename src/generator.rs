@@ -192,6 +192,7 @@ impl Generator {
     #[inline]
     pub fn try_now_v7(&self) -> Result<Uuid, Error> {
         let word = v7::word(self.now()?, |now| self.order.next(now, 1))?;
+        // The random bits last: a fork before them gives parent and child other bits.
         Ok(v7::uuid(word, self.try_new_v4()?))
     }
 

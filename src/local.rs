@@ -18,14 +18,14 @@ pub use time::{
 };
 
 thread_local! {
-    /// Constant and without a destructor: reaching it allocates nothing and
-    /// works at any time of the thread's life.
+    /// It is constant and has no destructor: a call to it allocates nothing and works
+    /// at any time of the thread's life.
     static POOL: Pool = const { Pool::of_thread() };
 }
 
 /// Returns a random UUID (version 4, RFC 9562 section 5.4).
 ///
-/// What `Uuid::new_v4()` returns, and safe to call in a forked child, a daemon,
+/// It is what `Uuid::new_v4()` returns, and safe to call in a forked child, a daemon,
 /// a sandbox and a signal handler.
 ///
 /// **In a signal handler** on an alternate stack, a call needs up to 5 KiB of it
@@ -185,8 +185,8 @@ fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
 /// ```
 pub fn prepare() -> Result<Status, Error> {
     let device = source::prepare_device();
-    // By the pool, also in a forked child, whose first is the kernel's otherwise. The
-    // device's failure is the lesser one.
+    // It fills the pool, also in a forked child, whose first UUID the kernel makes
+    // otherwise. The device's failure is the lesser one.
     missed(Miss::None)?;
     device?;
     Ok(status())
@@ -226,12 +226,14 @@ pub fn reseed() {
         v7::restart();
         // Last, as it may wait for the kernel.
         source::mark_again();
+        // [P2 mark-pages] CRIU before 4.2 restores the memory of a process without its
+        // mark: its children would have the keys.
         pool::mark_again();
         gregorian::PROCESS.mark_again();
     });
 }
 
-/// Returns what serves the calling thread's UUIDs.
+/// Returns which source and pool make the calling thread's UUIDs.
 ///
 /// # Examples
 ///

@@ -1,31 +1,19 @@
 //! Versions 6 and 1: a count of 100 ns, a clock sequence and a node
 //! (RFC 9562 sections 5.1 and 5.6).
 //!
-//! **Each clock sequence has a count of its own, which only grows.** So this
-//! process returns no count and clock sequence twice, whichever threads and
-//! handlers meet, whatever the clock shows, and whatever clock sequence is drawn
-//! or drawn again: one exchange of one word decides. The counts are in ordinary
-//! memory: that a forked child inherits them is harmless. They take 128 KiB of
-//! zeroed memory, of which the kernel provides the pages that are touched: one,
-//! as a rule.
+//! **Each clock sequence has its own count, which only grows.** One exchange of one word
+//! decides, so that this process returns no count and clock sequence twice, whatever the
+//! clock shows and whichever clock sequence is drawn. The counts are in ordinary memory: a
+//! forked child may inherit them. They take 128 KiB of zeroed memory, of which usually
+//! one page is used.
 //!
 //! **A clock that was set back is followed by a step to another clock sequence**
 //! (section 6.1), one whose count is not ahead of the clock. No count is ever
-//! lowered: a thread that still has the former clock sequence goes on in its
+//! lowered: a thread that still has the former clock sequence continues its
 //! count, or starts over.
 //!
-//! **The clock sequence and the random node are the copy's**: they are drawn at
-//! their first use and live in memory that is wiped at fork, and `reseed`
-//! clears them.
-//!
-//! **Why the clock sequence is asked again after the count was taken.** A
-//! handler that forks in between would leave the same count with the same clock
-//! sequence in both processes. In the child the word is no longer what it was,
-//! and the call starts over.
-//!
-//! **Why a drawing claims the word first.** A handler that forks between the
-//! drawing and its storing would have both processes store the same. In the
-//! child the claim is wiped, and no later one is like it.
+//! **Each process has its own clock sequence and random node.** They are drawn at their
+//! first use and live in memory that is wiped at fork, and `reseed` clears them.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -36,8 +24,8 @@ use crate::error::Error;
 use crate::sys;
 use crate::wipe::WipedCell;
 
-/// What is drawn, in a word of 64 bits: this one is set, the others are random.
-/// Of the clock sequence all are compared and 14 used.
+/// The bit of a word that says that it was drawn; the other bits are random. All of a
+/// clock sequence's bits are compared, and 14 are used.
 const DRAWN: u64 = 1 << 63;
 
 const SEQUENCES: u64 = 1 << 14;
@@ -50,15 +38,15 @@ const NODE: usize = 1;
 pub(crate) struct Gregorian {
     /// The last count that was taken with each clock sequence.
     lasts: [AtomicU64; SEQUENCES as usize],
-    /// The last count of all where no clock sequence can be kept.
+    /// The last count of all, where no clock sequence can be kept.
     unkept: AtomicU64,
-    /// Drawings so far. Not wiped, so that a child's are none of its parent's.
+    /// Drawings so far. It is not wiped, so that a child has no claim of its parent's.
     claims: AtomicU64,
     /// 0, a claim, or a drawing.
     drawings: WipedCell<[AtomicU64; 2]>,
 }
 
-/// The process's.
+/// The state of this process.
 pub(crate) static PROCESS: Gregorian = Gregorian::new();
 
 impl Gregorian {
@@ -84,6 +72,8 @@ impl Gregorian {
             let Some(count) = self.count(sequence, now()?)? else {
                 continue;
             };
+            // [P2 sequence-after-count] A handler that forks in between would leave the same
+            // count with the same clock sequence in both processes.
             if self.is_still(CLOCK_SEQUENCE, sequence) {
                 return Ok((count, (sequence % SEQUENCES) as u16));
             }
@@ -99,8 +89,8 @@ impl Gregorian {
         Ok(node)
     }
 
-    /// Has clock sequence and node drawn anew. The count is then that of the
-    /// clock, but for the clock sequences that were used: those go on in theirs.
+    /// Discards the clock sequence and the node. The next ones are drawn anew, and a clock
+    /// sequence that was used before continues its count.
     pub(crate) fn forget(&self) {
         for word in self.drawings.get().into_iter().flatten() {
             word.store(0, Relaxed);
@@ -112,7 +102,8 @@ impl Gregorian {
         self.drawings.mark_again();
     }
 
-    /// Returns `None` where the caller starts over, with another clock sequence.
+    /// Returns the next count, or `None` if the caller must start over with another clock
+    /// sequence.
     #[inline]
     fn count(&self, sequence: u64, now: Reading) -> Result<Option<u64>, Error> {
         let now = now.ticks(&GREGORIAN)?;
@@ -141,9 +132,9 @@ impl Gregorian {
         &self.lasts[(sequence % SEQUENCES) as usize]
     }
 
-    /// Changes the clock sequence to the next one whose count the clock is not
-    /// far behind; `false` if there is none, which takes 16,384 steps back from
-    /// a time that is still ahead. The last count is then held.
+    /// Changes the clock sequence to the next one whose count is not ahead, or returns
+    /// `false` if there is none. That takes 16,384 steps back from a time that is still
+    /// ahead; the last count is then held.
     #[cold]
     fn step_back(&self, sequence: u64, last: u64, now: u64) -> bool {
         let changed = match self.drawings.get() {
@@ -155,7 +146,7 @@ impl Gregorian {
                 let Some(next) = next else { return false };
                 words[CLOCK_SEQUENCE].compare_exchange(sequence, next, Relaxed, Relaxed)
             }
-            // Each call has another clock sequence already.
+            // Each call has its own clock sequence already.
             None => self.unkept.compare_exchange(last, now, Relaxed, Relaxed),
         };
         // Otherwise another call came first, or a fork wiped the word.
@@ -165,7 +156,7 @@ impl Gregorian {
         true
     }
 
-    /// Whether the word has not been wiped, where it can be.
+    /// Returns whether the word has not been wiped, where it can be.
     #[inline]
     fn is_still(&self, word: usize, drawing: u64) -> bool {
         match self.drawings.get() {
@@ -192,7 +183,7 @@ impl Gregorian {
         draw: &impl Fn() -> Result<u64, Error>,
     ) -> Result<u64, Error> {
         let Some(words) = sys::keeping_errno(|| self.drawings.get_or_map()) else {
-            // Nothing can be kept: each call has its own.
+            // Nothing can be kept: each call draws its own.
             return Ok(draw()? | DRAWN);
         };
         let word = &words[word];
@@ -201,13 +192,16 @@ impl Gregorian {
             if claim & DRAWN != 0 {
                 return Ok(claim);
             }
+            // [P2 claim-drawing] A handler that forks between the drawing and its storing
+            // would make both processes store the same. In the child the claim is wiped, and
+            // no later claim equals it.
             if claim == 0 {
                 claim = self.claims.fetch_add(1, Relaxed) + 1;
                 if word.compare_exchange(0, claim, Relaxed, Relaxed).is_err() {
                     continue;
                 }
             }
-            // Another's claim does as well: it was there before the drawing.
+            // Another call's claim is as good: it was there before the drawing.
             let drawing = draw()? | DRAWN;
             if word
                 .compare_exchange(claim, drawing, Relaxed, Relaxed)
@@ -219,19 +213,19 @@ impl Gregorian {
     }
 }
 
-/// Whether the clock is so far behind a count that it is followed.
+/// Returns whether the clock is so far behind a count that it is followed.
 #[inline]
 fn is_ahead(count: u64, now: u64) -> bool {
     count > now + GREGORIAN.held()
 }
 
-/// Version 1.
+/// Returns the UUID of version 1.
 #[inline]
 pub(crate) fn v1((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
     uuid::Builder::from_gregorian_timestamp(count, sequence, node).into_uuid()
 }
 
-/// Version 6.
+/// Returns the UUID of version 6.
 #[inline]
 pub(crate) fn v6((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
     uuid::Builder::from_sorted_gregorian_timestamp(count, sequence, node).into_uuid()

@@ -7,14 +7,10 @@
 //!             rand_a, by section 6.2, method 3;  rand_b
 //! ```
 //!
-//! **Nothing here is secret, so nothing need be wiped.** What orders the UUIDs
-//! is a public word of timestamp and counter, in ordinary memory. A forked
-//! child inherits it and goes on from it; what makes its UUIDs others than its
-//! parent's are the 58 bits, from a pool that the child finds empty.
-//!
-//! **Why the word comes first and the random bits last.** Taking them from the
-//! pool commits: a fork before it gives parent and child other bits with the
-//! same word. What is left after it is to put the two together.
+//! **Nothing here is secret, so nothing need be wiped.** A public word of timestamp and
+//! counter, in ordinary memory, orders the UUIDs. A forked child inherits it and continues
+//! from it. Its UUIDs differ from its parent's by the 58 bits, which come from a pool that
+//! is empty in the child.
 
 use core::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -28,7 +24,7 @@ use super::{Reading, V7, count_step};
 use crate::drbg::Block;
 use crate::error::Error;
 
-/// 16 UUIDs in a tick of 244 ns; whoever makes more runs ahead of the clock by
+/// 16 UUIDs in a tick of 244 ns; a thread that makes more runs ahead of the clock by
 /// 15 ns with each.
 const COUNTER_BITS: u32 = 4;
 const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
@@ -36,33 +32,31 @@ const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
 const RANDOM_BITS: u32 = 62 - COUNTER_BITS;
 const RANDOM: u64 = (1 << RANDOM_BITS) - 1;
 
-/// UUIDs of one request that share a word. Within it the random bits begin
-/// below half of their range and grow by 2^32 at most, so that so many steps
-/// cannot pass its end.
+/// How many UUIDs of one request share a word. Their random bits begin below half of
+/// the range and grow by 2^32 at most, so that as many steps cannot pass its end.
 const OF_A_WORD: usize = 1 << (RANDOM_BITS - 1 - 32);
 
-/// How far ahead of the clock a word may be and is held. The counter is no part
-/// of the time, so that a word of the tick that is just held is held with it.
+/// How far ahead of the clock a word is held. The counter is no part of the time, so that
+/// all words of the last tick that is held are held.
 const HELD: u64 = V7.held() << COUNTER_BITS | COUNTER;
 
-/// How often the orders of this process were told to begin anew. It changes so
-/// rarely that each processor has its own copy in its cache.
+/// How often the orders of this process were told to begin anew. It changes so rarely
+/// that each processor keeps it in its cache.
 static RESTARTS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes each [`Order`] of this process go on from the clock with its next word,
-/// where the last one is ahead of it.
+/// Makes each [`Order`] of this process continue from the clock with its next word, if the
+/// last one is ahead of it.
 pub(crate) fn restart() {
     RESTARTS.fetch_add(1, Relaxed);
 }
 
-/// What orders the UUIDs of one thread or one generator: the last words, each
-/// the 60 bits of a timestamp above those of the counter.
+/// The order of one thread's or one generator's UUIDs: the last words, each of them the
+/// 60 bits of a timestamp above those of the counter.
 ///
-/// Handlers come in at any instruction. One that finds a call under way goes on
-/// in a word of its own, and later calls go on from the greater of the two. An
-/// exchange of one word would do as well, and takes 11 ns of 40 on Zen 4, for
-/// an order between threads that nobody needs: only the owning thread and its
-/// handlers come here. For the same reason Relaxed and compiler fences do.
+/// A handler may interrupt a call at any instruction. Its calls then use a word of their
+/// own, and later calls continue from the greater of the two. Only the owning thread and
+/// its handlers use an order, so that compiler fences are enough, and Relaxed. An exchange
+/// of one word takes 11 ns of 40 on Zen 4.
 ///
 /// A word that is too far ahead of the clock counts as none. Each call judges
 /// that for both words by its own time: a handler may have read the clock after
@@ -72,7 +66,7 @@ pub(crate) struct Order {
     /// The last word of a handler that interrupted a call.
     nested: AtomicU64,
     busy: AtomicBool,
-    /// Those that the last word knew of. Only for calls that interrupt none.
+    /// [`RESTARTS`] at the last word of a call that interrupts none.
     restarts: AtomicU64,
 }
 
@@ -86,8 +80,8 @@ impl Order {
         }
     }
 
-    /// Returns the first word for `len` UUIDs: that of now, if it is later than
-    /// the last, or more than [`HELD`] before it. `None`: there are no more.
+    /// Returns the first word for `len` UUIDs: the clock's, if it is later than the last
+    /// one, or more than [`HELD`] before it. Returns `None` if there are no more.
     #[inline]
     pub(crate) fn next(&self, now: u64, len: usize) -> Option<u64> {
         let count = len.div_ceil(OF_A_WORD) as u64;
@@ -113,7 +107,7 @@ impl Order {
         first
     }
 
-    /// What `next` does where the clock was set back, or after [`restart`].
+    /// Returns what `next` does if the clock was set back, or after [`restart`].
     #[cold]
     fn begin_anew(&self, now: u64, count: u64, nested: u64, restarts: u64) -> Option<u64> {
         let last = self.last.load(Relaxed);
@@ -127,13 +121,13 @@ impl Order {
         };
         let first = after(up_to(limit, last).max(up_to(limit, nested)), now);
         let end = first.checked_add(count)?;
-        // First `last`: handlers that come between the two stores, or after
-        // them, then go on from it, and not each from the clock again.
+        // First `last`: handlers that come between the two stores, or after them, then
+        // continue from it, and not each from the clock again.
         self.last.store(end - 1, Relaxed);
         compiler_fence(SeqCst);
         if nested > limit {
-            // Only what was judged above: the word of a handler that came
-            // since is what later calls go on from.
+            // Only the word that was judged above: later calls continue from that of a
+            // handler that came since.
             let _ = self.nested.compare_exchange(nested, 0, Relaxed, Relaxed);
         }
         self.restarts.store(restarts, Relaxed);
@@ -154,43 +148,44 @@ impl Order {
                 .compare_exchange(nested, end - 1, Relaxed, Relaxed)
             {
                 Ok(_) => return Some(first),
-                // A handler of a handler.
+                // A handler interrupted this one.
                 Err(other) => nested = other,
             }
         }
     }
 }
 
-/// Saturates: no words follow the last of all, which is not used.
+/// Returns the word after `latest`, or the clock's if that is greater. It saturates: no
+/// words follow the last of all, which is not used.
 #[inline]
 fn after(latest: u64, now: u64) -> u64 {
     now.max(latest.saturating_add(1))
 }
 
-/// The last word that is held at a time.
+/// Returns the last word that is held at a time.
 #[inline]
 fn held(now: u64) -> u64 {
     now.saturating_add(HELD)
 }
 
-/// The word, or 0, which is none.
+/// Returns the word, or 0, which is none, if it is above the limit.
 fn up_to(limit: u64, word: u64) -> u64 {
     if word > limit { 0 } else { word }
 }
 
-/// The word that `next` of an [`Order`] returns at a time.
+/// Returns the word that `next` of an [`Order`] returns at a time.
 #[inline]
 pub(crate) fn word(now: Reading, next: impl FnOnce(u64) -> Option<u64>) -> Result<u64, Error> {
     next(now.ticks(&V7)? << COUNTER_BITS).ok_or_else(|| V7.is_over())
 }
 
-/// The UUID of a word, by the random bits of a UUID of version 4.
+/// Returns the UUID of a word, with the random bits of a UUID of version 4.
 #[inline]
 pub(crate) fn uuid(word: u64, random: Uuid) -> Uuid {
     assemble(word, random.as_u64_pair().1)
 }
 
-/// `low` has the variant's bits where they belong.
+/// Puts the fields together. `low` has the variant's bits in their place.
 #[inline]
 fn assemble(word: u64, low: u64) -> Uuid {
     const FIELDS: u32 = 16;
@@ -203,11 +198,11 @@ fn assemble(word: u64, low: u64) -> Uuid {
     )
 }
 
-/// Makes of `blocks`, UUIDs of version 4, a request of version 7 in order.
+/// Turns `blocks`, UUIDs of version 4, into UUIDs of version 7 in order.
 ///
-/// All of a word's UUIDs have its timestamp, however long the request: the
-/// random bits of the first are fresh but for the topmost, and each further one
-/// grows by 1 to 2^32 (section 6.2, method 2).
+/// All UUIDs of a word have its timestamp. The random bits of the first one are fresh
+/// except for the topmost, and grow by 1 to 2^32 with each further one (section 6.2,
+/// method 2).
 pub(crate) fn shape(blocks: &mut [Block], first: u64) {
     shape_by(blocks, first, OF_A_WORD);
 }
