@@ -65,6 +65,7 @@ fn main() {
         plugins::SCENARIOS,
         pool::SCENARIOS,
         rules::SCENARIOS,
+        rules::layers::SCENARIOS,
         rules::tags::SCENARIOS,
         sandboxes::SCENARIOS,
         snapshots::SCENARIOS,

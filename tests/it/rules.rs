@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::guest::{self, Change, on_x86_64};
 
 mod copies;
+pub mod layers;
 mod pool;
 mod source;
 pub mod tags;
