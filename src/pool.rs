@@ -23,14 +23,12 @@
 #![allow(unsafe_code)]
 
 use core::cell::Cell;
-use core::ptr;
 use core::sync::atomic::{
     AtomicUsize,
     Ordering::{Relaxed, SeqCst},
     compiler_fence,
 };
 
-use uuid::Uuid;
 use zeroize::Zeroize;
 
 use crate::drbg::{self, Block, Key};
@@ -41,9 +39,11 @@ use crate::sys;
 use crate::wipe::{Borrower, Refusal};
 
 mod page;
+mod take;
 
-use page::{PAGES, Page, SEED_LIFE, SLOTS, V4};
+use page::{PAGES, Page, SEED_LIFE, V4};
 pub(crate) use page::{mark_again, missed_reseeds, reseed};
+pub(crate) use take::{Miss, as_it_is, blocks_of};
 
 /// A call is under way, and the page is its alone. A pool stays so for good if it was
 /// refused a page, or if its source panicked.
@@ -51,18 +51,6 @@ const BUSY: usize = usize::MAX;
 
 /// How often `reseed` may interrupt one request before the source serves the rest.
 const PATIENCE: u32 = 8;
-
-/// Leaves the blocks in the shape of version 4.
-pub(crate) fn as_it_is(_: &mut [Block]) {}
-
-/// Why nothing was ready.
-#[derive(Clone, Copy)]
-pub(crate) enum Miss {
-    /// Step 1 or 3: the pool is [`BUSY`] or has too few slots. Nothing is claimed.
-    None,
-    /// Step 5: the page is claimed, and the caller refills it.
-    Claimed,
-}
 
 /// One thread's or one generator's ready bytes.
 ///
@@ -101,94 +89,11 @@ impl Pool {
         }
     }
 
-    /// Claims `count` ready slots, which are those from the returned number on.
-    #[inline(always)]
-    fn claim(&self, count: usize) -> Result<(usize, &'static Page), Miss> {
-        // [P2 claim-survives] `state` is not in the page: a wipe would end the claim. A
-        // handler in the child would then refill the pool under the interrupted call,
-        // which would find the page alive.
-        //
-        // `left` is greater than any count if too few are ready or `state` is BUSY.
-        let left = self.state.load(Relaxed).wrapping_sub(count);
-        if left > SLOTS - count {
-            return Err(Miss::None);
-        }
-        // [P3 claim-slot] Before the slot is copied, so that a handler does not take it,
-        // too.
-        self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
-        // SAFETY: a pool without a page never has a slot ready.
-        Ok((left, unsafe { self.page.get().unwrap_unchecked() }))
-    }
-
-    /// Ends the claim with `left` slots, if the page is still alive.
-    #[inline(always)]
-    fn release(&self, page: &Page, left: usize) -> Result<(), Miss> {
-        // [P2 alive-after-copy] A handler that forks before this leaves both processes
-        // with the copy. Only the child's page says that it is another process's.
-        if !page.is_alive() {
-            return Err(Miss::Claimed);
-        }
-        compiler_fence(SeqCst);
-        // [P2 release-last] Before `alive` is asked, a handler that forks and makes UUIDs
-        // in the child would refill the page and set `alive` there.
-        self.state.store(left, Relaxed);
-        Ok(())
-    }
-
-    /// Returns a UUID if one is ready.
-    ///
-    /// It is a number, which two registers hold; an array inside a `Result` goes through
-    /// memory.
-    #[inline]
-    pub(crate) fn take(&self) -> Result<u128, Miss> {
-        let (last, page) = self.claim(1)?;
-        // SAFETY: claimed, and lent to this pool.
-        let slot = unsafe { &mut (*page.secret.get()).slots[last] };
-        let bits = u128::from_ne_bytes(*slot);
-        // [P3 zero-slot] A handler that came before the claim made its UUIDs undisturbed,
-        // so `last` may be out of date. But a slot is zeroed as it is handed out, and no
-        // UUID is zero: a slot that is not zero was never handed out.
-        //
-        // A zero is not written again: the kernel would copy the page for a forked child.
-        if bits == 0 {
-            return Err(Miss::Claimed);
-        }
-        *slot = Block::default();
-        compiler_fence(SeqCst);
-        self.release(page, last)?;
-        Ok(bits)
-    }
-
     /// Returns the UUID that [`Pool::take`] did not have.
     pub(crate) fn take_missed(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
         let mut block = [Block::default()];
         self.fill_missed(&mut block, miss, source, as_it_is)?;
         Ok(block[0])
-    }
-
-    /// Fills `dest` if as many are ready. `shape` makes the requested version of them.
-    #[inline]
-    pub(crate) fn take_all(
-        &self,
-        dest: &mut [Block],
-        shape: impl Fn(&mut [Block]),
-    ) -> Result<(), Miss> {
-        if dest.is_empty() || dest.len() > SLOTS {
-            return Err(Miss::None);
-        }
-        let (left, page) = self.claim(dest.len())?;
-        // SAFETY: claimed, and lent to this pool.
-        let slots = unsafe { &mut (&mut (*page.secret.get()).slots)[left..] };
-        for (to, slot) in dest.iter_mut().zip(slots) {
-            // [P3 zero-in-request] A slot that is zero was handed out, as in `take`.
-            if !page::move_out(slot, to) {
-                return Err(Miss::Claimed);
-            }
-        }
-        shape(dest);
-        compiler_fence(SeqCst);
-        self.release(page, left)
     }
 
     /// Fills `dest` with UUIDs of version 4, of which `shape` makes the requested
@@ -215,8 +120,6 @@ impl Pool {
     ) -> Result<(), Error> {
         let ready = match miss {
             Miss::Claimed => match self.page.get() {
-                // Many children make only one UUID, and each page that they write is
-                // copied for them, which takes longer than the system call.
                 Some(page) if dest.len() == 1 && page.is_wiped() && fill_by_call(dest, source) => {
                     shape(dest);
                     self.state.store(0, Relaxed);
@@ -230,8 +133,7 @@ impl Pool {
                 if ready == BUSY {
                     return fill_stateless(dest, source, shape);
                 }
-                // [P3 claim-page] Before it is filled, so that a handler does not use it
-                // while its key is made.
+                // [P3 claim-page] A handler would find the page alive before its key is drawn.
                 self.state.store(BUSY, Relaxed);
                 compiler_fence(SeqCst);
                 ready
@@ -241,9 +143,7 @@ impl Pool {
     }
 
     /// Fills `dest` from the claimed page, of which `ready` slots are ready, and ends the
-    /// claim.
-    ///
-    /// If the source panics, the pool stays busy: the page may have no key.
+    /// claim. If the source panics, the pool stays busy: the page may have no key.
     fn fill_claimed(
         &self,
         dest: &mut [Block],
@@ -323,14 +223,12 @@ fn fill_by(
             let end = dest.len().min(done + SEED_LIFE);
             *ready = page.make(secret, *ready, &mut dest[done..end]);
             compiler_fence(SeqCst);
-            // [P2 alive-after-refill] A handler that forks before this leaves both
-            // processes with the new blocks.
+            // [P2 alive-after-refill] A fork before this leaves both with the new blocks.
             if page.is_alive() {
                 done = end;
             } else if page.is_wiped() {
                 continue 'request;
             } else if patience == 0 {
-                // Some thread or timer calls `reseed` again and again.
                 fill_stateless(&mut dest[done..], source, as_it_is)?;
                 done = dest.len();
             } else {
@@ -381,8 +279,8 @@ fn fill_stateless(
 
 /// Fills `dest` by the system call alone, or returns `false`.
 ///
-/// It makes the first UUID of a forked child, where each page of memory that is touched
-/// costs more than the call: the pool, the vDSO's state, the libc.
+/// It makes the first UUID of a forked child. Many children make only one, and each page of
+/// memory that they touch takes longer than the call: the pool, the vDSO's state, the libc.
 fn fill_by_call(dest: &mut [Block], source: Source<'_>) -> bool {
     let mixer = Mixer::new();
     let is_filled = source.draw_by_call(dest.as_flattened_mut());
@@ -395,16 +293,8 @@ fn fill_by_call(dest: &mut [Block], source: Source<'_>) -> bool {
 /// Makes UUIDs of the kernel's bytes.
 fn mix_into(dest: &mut [Block], mixer: &Mixer) {
     for block in dest {
-        // [P5 hardware-in-output] A clone's kernel gives the same bytes if it was not
-        // told.
+        // [P5 hardware-in-output] The kernel of a clone may return the same bytes.
         mixer.mix_into(block);
         V4.give(block);
     }
-}
-
-/// Returns the bytes of `uuids`, to be filled in place.
-pub(crate) fn blocks_of(uuids: &mut [Uuid]) -> &mut [Block] {
-    // SAFETY: `Uuid` is `repr(transparent)` over `uuid::Bytes`, which is
-    // `Block`, as its documentation guarantees; any bytes are a valid `Uuid`.
-    unsafe { &mut *(ptr::from_mut(uuids) as *mut [Block]) }
 }
