@@ -1,4 +1,4 @@
-//! The public object: a generator with a pool of its own, or with none.
+//! A generator with its own pool, or with none.
 
 use core::fmt;
 
@@ -10,16 +10,14 @@ use crate::error::Error;
 use crate::pool::{self, Miss, Pool};
 use crate::source::{EntropySource, Source};
 
-/// A generator with a state of its own.
+/// A generator with its own state.
 ///
-/// The free functions ([`new_v4`](crate::new_v4) …) use one for each thread and
-/// are the usual choice. A generator of its own is for another source, for no
-/// pool, or for a state that shall end at a known place: dropping it gives its
-/// memory back.
+/// The free functions ([`new_v4`](crate::new_v4) …) use one for each thread and are the
+/// usual choice. Create your own generator to use a different entropy source, to disable
+/// the pool, or to control when its memory is freed.
 ///
-/// It may move to another thread (`Send`), but not be used by two at once (not
-/// `Sync`). What the free functions promise of forks, handlers and sandboxes
-/// holds here too.
+/// It may move to another thread (`Send`), but two threads cannot use it at once (it is not
+/// `Sync`). It keeps the promises of the free functions about forks, handlers and sandboxes.
 ///
 /// # Examples
 ///
@@ -41,8 +39,8 @@ pub struct Generator {
 impl Generator {
     /// Returns a generator that draws from the system and keeps 251 UUIDs ready.
     ///
-    /// Its memory, one page, is mapped by the first UUID; where the system does
-    /// not wipe memory at fork, it is [unbuffered](Self::unbuffered).
+    /// The first UUID maps its memory, one page. Where the system does not wipe memory at
+    /// fork, it is [unbuffered](Self::unbuffered).
     #[must_use]
     pub const fn new() -> Self {
         Self::with_pool(Pool::new())
@@ -59,12 +57,10 @@ impl Generator {
 
     /// Returns a generator that keeps nothing: each call draws from the system.
     ///
-    /// Two virtual machines that start from one snapshot repeat at most the request
-    /// that was being made, also if nobody calls [`reseed`](crate::reseed) and their
-    /// kernels do not know of each other. That needs a processor with random numbers
-    /// ([`Status::hardware_random`](crate::Status::hardware_random)). On others it
-    /// needs a kernel that the hypervisor tells (`vmgenid`); without it both make
-    /// the same UUIDs.
+    /// Two virtual machines that start from one snapshot repeat at most the request that was
+    /// being made, without [`reseed`](crate::reseed). That needs a processor with random
+    /// numbers ([`Status::hardware_random`](crate::Status::hardware_random)), or a kernel
+    /// that the hypervisor tells (`vmgenid`); without both they make the same UUIDs.
     ///
     /// A UUID costs a system call, or a quarter of it where the vDSO has getrandom
     /// (Linux 6.11).
@@ -84,8 +80,8 @@ impl Generator {
     ///
     /// # Panics
     ///
-    /// Not here. If `source` panics, that panic comes out of the call that
-    /// needed it, and from then on each UUID asks `source`.
+    /// This function does not panic. If `source` panics, so does the call that needed it, and
+    /// each later UUID asks `source`.
     ///
     /// # Examples
     ///
@@ -103,10 +99,8 @@ impl Generator {
         generator
     }
 
-    /// Returns this generator with another clock than the system's, for
-    /// [`now_v7`](Self::now_v7).
-    ///
-    /// For tests and for simulated time; see [`Clock`].
+    /// Returns this generator with another clock for [`now_v7`](Self::now_v7), in tests and
+    /// for simulated time; see [`Clock`].
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock + Send + 'static) -> Self {
         self.clock = Some(Box::new(clock));
@@ -168,11 +162,10 @@ impl Generator {
         }
     }
 
-    /// Returns a UUID of now (version 7, RFC 9562 section 5.7), greater than
-    /// all that this generator returned before, unless the clock was set back.
+    /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
+    /// than all that this generator returned before, unless the clock was set back.
     ///
-    /// What [`now_v7`](crate::now_v7) says of order, of a clock that is set back
-    /// and of randomness holds here.
+    /// Order, a clock that is set back, and randomness are as [`now_v7`](crate::now_v7) says.
     ///
     /// # Panics
     ///
@@ -184,7 +177,7 @@ impl Generator {
         or_panic(self.try_now_v7())
     }
 
-    /// Returns a UUID of now (version 7), or says why there is none.
+    /// Returns a version 7 UUID for the current time, or says why there is none.
     ///
     /// # Errors
     ///
@@ -196,10 +189,8 @@ impl Generator {
         Ok(v7::uuid(word, self.try_new_v4()?))
     }
 
-    /// Overwrites `dest` with UUIDs of now (version 7) in increasing order,
-    /// faster than one by one.
-    ///
-    /// What [`fill_v7`](crate::fill_v7) says of randomness holds here.
+    /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
+    /// faster than one by one. Randomness is as [`fill_v7`](crate::fill_v7) says.
     ///
     /// # Panics
     ///
@@ -209,7 +200,7 @@ impl Generator {
         or_panic(self.try_fill_v7(dest));
     }
 
-    /// Overwrites `dest` with UUIDs of now (version 7) in increasing order, or
+    /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, or
     /// says why there are none.
     ///
     /// # Errors
@@ -275,7 +266,7 @@ impl fmt::Debug for Generator {
     }
 }
 
-/// Has `fill` write to all of `dest`, or leaves it Nil.
+/// Lets `fill` write to all of `dest`, or leaves it Nil.
 pub(crate) fn fill(
     dest: &mut [Uuid],
     fill: impl FnOnce(&mut [Block]) -> Result<(), Error>,
@@ -285,13 +276,13 @@ pub(crate) fn fill(
     }
     let filled = fill(pool::blocks_of(dest));
     if filled.is_err() {
-        // Half a request is none, and may be raw bytes of a source.
+        // It may be half a request, or raw bytes of a source.
         dest.fill(Uuid::nil());
     }
     filled
 }
 
-/// Unwraps, with the error's text.
+/// Returns the value, or panics with the error's text.
 #[inline]
 #[track_caller]
 pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {

@@ -7,7 +7,7 @@
 
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
-    AtomicU32, AtomicU64,
+    AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
@@ -15,8 +15,12 @@ use once_cell::race::OnceRef;
 
 use crate::sys::{self, VdsoState};
 
+mod loan;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use loan::{Borrower, Refusal};
+use loan::{Caller, Loan};
 
 /// A value that may live in wiped memory.
 ///
@@ -151,76 +155,6 @@ struct Group<T: Wiped> {
     /// wiped memory, for the loans of a parent end with its threads. Release and acquire,
     /// as `lent`.
     loans: WipedCell<[AtomicU64; GROUP]>,
-}
-
-/// The borrower of a value, and the end of its loan.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Borrower {
-    /// The calling thread, until it ends.
-    Thread,
-    /// An object, until [`WipedSlab::take_back`].
-    Object,
-}
-
-/// The reason why no value was lent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// There is no wiped memory, or all of it is lent.
-    None,
-    /// The process shares its parent's memory, or the libc does not know the thread: its
-    /// loan could never end.
-    NotAtHome,
-}
-
-/// A thread, its process, and a count: of 22, 22 and 20 bits, as Linux has at most 2^22 of
-/// both (`PID_MAX_LIMIT`).
-///
-/// The process is in it because a handler may fork before the loan is stored: the child
-/// stores its parent's, and then keeps the value. The count is in it because two threads
-/// may find the borrower gone, one of them after the other one has lent the value anew, to
-/// a thread with the same number.
-#[derive(Clone, Copy)]
-struct Loan(u64);
-
-/// The calling thread, if the libc and the kernel know it by the same number.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Caller {
-    process: u32,
-    thread: u32,
-}
-
-impl Caller {
-    /// Returns the caller, or `None` where the thread runs on another one's variables.
-    fn new() -> Option<Self> {
-        // The process first: a handler that forks in between leaves a child with its
-        // parent's process and its own thread. Such a loan never counts as over.
-        let process = sys::pid();
-        let thread = sys::thread_at_home()?.get();
-        Some(Self { process, thread })
-    }
-}
-
-impl Loan {
-    const BITS: u32 = 22;
-    const MASK: u64 = (1 << Self::BITS) - 1;
-
-    fn new(Caller { process, thread }: Caller) -> Self {
-        /// Relaxed: only a count.
-        static LOANS: AtomicU32 = AtomicU32::new(0);
-        let number = u64::from(LOANS.fetch_add(1, Relaxed)) << (2 * Self::BITS);
-        let process = (u64::from(process) & Self::MASK) << Self::BITS;
-        Self(number | process | u64::from(thread))
-    }
-
-    /// Returns whether the loan's thread was one of the caller's process and is gone. A
-    /// caller that is borrowing has no value, so a loan with its number is over, too.
-    fn is_over(self, caller: Caller, is_borrowing: bool) -> bool {
-        let thread = (self.0 & Self::MASK) as u32;
-        let process = (self.0 >> Self::BITS & Self::MASK) as u32;
-        thread != 0
-            && process == caller.process
-            && (is_borrowing && thread == caller.thread || sys::is_gone(process, thread))
-    }
 }
 
 impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {

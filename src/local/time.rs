@@ -1,4 +1,4 @@
-//! The versions that tell the time: 7, by the thread; 6 and 1, by the process.
+//! The time-ordered versions: 7, in order in each thread; 6 and 1, in the process.
 
 use uuid::Uuid;
 
@@ -10,29 +10,27 @@ use crate::generator;
 use crate::source::Source;
 
 thread_local! {
-    /// As the pool: constant and without a destructor.
+    /// It is constant and has no destructor, as the pool.
     static ORDER: v7::Order = const { v7::Order::new() };
 }
 
-/// Returns a UUID of now (version 7, RFC 9562 section 5.7), greater than all
-/// that this thread returned before, unless the clock was set back.
+/// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
+/// than all that this thread returned before, unless the clock was set back.
 ///
-/// - **Order.** Strictly increasing in each thread, also if the clock stands
-///   still or goes back by up to 10 s: the last timestamp is then held, and a
-///   counter in it goes on. Between threads and processes UUIDs are ordered by
-///   the clock, to 244 ns. A signal handler's are in order with one another, not
-///   with that of the call it interrupts.
+/// - **Order.** UUIDs increase strictly in each thread, also if the clock stands still or
+///   goes back by up to 10 s: the last timestamp is then held, and counted on. Between
+///   threads and processes UUIDs are ordered by the clock, to 244 ns. A signal handler's
+///   are in order with one another, not with that of the call that it interrupts.
 /// - **A clock that is set back** by more than 10 s is followed at once: the
 ///   thread's order begins anew at the clock, and UUIDs are less than those
 ///   before. [`Status::clock_steps`](crate::Status::clock_steps) counts it. So a
 ///   machine that boots with a wrong year makes UUIDs of the right year as soon
 ///   as its clock is set right. [`reseed`](crate::reseed) does the same within
 ///   the 10 s.
-/// - **The time** is that of the clock. It runs ahead only where a thread makes
-///   more than 65 million UUIDs a second, or while the clock stands still: by
-///   15 ns with each.
-/// - **Randomness.** 58 bits are unguessable, where [`new_v4`](crate::new_v4)
-///   has 122. The others tell when the UUID was made.
+/// - **The time** is that of the clock. It runs ahead, by 15 ns with each UUID, only if a
+///   thread makes more than 65 million a second, or while the clock stands still.
+/// - **Randomness.** 58 bits are unguessable; [`new_v4`](crate::new_v4) has 122. The others
+///   tell when the UUID was made.
 ///
 /// # Panics
 ///
@@ -53,7 +51,7 @@ pub fn now_v7() -> Uuid {
     generator::or_panic(try_now_v7())
 }
 
-/// Returns a UUID of now (version 7, RFC 9562 section 5.7), or says why there
+/// Returns a version 7 UUID for the current time (RFC 9562 section 5.7), or says why there
 /// is none.
 ///
 /// # Errors
@@ -83,11 +81,11 @@ fn next_v7(len: usize) -> Result<u64, Error> {
     })
 }
 
-/// Overwrites `dest` with UUIDs of now (version 7) in increasing order, faster
+/// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, faster
 /// than one by one.
 ///
-/// All have the timestamp of one moment. Whoever knows one of them must guess
-/// 32 bits for its neighbour; who knows none, 57.
+/// All have the timestamp of one moment. An attacker who knows one of them must guess
+/// 32 bits for its neighbour; one who knows none, 57.
 ///
 /// # Panics
 ///
@@ -105,7 +103,7 @@ pub fn fill_v7(dest: &mut [Uuid]) {
     generator::or_panic(try_fill_v7(dest));
 }
 
-/// Overwrites `dest` with UUIDs of now (version 7) in increasing order, or says
+/// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, or says
 /// why there are none.
 ///
 /// # Errors
@@ -127,12 +125,11 @@ pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
     })
 }
 
-/// Returns a UUID of now and of `node` (version 6, RFC 9562 section 5.6).
+/// Returns a version 6 UUID for the current time and `node` (RFC 9562 section 5.6).
 ///
-/// A version 1 in another order of its fields: sorted as bytes, UUIDs are in
-/// the order of time. What [`now_v1`] says holds here, also where the clock is
-/// set back. Its UUIDs and these have no timestamp in common within one clock
-/// sequence.
+/// It is a version 1 with its fields in another order: UUIDs that are sorted as bytes are in
+/// the order of time. The limits of [`now_v1`] hold here too. Its UUIDs and these have no
+/// timestamp in common within one clock sequence.
 ///
 /// # Panics
 ///
@@ -153,7 +150,7 @@ pub fn now_v6(node: &[u8; 6]) -> Uuid {
     generator::or_panic(try_now_v6(node))
 }
 
-/// Returns a UUID of now and of `node` (version 6), or says why there is none.
+/// Returns a version 6 UUID for the current time and `node`, or says why there is none.
 ///
 /// # Errors
 ///
@@ -171,18 +168,17 @@ pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
     Ok(gregorian::v6(next_gregorian()?, node))
 }
 
-/// Returns a UUID of now and of `node` (version 1, RFC 9562 section 5.1).
+/// Returns a version 1 UUID for the current time and `node` (RFC 9562 section 5.1).
 ///
-/// - **Unique** in this process for any node, in whatever thread: no other UUID
-///   has the same timestamp and the same clock sequence. If the clock stands
-///   still or goes back by up to 10 s, or more than 10 million UUIDs a second are
-///   made, timestamps run ahead by 100 ns with each. Nothing is kept in a file.
-/// - **A clock that is set back** by more than 10 s is followed at once, with the
-///   next clock sequence, which is what it is for (RFC 9562 section 6.1).
-///   [`Status::clock_steps`](crate::Status::clock_steps) counts it. Each clock
-///   sequence has a last timestamp of its own, so that to and fro nothing is
-///   repeated. After 16,383 times, all with timestamps that are still ahead, the
-///   last one is held.
+/// - **It is unique** in this process for any node, in any thread: no other UUID has the
+///   same timestamp and the same clock sequence. If the clock stands still or goes back by
+///   up to 10 s, or more than 10 million UUIDs a second are made, timestamps run ahead by
+///   100 ns with each. Nothing is kept in a file.
+/// - **A clock that is set back** by more than 10 s is followed at once, with the next clock
+///   sequence (RFC 9562 section 6.1). [`Status::clock_steps`](crate::Status::clock_steps)
+///   counts it. Each clock sequence has its own last timestamp, so that a clock that goes
+///   to and fro repeats nothing. After 16,383 times, all with timestamps that are still
+///   ahead, the last one is held.
 /// - **A loop that runs ahead** of the clock by more than 10 s takes the next
 ///   clock sequence, too: at 30 million UUIDs a second, each 5 seconds. All are
 ///   unique, and none tells a time more than 10 s ahead.
@@ -218,7 +214,7 @@ pub fn now_v1(node: &[u8; 6]) -> Uuid {
     generator::or_panic(try_now_v1(node))
 }
 
-/// Returns a UUID of now and of `node` (version 1), or says why there is none.
+/// Returns a version 1 UUID for the current time and `node`, or says why there is none.
 ///
 /// # Errors
 ///
@@ -251,10 +247,10 @@ fn random_bits() -> Result<u64, Error> {
 /// Returns this process's random node for [`now_v6`] and [`now_v1`] (RFC 9562
 /// section 6.10).
 ///
-/// 47 random bits, and the multicast bit, which no network card's address has.
-/// Drawn at the first call; a forked child has another, and so has this process
-/// after [`reseed`](crate::reseed). Ask for it with each UUID: it costs a few
-/// nanoseconds. Where memory is not wiped at fork, each call returns another.
+/// It has 47 random bits, and the multicast bit, which no network card's address has. It is
+/// drawn at the first call; a forked child has another one, and so has this process after
+/// [`reseed`](crate::reseed). Ask for it with each UUID, which takes a few nanoseconds.
+/// Where memory is not wiped at fork, each call returns another one.
 ///
 /// # Panics
 ///
