@@ -1,4 +1,4 @@
-//! A generator with its own pool, or with none.
+//! The public object: a generator with a pool of its own, or with none.
 
 use core::fmt;
 
@@ -10,14 +10,14 @@ use crate::error::Error;
 use crate::pool::{self, Miss, Pool};
 use crate::source::{EntropySource, Source};
 
-/// A generator with its own state.
+/// A generator with a state of its own.
 ///
-/// The free functions ([`new_v4`](crate::new_v4) …) use one for each thread and are the
-/// usual choice. Create your own generator to use a different entropy source, to disable
-/// the pool, or to control when its memory is freed.
+/// The free functions, such as [`new_v4`](crate::new_v4), are the usual choice. Create a
+/// generator to use another entropy source or another clock, to keep nothing ready, or to
+/// control when its memory is freed, which is when it is dropped.
 ///
-/// It may move to another thread (`Send`), but two threads cannot use it at once (it is not
-/// `Sync`). It keeps the promises of the free functions about forks, handlers and sandboxes.
+/// It may move to another thread (`Send`), but two threads cannot use it at once (it is
+/// not `Sync`). All promises of the free functions hold for it.
 ///
 /// # Examples
 ///
@@ -39,8 +39,8 @@ pub struct Generator {
 impl Generator {
     /// Returns a generator that draws from the system and keeps 251 UUIDs ready.
     ///
-    /// The first UUID maps its memory, one page. Where the system does not wipe memory at
-    /// fork, it is [unbuffered](Self::unbuffered).
+    /// The first UUID maps its memory, one page. Where the kernel does not zero memory
+    /// at fork, it is [unbuffered](Self::unbuffered).
     #[must_use]
     pub const fn new() -> Self {
         Self::with_pool(Pool::new())
@@ -57,13 +57,13 @@ impl Generator {
 
     /// Returns a generator that keeps nothing: each call draws from the system.
     ///
-    /// Two virtual machines that start from one snapshot repeat at most the request that was
-    /// being made, without [`reseed`](crate::reseed). That needs a processor with random
-    /// numbers ([`Status::hardware_random`](crate::Status::hardware_random)), or a kernel
-    /// that the hypervisor tells (`vmgenid`); without both they make the same UUIDs.
+    /// Two virtual machines that start from one snapshot repeat at most the request that
+    /// was being made, even without [`reseed`](crate::reseed). That needs a processor with
+    /// random numbers ([`Status::hardware_random`](crate::Status::hardware_random)), or a
+    /// hypervisor that tells the kernel of the snapshot (`vmgenid`); otherwise both machines
+    /// make the same UUIDs.
     ///
-    /// A UUID costs a system call, or a quarter of it where the vDSO has getrandom
-    /// (Linux 6.11).
+    /// A UUID costs a system call, or a quarter of that by the vDSO (since Linux 6.11).
     ///
     /// # Examples
     ///
@@ -75,13 +75,12 @@ impl Generator {
         Self::with_pool(Pool::none())
     }
 
-    /// Returns a generator that is seeded from `source` and from nothing else,
-    /// and keeps 251 UUIDs ready.
+    /// Returns a generator that is seeded from `source` alone and keeps 251 UUIDs ready.
     ///
     /// # Panics
     ///
-    /// This function does not panic. If `source` panics, so does the call that needed it, and
-    /// each later UUID asks `source`.
+    /// This function does not panic. If `source` panics, the call that needed a seed
+    /// panics, and each later UUID is drawn from `source`.
     ///
     /// # Examples
     ///
@@ -99,8 +98,8 @@ impl Generator {
         generator
     }
 
-    /// Returns this generator with another clock for [`now_v7`](Self::now_v7), in tests and
-    /// for simulated time; see [`Clock`].
+    /// Returns this generator with another clock for [`now_v7`](Self::now_v7). It is meant
+    /// for tests and for simulated time; see [`Clock`].
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock + Send + 'static) -> Self {
         self.clock = Some(Box::new(clock));
@@ -122,8 +121,7 @@ impl Generator {
         }
     }
 
-    /// Returns a random UUID (version 4, RFC 9562 section 5.4), or says why
-    /// there is no entropy.
+    /// Returns a random UUID (version 4), or an error that says why there is no entropy.
     ///
     /// # Errors
     ///
@@ -136,7 +134,7 @@ impl Generator {
         }
     }
 
-    /// Overwrites `dest` with random UUIDs (version 4), faster than one by one.
+    /// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
     ///
     /// # Panics
     ///
@@ -147,13 +145,12 @@ impl Generator {
         or_panic(self.try_fill_v4(dest));
     }
 
-    /// Overwrites `dest` with random UUIDs (version 4), or says why there is no
-    /// entropy.
+    /// Overwrites `dest` with random UUIDs (version 4), or returns an error that says why
+    /// there is no entropy.
     ///
     /// # Errors
     ///
-    /// If the source fails when a seed is needed; see [`Error`]. All of `dest`
-    /// is then Nil.
+    /// If the source fails when a seed is needed; see [`Error`]. All of `dest` is then Nil.
     #[inline]
     pub fn try_fill_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
         match self.pool.take_all(pool::blocks_of(dest), pool::as_it_is) {
@@ -165,7 +162,8 @@ impl Generator {
     /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
     /// than all that this generator returned before, unless the clock was set back.
     ///
-    /// Order, a clock that is set back, and randomness are as [`now_v7`](crate::now_v7) says.
+    /// What [`now_v7`](crate::now_v7) says of order, of a clock that is set back and of
+    /// randomness holds here.
     ///
     /// # Panics
     ///
@@ -177,7 +175,8 @@ impl Generator {
         or_panic(self.try_now_v7())
     }
 
-    /// Returns a version 7 UUID for the current time, or says why there is none.
+    /// Returns a version 7 UUID for the current time, or an error that says why there is
+    /// none.
     ///
     /// # Errors
     ///
@@ -190,7 +189,9 @@ impl Generator {
     }
 
     /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
-    /// faster than one by one. Randomness is as [`fill_v7`](crate::fill_v7) says.
+    /// which is faster than one by one.
+    ///
+    /// What [`fill_v7`](crate::fill_v7) says of randomness holds here.
     ///
     /// # Panics
     ///
@@ -201,7 +202,7 @@ impl Generator {
     }
 
     /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, or
-    /// says why there are none.
+    /// returns an error that says why there are none.
     ///
     /// # Errors
     ///
@@ -259,14 +260,14 @@ impl Drop for Generator {
     }
 }
 
-/// Prints no secret.
+/// Prints the name alone, and no secret.
 impl fmt::Debug for Generator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Generator").finish_non_exhaustive()
     }
 }
 
-/// Lets `fill` write to all of `dest`, or leaves it Nil.
+/// Overwrites all of `dest` by `fill`, or with Nil where that fails.
 pub(crate) fn fill(
     dest: &mut [Uuid],
     fill: impl FnOnce(&mut [Block]) -> Result<(), Error>,
@@ -276,7 +277,7 @@ pub(crate) fn fill(
     }
     let filled = fill(pool::blocks_of(dest));
     if filled.is_err() {
-        // It may be half a request, or raw bytes of a source.
+        // Half a request is none, and may be raw bytes of a source.
         dest.fill(Uuid::nil());
     }
     filled

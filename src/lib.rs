@@ -1,5 +1,6 @@
 // Of two definitions of a link or a picture, Markdown takes the first. These lead to the
-// documentation of this version, and the README's to its files. See docs/embed.
+// documentation of this version, and the README's to its files. `cargo xtask pictures` writes the
+// pictures.
 //! [hazards]: documentation::hazards
 //! [hosts]: documentation::hosts
 //! [platforms]: documentation::platforms

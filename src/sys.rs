@@ -10,10 +10,10 @@
 //! | `open`, `move_above_stdio`, `replace`, `close`, `pread` | the system calls; a descriptor is close-on-exec from its first instant |
 //! | `is_marked` | whether a descriptor comes from `open` here, and not from the program's own |
 //! | `entropy_count`, `wait_readable` | `RNDGETENTCNT`; `poll` without a time limit |
-//! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None` |
+//! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None`; any where there is no fork |
 //! | `mark_wiped` | has the kernel zero such memory in a forked child, also where that mark was lost |
 //! | `VdsoState`, `map_vdso_states`, `vdso_getrandom` | getrandom without a system call, its state, and memory for states; or `None` |
-//! | `thread_at_home` | the calling thread's number, or `None` where it runs on another's variables |
+//! | `thread_at_home` | the calling thread's number, of up to 22 bits, or `None` where it runs on another's variables |
 //! | `is_gone` | whether a thread of this process has ended, for certain |
 //! | `clear_registers` | clears the registers that a called function need not preserve |
 //! | `write_os_error` | the text of an errno, without allocating on Linux and Android |
@@ -36,6 +36,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 mod hardware;
 pub(crate) use hardware::*;
 
+mod registers;
+pub(crate) use registers::*;
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -45,6 +48,16 @@ pub(crate) use linux::*;
 mod other;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use other::*;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::*;
+
+#[cfg(not(any(target_os = "linux", target_os = "android", windows)))]
+mod single;
+#[cfg(not(any(target_os = "linux", target_os = "android", windows)))]
+pub(crate) use single::*;
 
 /// Seconds since 1970, rounded down, and the rest in nanoseconds.
 pub(crate) fn since_1970(time: SystemTime) -> (i64, u32) {

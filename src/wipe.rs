@@ -29,7 +29,7 @@ use loan::{Caller, Loan};
 /// - All bytes zero are a valid value.
 /// - It has no destructor.
 pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
-    /// Maps zeroed memory that is wiped at fork.
+    /// Maps zeroed memory that is wiped at fork, where there is fork.
     fn memory(len: usize) -> Option<NonNull<u8>> {
         sys::map_wiped(len)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fork_safe_uuid::Uuid;
 
-#[allow(dead_code)]
+#[allow(dead_code, unreachable_pub)]
 #[path = "../tests/it/library.rs"]
 mod library;
 

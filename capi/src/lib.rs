@@ -16,6 +16,9 @@
 //!
 //! [`Uuid`]: fork_safe_uuid::Uuid
 
+// What is public here is for C.
+#![allow(unreachable_pub)]
+
 mod abort;
 mod control;
 mod errno;

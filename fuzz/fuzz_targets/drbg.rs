@@ -13,7 +13,7 @@ mod src {
     pub mod drbg;
 }
 
-#[path = "../../src/sys/linux/registers.rs"]
+#[path = "../../src/sys/registers.rs"]
 mod registers;
 
 mod sys {

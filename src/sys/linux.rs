@@ -17,13 +17,11 @@ use core::ptr::{self, NonNull};
 mod errno;
 mod getrandom;
 mod identity;
-mod registers;
 mod vdso;
 
 pub(crate) use errno::write_os_error;
 pub(crate) use getrandom::getrandom;
 pub(crate) use identity::{Identity, identity_at, identity_of};
-pub(crate) use registers::clear_registers;
 pub(crate) use vdso::{VdsoState, map_vdso_states, vdso_getrandom};
 
 pub(crate) use libc::{EBADF, EINTR, EMFILE, ENFILE, ENOSYS, EPERM};
@@ -36,7 +34,6 @@ pub(crate) const RANDOM: u64 = libc::makedev(1, 8) as u64;
 #[allow(clippy::unnecessary_cast)]
 pub(crate) const URANDOM: u64 = libc::makedev(1, 9) as u64;
 
-/// There is a device to turn to.
 pub(crate) const HAS_DEVICE: bool = true;
 
 #[cold]

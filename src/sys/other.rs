@@ -1,14 +1,12 @@
-//! Every other system: the `getrandom` crate, which keeps no descriptor there,
-//! and no wiped memory.
+//! Every system but Linux and Android: the `getrandom` crate, which keeps no
+//! descriptor there.
 //!
-//! What a pool or the tracked descriptor would need is answered with "not
-//! here"; the files above then do without. The only unsafe thing here is the
-//! type of a function that the contract has.
+//! What the tracked descriptor or the vDSO would need is answered with "not
+//! here"; the files above then do without.
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_int};
 use core::fmt;
-use core::num::NonZeroU32;
 use core::ptr::NonNull;
 use std::io;
 use std::time::SystemTime;
@@ -83,18 +81,9 @@ pub(crate) fn wait_readable(_: c_int) -> Result<(), i32> {
     Err(ENOSYS)
 }
 
-pub(crate) fn map_wiped(_: usize) -> Option<NonNull<u8>> {
-    None
-}
-
 /// # Safety
 ///
-/// None: there is no memory that could be given back.
-pub(crate) unsafe fn unmap(_: NonNull<u8>, _: usize) {}
-
-/// # Safety
-///
-/// None: there is no such memory.
+/// None: nothing is done.
 pub(crate) unsafe fn mark_wiped(_: NonNull<u8>, _: usize) -> bool {
     false
 }
@@ -113,26 +102,12 @@ pub(crate) fn vdso_getrandom(_: &mut [u8], _: &VdsoState) -> Option<usize> {
     None
 }
 
-pub(crate) fn clear_registers() {}
-
 pub(crate) fn write_os_error(f: &mut fmt::Formatter<'_>, errno: i32) -> fmt::Result {
     write!(f, "{}", io::Error::from_raw_os_error(errno))
 }
 
 pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
     call()
-}
-
-pub(crate) fn pid() -> u32 {
-    0
-}
-
-pub(crate) fn thread_at_home() -> Option<NonZeroU32> {
-    None
-}
-
-pub(crate) fn is_gone(_: u32, _: u32) -> bool {
-    false
 }
 
 pub(crate) fn wall_clock() -> Result<(i64, u32), i32> {

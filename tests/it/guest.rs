@@ -151,6 +151,7 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
         "capi",
         "fork-audit",
         "python",
+        "xtask",
         "tests",
         "benches",
         "examples",

@@ -5,7 +5,6 @@ mod harness;
 
 #[cfg(target_os = "linux")]
 mod arena;
-#[cfg(target_os = "linux")]
 mod bits;
 #[cfg(target_os = "linux")]
 mod clocks;
@@ -17,6 +16,8 @@ mod descriptors;
 mod faults;
 #[cfg(target_os = "linux")]
 mod forest;
+#[cfg(any(windows, target_os = "wasi"))]
+mod forkless;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]
@@ -52,7 +53,7 @@ mod vfork;
 fn main() {
     let everywhere: &[&[harness::Scenario]] = &[bits::SCENARIOS, values::SCENARIOS];
     #[cfg(target_os = "linux")]
-    let on_linux: &[&[harness::Scenario]] = &[
+    let in_part: &[&[harness::Scenario]] = &[
         clocks::SCENARIOS,
         copies::SCENARIOS,
         descriptors::SCENARIOS,
@@ -74,7 +75,9 @@ fn main() {
         torture::SCENARIOS,
         vfork::SCENARIOS,
     ];
-    #[cfg(not(target_os = "linux"))]
-    let on_linux = &[];
-    harness::main([everywhere, on_linux].concat().concat());
+    #[cfg(any(windows, target_os = "wasi"))]
+    let in_part: &[&[harness::Scenario]] = &[forkless::SCENARIOS];
+    #[cfg(not(any(target_os = "linux", windows, target_os = "wasi")))]
+    let in_part = &[];
+    harness::main([everywhere, in_part].concat().concat());
 }

@@ -13,7 +13,7 @@
 //! Debian's packages for the build are postgresql-server-dev-15 and libclang-dev. For
 //! another PostgreSQL than 15, add `--no-default-features --features pg17`, for example.
 //! `cargo pgrx package` makes the three files, too, where cargo-pgrx is installed.
-//! `tests/hosts/run postgres` checks this recipe.
+//! `cargo xtask hosts postgres` checks this recipe.
 
 use pgrx::Uuid;
 use pgrx::prelude::*;

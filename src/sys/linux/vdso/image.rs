@@ -135,6 +135,3 @@ impl<'a> Layout<'a> {
         usize::try_from(address.checked_sub(self.start)?).ok()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,10 @@
 //! A copy of the mapped image, and the fields in which it is damaged.
 
+use std::slice;
+
 use elf::abi;
 
-use super::super::function;
+use super::image::{self, function};
 
 /// Fields of the file header.
 pub(super) const E_TYPE: usize = 16;
@@ -25,6 +27,19 @@ pub(super) const ST_VALUE: usize = 8;
 pub(super) const ST_SIZE: usize = 16;
 pub(super) const SYMBOL: usize = 24;
 
+/// The image that the kernel mapped.
+fn mapped() -> Option<&'static [u8]> {
+    // SAFETY: looks a number up in a table.
+    let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as usize as *const u8;
+    if base.is_null() {
+        return None;
+    }
+    // SAFETY: the kernel mapped the image there, at least a page of it, for good.
+    let headers = unsafe { slice::from_raw_parts(base, image::HEADERS) };
+    // SAFETY: as above, to the end of what the headers say is loaded.
+    Some(unsafe { slice::from_raw_parts(base, image::length(headers)?) })
+}
+
 /// A copy of the image, to be damaged.
 #[derive(Clone)]
 pub(super) struct Image {
@@ -35,10 +50,7 @@ pub(super) struct Image {
 
 impl Image {
     pub(super) fn of_this_process() -> Option<Self> {
-        if cfg!(miri) {
-            return None;
-        }
-        let bytes = crate::sys::linux::vdso::image()?.to_vec();
+        let bytes = mapped()?.to_vec();
         // On x86 and RISC-V, and on Arm.
         let names: [&[u8]; 2] = [b"__vdso_clock_gettime", b"__kernel_clock_gettime"];
         let name = names

@@ -1,12 +1,18 @@
-//! On the image that the kernel mapped into the test, whole and damaged. Where
-//! there is none (emulators, Miri, 32 bits), there is nothing to test.
+//! The search for a function in the image that the kernel mapped into the test,
+//! whole and damaged. Where there is none (emulators, 32 bits), there is nothing to
+//! test.
+//!
+//! Not a unit test, so that it is no part of the package.
+#![cfg(target_os = "linux")]
 
 use elf::abi;
 
-use super::{HEADERS, function, length};
 use copy::*;
+use image::{HEADERS, function, length};
 
 mod copy;
+#[path = "../../src/sys/linux/vdso/image.rs"]
+mod image;
 
 #[track_caller]
 fn assert_none(image: Image) {

@@ -1,7 +1,19 @@
 //! Clears the registers that a called function need not preserve.
+#![allow(unsafe_code)]
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
 use core::arch::asm;
+
+// Windows, too, clears what "sysv64" need not preserve. The compiler saves those of
+// them that "C" preserves there.
+#[cfg(target_arch = "x86_64")]
+macro_rules! clear {
+    ($($line:literal),*) => { asm!($($line),*, clobber_abi("sysv64")) };
+}
+#[cfg(target_arch = "x86")]
+macro_rules! clear {
+    ($($line:literal),*) => { asm!($($line),*, clobber_abi("C")) };
+}
 
 /// Clears what a cipher leaves in registers: its round keys, from which whoever
 /// reads them (a forked child, a core dump) can compute what is still to be
@@ -16,37 +28,29 @@ pub(crate) fn clear_registers() {
     // instructions that the processor has.
     unsafe {
         if has!("avx") {
-            asm!("vzeroall", clobber_abi("C"));
+            clear!("vzeroall");
         } else {
-            asm!(
-                ".irp n, 0,1,2,3,4,5,6,7",
-                "pxor xmm\\n, xmm\\n",
-                ".endr",
-                clobber_abi("C")
-            );
+            clear!(".irp n, 0,1,2,3,4,5,6,7", "pxor xmm\\n, xmm\\n", ".endr");
             #[cfg(target_arch = "x86_64")]
-            asm!(
+            clear!(
                 ".irp n, 8,9,10,11,12,13,14,15",
                 "pxor xmm\\n, xmm\\n",
-                ".endr",
-                clobber_abi("C")
+                ".endr"
             );
         }
         #[cfg(target_arch = "x86_64")]
         if has!("avx512f") {
-            asm!(
+            clear!(
                 ".irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
                 "vpxord zmm\\n, zmm\\n, zmm\\n",
-                ".endr",
-                clobber_abi("C")
+                ".endr"
             );
         }
         #[cfg(target_arch = "x86_64")]
-        asm!(
+        clear!(
             ".irp r, eax,ecx,edx,esi,edi,r8d,r9d,r10d,r11d",
             "xor \\r, \\r",
-            ".endr",
-            clobber_abi("C")
+            ".endr"
         );
     }
 }

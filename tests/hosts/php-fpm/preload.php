@@ -1,0 +1,3 @@
+<?php
+// Runs in the process that forks the children.
+uuid_create();

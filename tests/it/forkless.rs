@@ -1,0 +1,62 @@
+//! The pool of a system that has no fork, in ordinary memory.
+
+use std::thread;
+
+crate::scenarios![
+    the_first_uuid_leaves_a_pool,
+    each_of_more_threads_than_there_are_pages_has_a_pool {
+        seconds: 180,
+        possible: || cfg!(windows)
+    },
+    threads_that_live_at_once_have_pools_of_their_own {
+        possible: || cfg!(windows)
+    },
+];
+
+/// Whether the calling thread has a pool after its first UUID.
+fn is_pooled() -> bool {
+    let _ = fork_safe_uuid::new_v4();
+    fork_safe_uuid::status().pooled()
+}
+
+fn the_first_uuid_leaves_a_pool() {
+    assert!(!fork_safe_uuid::status().pooled());
+    assert!(is_pooled());
+}
+
+/// If pages of threads that have ended were not lent again, the last thread would
+/// find all 16,384 lent.
+fn each_of_more_threads_than_there_are_pages_has_a_pool() {
+    assert!(is_pooled());
+    for number in 0..16_384 {
+        let pooled = thread::spawn(is_pooled).join().expect("no panic");
+        assert!(pooled, "thread {number}");
+    }
+}
+
+/// 300 threads, in five rounds; `reseed` reaches each of them.
+fn threads_that_live_at_once_have_pools_of_their_own() {
+    const THREADS: usize = 300;
+    let mut all = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        let all_have = std::sync::Barrier::new(THREADS);
+        let ids = || {
+            assert!(is_pooled());
+            all_have.wait();
+            let before = [(); 100].map(|()| fork_safe_uuid::new_v4());
+            if all_have.wait().is_leader() {
+                fork_safe_uuid::reseed();
+            }
+            all_have.wait();
+            let after = [(); 400].map(|()| fork_safe_uuid::new_v4());
+            [before.as_slice(), &after].concat()
+        };
+        thread::scope(|scope| {
+            let threads = [(); THREADS].map(|()| scope.spawn(ids));
+            for thread in threads {
+                all.extend(thread.join().expect("no panic"));
+            }
+        });
+    }
+    assert_eq!(all.len(), 5 * THREADS * 500);
+}
