@@ -139,8 +139,7 @@ impl Range {
         HELD * self.per_second as u64
     }
 
-    /// Returns the error of a time after the last timestamp. The clock may have gone back a
-    /// little since.
+    /// The clock may have gone back a little since.
     fn is_over(&self) -> Error {
         out_of_range(Cause::After(self.end))
     }

@@ -74,7 +74,6 @@ impl Form {
 /// absence of equal blocks would begin to tell the stream from random bits.
 const STREAM: usize = 4096;
 
-/// Returns counter block number `i`.
 fn counter(nonce: Nonce, i: u32) -> Block {
     let upper = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32;
     (upper | u128::from(i)).to_le_bytes()
@@ -114,7 +113,6 @@ fn clear_stack() {
     black_box(&mut [0_u64; DEPTH / 8]);
 }
 
-/// Returns a keyed hash of one block.
 pub(crate) fn prf(key: &Block, block: Block) -> Block {
     // SAFETY: `best` has asked the processor.
     unsafe { Backend::best().prf(key, block) }

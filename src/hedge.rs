@@ -42,17 +42,15 @@ pub(crate) fn fold_into(seed: &mut Block) {
 
 /// Mixes hardware numbers into UUIDs that come straight from the kernel.
 ///
-/// Its key is made before the kernel is asked, so that few instructions stand between a
-/// number and the end of the call. A machine that is cloned at one of them returns the
-/// same UUID in both clones.
+/// Its key is made before the kernel is asked. A machine that is cloned in the instructions
+/// between the number and the end of the call returns the same UUID in both clones.
 pub(crate) struct Mixer {
     key: u64,
 }
 
 impl Mixer {
     pub(crate) fn new() -> Self {
-        /// A hash of `AT_RANDOM`, 16 bytes that the kernel drew for this program
-        /// alone; 0 until it is made. Relaxed: each thread makes the same.
+        /// A hash of `AT_RANDOM`, or 0 until it is made. Relaxed: each thread makes the same.
         static KEY: AtomicU64 = AtomicU64::new(0);
         let key = match KEY.load(Relaxed) {
             0 => {
@@ -83,8 +81,8 @@ impl Mixer {
 /// Returns the product's halves added without carry: a universal hash, of which
 /// each bit depends on the key and on the number.
 ///
-/// It need not withstand more. It is only seen added to the kernel's bytes or, of two
-/// clones, added to the other's hash, which hides both.
+/// It need not withstand more: it is only seen added to the kernel's bytes or, of two
+/// clones, to the other's hash.
 #[inline]
 fn hash(key: u64, number: u64) -> u64 {
     let product = u128::from(key) * u128::from(number);

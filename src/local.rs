@@ -228,8 +228,7 @@ pub fn reseed() {
         v7::restart();
         // Last, as it may wait for the kernel.
         source::mark_again();
-        // [P2 mark-pages] CRIU before 4.2 restores the memory of a process without its
-        // mark: its children would have the keys.
+        // [P2 mark-pages] CRIU before 4.2 loses the mark, and children would have the keys.
         pool::mark_again();
         gregorian::PROCESS.mark_again();
     });

@@ -89,15 +89,13 @@ impl Pool {
         }
     }
 
-    /// Returns the UUID that [`Pool::take`] did not have.
     pub(crate) fn take_missed(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
         let mut block = [Block::default()];
         self.fill_missed(&mut block, miss, source, as_it_is)?;
         Ok(block[0])
     }
 
-    /// Fills `dest` with UUIDs of version 4, of which `shape` makes the requested
-    /// version. The whole request is one claim.
+    /// Fills `dest` with UUIDs of version 4, which `shape` turns into the requested version.
     pub(crate) fn fill(
         &self,
         dest: &mut [Block],
@@ -110,7 +108,6 @@ impl Pool {
         }
     }
 
-    /// Fills `dest` with what [`Pool::take_all`] did not have.
     pub(crate) fn fill_missed(
         &self,
         dest: &mut [Block],
@@ -183,7 +180,6 @@ impl Pool {
         Ok(page)
     }
 
-    /// Returns whether there is a page to keep ready bytes in.
     pub(crate) fn has_page(&self) -> bool {
         self.page.get().is_some()
     }
@@ -199,8 +195,6 @@ impl Pool {
     }
 }
 
-/// Fills `dest` from the page that the caller has claimed, of which `ready` slots
-/// are ready.
 fn fill_by(
     page: &Page,
     dest: &mut [Block],
@@ -279,8 +273,8 @@ fn fill_stateless(
 
 /// Fills `dest` by the system call alone, or returns `false`.
 ///
-/// It makes the first UUID of a forked child. Many children make only one, and each page of
-/// memory that they touch takes longer than the call: the pool, the vDSO's state, the libc.
+/// It makes the first UUID of a forked child. Many children make only one, and each page
+/// that they touch takes longer than the call: the pool, the vDSO's state, the libc.
 fn fill_by_call(dest: &mut [Block], source: Source<'_>) -> bool {
     let mixer = Mixer::new();
     let is_filled = source.draw_by_call(dest.as_flattened_mut());
@@ -290,7 +284,6 @@ fn fill_by_call(dest: &mut [Block], source: Source<'_>) -> bool {
     is_filled
 }
 
-/// Makes UUIDs of the kernel's bytes.
 fn mix_into(dest: &mut [Block], mixer: &Mixer) {
     for block in dest {
         // [P5 hardware-in-output] The kernel of a clone may return the same bytes.

@@ -153,7 +153,6 @@ pub(crate) fn mark_again() {
     device::mark_again();
 }
 
-/// Returns which source answered last, or `None` before the first draw.
 pub(crate) fn last_served() -> Option<Served> {
     match LAST.load(Relaxed) {
         1 => Some(Served::Kernel),

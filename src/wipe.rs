@@ -1,7 +1,6 @@
 //! Memory that the kernel zeroes in a forked child.
 //!
-//! It holds the state that belongs to one process. Zero means "nothing yet": a child
-//! starts as a fresh process does, whichever call made it (fork, `_Fork`, clone, clone3),
+//! Zero means "nothing yet": a child starts as a fresh process does, whichever call made it,
 //! and no code need notice the fork.
 #![allow(unsafe_code)]
 
@@ -43,9 +42,8 @@ pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
         Some(unsafe { memory.cast::<Self>().as_ref() })
     }
 
-    /// Marks the memory of the value again, in case the mark was lost: CRIU before
-    /// 4.2 restores the memory of a process without it. Where the kernel refuses,
-    /// the memory stays as it is.
+    /// Marks the memory of the value again, unless the kernel refuses: CRIU before 4.2
+    /// restores the memory of a process without the mark.
     fn mark_again(&'static self) {
         // SAFETY: each value is a mapping of its own (`Wiped::map`).
         unsafe { sys::mark_wiped(NonNull::from(self).cast(), size_of::<Self>()) };
@@ -89,8 +87,7 @@ impl Lent for VdsoState {
 
 /// A wiped value for the whole process, mapped at the first use.
 ///
-/// Its address stays the same in a forked child; only the value is zeroed. It is a `race`
-/// cell: two threads that map at once do not wait for each other.
+/// Two threads that map at once do not wait for each other.
 pub(crate) struct WipedCell<T: Wiped>(OnceRef<'static, T>);
 
 impl<T: Wiped> WipedCell<T> {
@@ -102,14 +99,12 @@ impl<T: Wiped> WipedCell<T> {
         self.0.get()
     }
 
-    /// Marks the memory of the value again, if there is one.
     pub(crate) fn mark_again(&self) {
         if let Some(value) = self.get() {
             value.mark_again();
         }
     }
 
-    /// Returns the value, or `None` if [`Wiped::map`] does.
     pub(crate) fn get_or_map(&self) -> Option<&'static T> {
         if self.0.get().is_none() {
             let mapped = T::map()?;
@@ -146,14 +141,12 @@ pub(crate) struct WipedSlab<T: Lent, const GROUPS: usize>([Group<T>; GROUPS]);
 
 struct Group<T: Wiped> {
     values: WipedCell<[T; GROUP]>,
-    /// A bit for each value that is lent. It is in ordinary memory: after a fork the
-    /// values of the parent's other threads stay lent, for this process cannot tell them
-    /// from that of the thread that forked. Acquire and release, so that the last
-    /// borrower's writes come before the next one's.
+    /// A bit for each value that is lent. It is not wiped: a child cannot tell the value of
+    /// the thread that forked from the others, which stay lent. Acquire and release, so that
+    /// the last borrower's writes come before the next one's.
     lent: AtomicU64,
-    /// The [`Loan`] of each value, or 0 if it is lent until it is given back. It is in
-    /// wiped memory, for the loans of a parent end with its threads. Release and acquire,
-    /// as `lent`.
+    /// The [`Loan`] of each value, or 0 if it is lent until it is given back. A fork ends the
+    /// loans of the parent's threads. Release and acquire, as `lent`.
     loans: WipedCell<[AtomicU64; GROUP]>,
 }
 
@@ -170,7 +163,6 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         )
     }
 
-    /// Lends a value that equals a new one.
     pub(crate) fn lend(&self, borrower: Borrower) -> Result<&'static T, Refusal> {
         // The very first value is never taken back from a thread, so that a process that
         // has only one thread need not ask for its number.
@@ -226,7 +218,7 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
                 return;
             };
             if let Some(index) = values.iter().position(|other| ptr::eq(other, value)) {
-                // SAFETY: the caller says that the borrower does not use it any more.
+                // SAFETY: the caller vouches for it.
                 unsafe { value.clear() };
                 group.lent.fetch_and(!(1 << index), Release);
                 return;
@@ -234,7 +226,6 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         }
     }
 
-    /// Marks the memory of all values again.
     pub(crate) fn mark_again(&self) {
         for group in &self.0 {
             group.values.mark_again();
@@ -242,7 +233,6 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         }
     }
 
-    /// Returns all values, lent or not.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         self.0
             .iter()
@@ -252,7 +242,6 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
 }
 
 impl<T: Lent> Group<T> {
-    /// Lends a value of this group, which is mapped.
     fn lend(&self, owner: Option<Caller>) -> Option<&'static T> {
         let values = self.values.get()?;
         // Before the value is lent: without a loan it could never be taken back.
@@ -279,7 +268,6 @@ impl<T: Lent> Group<T> {
         None
     }
 
-    /// Takes back the values of threads that are gone.
     fn take_back_from_ended(&self, caller: Caller, is_borrowing: bool) {
         let (Some(values), Some(loans)) = (self.values.get(), self.loans.get()) else {
             return;

@@ -2,18 +2,16 @@
 //! (RFC 9562 sections 5.1 and 5.6).
 //!
 //! **Each clock sequence has its own count, which only grows.** One exchange of one word
-//! decides, so that this process returns no count and clock sequence twice, whatever the
-//! clock shows and whichever clock sequence is drawn. The counts are in ordinary memory: a
-//! forked child may inherit them. They take 128 KiB of zeroed memory, of which usually
-//! one page is used.
+//! decides, so that this process returns no count and clock sequence twice. A forked child
+//! may inherit the counts. They take 128 KiB, of which usually one page is used.
 //!
 //! **A clock that was set back is followed by a step to another clock sequence**
 //! (section 6.1), one whose count is not ahead of the clock. No count is ever
 //! lowered: a thread that still has the former clock sequence continues its
 //! count, or starts over.
 //!
-//! **Each process has its own clock sequence and random node.** They are drawn at their
-//! first use and live in memory that is wiped at fork, and `reseed` clears them.
+//! **Each process has its own clock sequence and random node**, drawn at their first use and
+//! wiped at fork.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -49,7 +47,6 @@ pub(crate) struct Gregorian {
     drawings: WipedCell<[AtomicU64; 2]>,
 }
 
-/// The state of this process.
 pub(crate) static PROCESS: Gregorian = Gregorian::new();
 
 impl Gregorian {
@@ -100,7 +97,6 @@ impl Gregorian {
         }
     }
 
-    /// Marks the memory of clock sequence and node again.
     pub(crate) fn mark_again(&self) {
         self.drawings.mark_again();
     }
@@ -222,13 +218,11 @@ fn is_ahead(count: u64, now: u64) -> bool {
     count > now + GREGORIAN.held()
 }
 
-/// Returns the UUID of version 1.
 #[inline]
 pub(crate) fn v1((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
     uuid::Builder::from_gregorian_timestamp(count, sequence, node).into_uuid()
 }
 
-/// Returns the UUID of version 6.
 #[inline]
 pub(crate) fn v6((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
     uuid::Builder::from_sorted_gregorian_timestamp(count, sequence, node).into_uuid()

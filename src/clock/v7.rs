@@ -7,10 +7,9 @@
 //!             rand_a, by section 6.2, method 3;  rand_b
 //! ```
 //!
-//! **Nothing here is secret, so nothing need be wiped.** A public word of timestamp and
-//! counter, in ordinary memory, orders the UUIDs. A forked child inherits it and continues
-//! from it. Its UUIDs differ from its parent's by the 58 bits, which come from a pool that
-//! is empty in the child.
+//! **Nothing here is secret, so nothing need be wiped.** A word of timestamp and counter
+//! orders the UUIDs. A forked child continues from it. Its UUIDs differ from its parent's by
+//! the 58 bits, which come from a pool that is empty in the child.
 
 use core::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -43,8 +42,7 @@ const OF_A_WORD: usize = 1 << (RANDOM_BITS - 1 - 32);
 /// all words of the last tick that is held are held.
 const HELD: u64 = V7.held() << COUNTER_BITS | COUNTER;
 
-/// How often the orders of this process were told to begin anew. It changes so rarely
-/// that each processor keeps it in its cache.
+/// How often [`restart`] was called: so rarely that each processor keeps it in its cache.
 static RESTARTS: AtomicU64 = AtomicU64::new(0);
 
 /// Makes each [`Order`] of this process continue from the clock with its next word, if the
@@ -56,10 +54,10 @@ pub(crate) fn restart() {
 /// The order of one thread's or one generator's UUIDs: the last words, each of them the
 /// 60 bits of a timestamp above those of the counter.
 ///
-/// A handler may interrupt a call at any instruction. Its calls then use a word of their
-/// own, and later calls continue from the greater of the two. Only the owning thread and
-/// its handlers use an order, so that compiler fences are enough, and Relaxed. An exchange
-/// of one word takes 11 ns of 40 on Zen 4.
+/// The calls of a handler that interrupts a call use a word of their own, and later calls
+/// continue from the greater of the two. Only the owning thread and its handlers use an
+/// order, so that compiler fences are enough. An exchange of one word takes 11 ns of 40 on
+/// Zen 4.
 ///
 /// A word that is too far ahead of the clock counts as none. Each call judges
 /// that for both words by its own time: a handler may have read the clock after
@@ -110,7 +108,7 @@ impl Order {
         first
     }
 
-    /// Returns what `next` does if the clock was set back, or after [`restart`].
+    /// `next` if the clock was set back, or after [`restart`].
     #[cold]
     fn begin_anew(&self, now: u64, count: u64, nested: u64, restarts: u64) -> Option<u64> {
         let last = self.last.load(Relaxed);
@@ -165,18 +163,16 @@ fn after(latest: u64, now: u64) -> u64 {
     now.max(latest.saturating_add(1))
 }
 
-/// Returns the last word that is held at a time.
 #[inline]
 fn held(now: u64) -> u64 {
     now.saturating_add(HELD)
 }
 
-/// Returns the word, or 0, which is none, if it is above the limit.
+/// Returns 0, which is no word, if the word is above the limit.
 fn up_to(limit: u64, word: u64) -> u64 {
     if word > limit { 0 } else { word }
 }
 
-/// Returns the word that `next` of an [`Order`] returns at a time.
 #[inline]
 pub(crate) fn word(now: Reading, next: impl FnOnce(u64) -> Option<u64>) -> Result<u64, Error> {
     next(now.ticks(&V7)? << COUNTER_BITS).ok_or_else(|| V7.is_over())
@@ -188,7 +184,7 @@ pub(crate) fn uuid(word: u64, random: Uuid) -> Uuid {
     assemble(word, random.as_u64_pair().1)
 }
 
-/// Puts the fields together. `low` has the variant's bits in their place.
+/// `low` has the variant's bits in their place.
 #[inline]
 fn assemble(word: u64, low: u64) -> Uuid {
     const FIELDS: u32 = 16;

@@ -15,8 +15,7 @@ use crate::hedge;
 use crate::source::Source;
 use crate::wipe::{Lent, Wiped, WipedSlab};
 
-/// How many slots fit into 4 KiB with the key. Two machines that start from one snapshot
-/// repeat at most as many UUIDs of each thread.
+/// How many slots fit into 4 KiB with the key; two clones repeat as many of each thread.
 ///
 /// A refill takes some 430 ns on Zen 3, of which 180 do not depend on how many slots
 /// there are (key schedule, clock, hardware number, a share of the seed).
@@ -26,8 +25,7 @@ pub(super) const SLOTS: usize = 251;
 /// request makes at most as many with one key.
 pub(super) const SEED_LIFE: usize = 4096;
 
-/// A UUID of version 4: byte 6 begins with 4, byte 8 with binary 10 (RFC 9562
-/// sections 4.1, 4.2, 5.4). Slots are in this form, so that no call need set it.
+/// A UUID of version 4 (RFC 9562 section 5.4), the form of all slots.
 pub(super) const V4: Form = {
     const fn bytes(byte_6: u8, byte_8: u8, others: u8) -> Block {
         let mut bytes = [others; 16];
@@ -56,11 +54,9 @@ const STALE: u64 = 2;
 
 /// A key and the slots that it filled, in wiped memory.
 ///
-/// Handlers of the owning thread and the kernel's wipe interrupt a call at any
-/// instruction. So the words are atomics, with compiler fences between the steps: one
-/// thread needs no more to see its own stores in order. Relaxed, because another thread
-/// only stores [`STALE`] in `alive`, and a call that the program orders after `reseed`
-/// sees that.
+/// Handlers of the owning thread and the kernel's wipe interrupt a call at any instruction,
+/// so the words are atomics with compiler fences between the steps. Relaxed, because another
+/// thread only stores [`STALE`], and a call that the program orders after `reseed` sees it.
 #[repr(C, align(64))]
 pub(super) struct Page {
     alive: AtomicU64,
@@ -218,12 +214,10 @@ pub(crate) fn reseed() {
     }
 }
 
-/// Marks the memory of all pages again.
 pub(crate) fn mark_again() {
     PAGES.mark_again();
 }
 
-/// Returns how many seeds could not be renewed.
 pub(crate) fn missed_reseeds() -> u64 {
     MISSED_RESEEDS.load(Relaxed)
 }

@@ -37,8 +37,7 @@ impl Pool {
         if left > SLOTS - count {
             return Err(Miss::None);
         }
-        // [P3 claim-slot] Before the slot is copied, so that a handler does not take it,
-        // too.
+        // [P3 claim-slot] Before the slot is copied: a handler would take the same one.
         self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
         // SAFETY: a pool without a page never has a slot ready.
@@ -84,7 +83,7 @@ impl Pool {
         Ok(bits)
     }
 
-    /// Fills `dest` if as many are ready. `shape` makes the requested version of them.
+    /// Fills `dest` if as many are ready.
     #[inline]
     pub(crate) fn take_all(
         &self,
@@ -109,7 +108,6 @@ impl Pool {
     }
 }
 
-/// Returns the bytes of `uuids`, to be filled in place.
 pub(crate) fn blocks_of(uuids: &mut [Uuid]) -> &mut [Block] {
     // SAFETY: `Uuid` is `repr(transparent)` over `uuid::Bytes`, which is
     // `Block`, as its documentation guarantees; any bytes are a valid `Uuid`.

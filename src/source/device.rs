@@ -8,8 +8,7 @@
 //! 3. statx(2) still shows the device.
 //!
 //! If another file has taken the number, the crate opens the device again, and neither
-//! reads nor closes the other file. `docs/promises.md` states the limits under P1: what
-//! another thread can put at the number in the few instructions between two steps.
+//! reads nor closes the other file. `docs/promises.md` states the limits under P1.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

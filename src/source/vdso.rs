@@ -1,8 +1,7 @@
 //! The kernel's generator without the system call, where the vDSO has it.
 //!
-//! It is as good as getrandom(2). In memory that it shares with the vDSO, the kernel says
-//! when it was reseeded, as it is after a restore of which it is told. It zeroes the state
-//! in a forked child. Unbuffered UUIDs come from here; a seed is worth a system call.
+//! It is as good as getrandom(2): the kernel tells it of each reseeding, and zeroes its
+//! state in a forked child. Unbuffered UUIDs come from here; a seed is worth a system call.
 
 use core::cell::Cell;
 use core::sync::atomic::{
@@ -21,7 +20,6 @@ static STATES: WipedSlab<VdsoState, 64> = WipedSlab::new();
 /// `reseed` sees it.
 static GIVEN_UP: AtomicU32 = AtomicU32::new(0);
 
-/// The calling thread's state.
 struct Lent {
     /// A call is under way; or the thread was refused a state, for good.
     busy: Cell<bool>,
@@ -65,9 +63,8 @@ pub(super) fn fill(dest: &mut [u8]) -> bool {
         };
         let given_up = GIVEN_UP.load(Relaxed);
         if given_up != lent.given_up.get() {
-            // [P5 clear-state] A process that is restored twice has the same key in both.
-            // Its own thread clears it, outside of the function: if another one did, the
-            // function might use a key of zeros.
+            // [P5 clear-state] A process that is restored twice has the same key in both. Its
+            // own thread clears it: under another one, the function might use a key of zeros.
             state.clear();
             lent.given_up.set(given_up);
         }
@@ -94,7 +91,6 @@ pub(super) fn reseed() {
     GIVEN_UP.fetch_add(1, Relaxed);
 }
 
-/// Marks the memory of all states again.
 pub(super) fn mark_again() {
     // [P2 mark-states] As the pool's pages, after a restore by CRIU before 4.2.
     STATES.mark_again();

@@ -45,7 +45,6 @@ fn checked(result: c_int) -> Result<c_int, i32> {
     if result < 0 { Err(errno()) } else { Ok(result) }
 }
 
-/// The result of a call by number that returns an int.
 fn number(result: libc::c_long) -> Result<c_int, i32> {
     checked(result as c_int)
 }
@@ -67,7 +66,6 @@ pub(crate) fn open(path: &CStr) -> Result<c_int, i32> {
     number(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })
 }
 
-/// Returns whether `fd` was opened by [`open`].
 pub(crate) fn is_marked(fd: c_int) -> Result<bool, i32> {
     const LOOKED_AT: c_int = libc::O_ACCMODE | libc::O_SYNC | libc::O_NONBLOCK | libc::O_APPEND;
     // SAFETY: asks for flags and touches no memory.
@@ -79,7 +77,6 @@ pub(crate) fn is_marked(fd: c_int) -> Result<bool, i32> {
     }
 }
 
-/// Duplicates `fd` to a free number of at least 3.
 pub(crate) fn move_above_stdio(fd: c_int) -> Result<c_int, i32> {
     // SAFETY: makes a descriptor and touches no memory.
     let moved = number(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, 3) });
@@ -112,7 +109,7 @@ pub(crate) fn pread(fd: c_int, dest: &mut [u8]) -> Result<usize, i32> {
     length(result as libc::ssize_t)
 }
 
-/// Returns the entropy count in bits; only the random devices answer it (random(4)).
+/// Only the random devices answer it (random(4)).
 pub(crate) fn entropy_count(fd: c_int) -> Result<c_int, i32> {
     const RNDGETENTCNT: libc::Ioctl = libc::_IOR::<c_int>(b'R' as u32, 0);
     let mut bits: c_int = 0;
@@ -170,7 +167,7 @@ pub(crate) fn map_wiped(len: usize) -> Option<NonNull<u8>> {
 }
 
 /// Makes the kernel zero the memory in each forked child and leave it out of core
-/// dumps. Returns `false` if it refuses the first. This process's memory stays as it is.
+/// dumps. Returns `false` if it refuses the first.
 ///
 /// # Safety
 ///
@@ -215,16 +212,14 @@ pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Returns the process id. The call is made by number: glibc before 2.25 kept the id and
-/// did not notice a raw clone(2).
+/// By number, because glibc before 2.25 kept the id and did not notice a raw clone(2).
 pub(crate) fn pid() -> u32 {
     // SAFETY: takes no argument and cannot fail.
     unsafe { libc::syscall(libc::SYS_getpid) as u32 }
 }
 
-/// Returns the calling thread's number, or `None` where the thread's variables are those
-/// of another thread: in a child of vfork(2), and in one of a raw clone(2), of
-/// which the libc was not told.
+/// `None` in a child of vfork(2), and in one of a raw clone(2), of which the libc was not
+/// told.
 ///
 /// pthread_getcpuclockid(3) shows the number that the libc keeps with the
 /// thread's variables: it is all of a clock's number but the lowest three bits,
@@ -241,7 +236,6 @@ pub(crate) fn thread_at_home() -> Option<NonZeroU32> {
     NonZeroU32::new(number as u32).filter(|_| number > 0 && number == kept)
 }
 
-/// Returns whether this process, whose number is `process`, certainly has no such thread.
 pub(crate) fn is_gone(process: u32, thread: u32) -> bool {
     const NO_SIGNAL: c_int = 0;
     // SAFETY: asks whether the thread is there, and sends nothing.
@@ -249,8 +243,7 @@ pub(crate) fn is_gone(process: u32, thread: u32) -> bool {
     result == -1 && errno() == libc::ESRCH
 }
 
-/// Returns seconds since 1970, rounded down, and nanoseconds. Usually served by the vDSO,
-/// so errno changes only on failure.
+/// Usually served by the vDSO, so errno changes only on failure.
 ///
 /// It is not the monotonic clock, which starts at about the same time on each machine.
 /// A machine that is started from a snapshot continues with the snapshot's time on
@@ -269,8 +262,7 @@ pub(crate) fn wall_clock() -> Result<(i64, u32), i32> {
     Ok((now.tv_sec as i64, now.tv_nsec as u32))
 }
 
-/// Returns the 16 random bytes that the kernel gave this program at exec
-/// (getauxval(3), `AT_RANDOM`), or zeros without them.
+/// 16 random bytes that the kernel drew at exec (getauxval(3)), or zeros without them.
 pub(crate) fn at_random() -> [u8; 16] {
     // SAFETY: looks a number up in a table.
     let address = unsafe { libc::getauxval(libc::AT_RANDOM) };

@@ -26,10 +26,9 @@ pub(crate) enum Refusal {
 /// A thread, its process, and a count: of 22, 22 and 20 bits, as Linux has at most 2^22 of
 /// both (`PID_MAX_LIMIT`).
 ///
-/// The process is in it because a handler may fork before the loan is stored: the child
-/// stores its parent's, and then keeps the value. The count is in it because two threads
-/// may find the borrower gone, one of them after the other one has lent the value anew, to
-/// a thread with the same number.
+/// The process, because a handler may fork before the loan is stored: the child stores its
+/// parent's, and keeps the value. The count, because two threads may find the borrower gone,
+/// one of them after the other one has lent the value to a thread with the same number.
 #[derive(Clone, Copy)]
 pub(super) struct Loan(pub(super) u64);
 

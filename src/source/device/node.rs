@@ -6,11 +6,10 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::error::{Call, Cause, Error, Failure, Path};
 use crate::sys::{self, Identity};
 
-/// The entropy count of a kernel whose generator is initialised: exactly this since Linux
-/// 5.18, and at least half of it before.
+/// The entropy count of an initialised kernel: exactly this since Linux 5.18, and at least
+/// half of it before.
 const INITIALISED_BITS: c_int = 256;
 
-/// A device: its path, its name in an error, and its number.
 pub(super) struct Node {
     path: &'static CStr,
     name: Path,
@@ -30,7 +29,6 @@ const RANDOM: Node = Node {
 };
 
 impl Node {
-    /// Returns the error that `call` on this device failed.
     pub(super) fn failed(&self, call: Call, cause: Cause) -> Error {
         Error::device(Failure {
             path: self.name,
@@ -102,8 +100,7 @@ impl Opened {
             }
         }
         let ready = wait_until_initialised(opened.fd);
-        // It is proven again: the wait may have been long, and the error may be that of
-        // another file.
+        // The wait may have been long, and the error may be that of another file.
         if !opened.prove_or_close()? {
             return Ok(None);
         }
@@ -124,7 +121,7 @@ impl Opened {
         }
     }
 
-    /// Returns the same, and closes the descriptor if there is no answer.
+    /// Closes the descriptor if there is no answer.
     fn prove_or_close(self) -> Result<bool, Error> {
         let is_proven = self.is_proven();
         if is_proven.is_err() {
@@ -138,8 +135,7 @@ impl Opened {
         matches!(self.is_proven(), Ok(true)) && sys::is_marked(self.fd) == Ok(true)
     }
 
-    /// Closes the descriptor, which this very call opened, unless another file has taken
-    /// the number.
+    /// Closes a descriptor of this call, unless another file has taken the number.
     pub(super) fn close(self) {
         // [P1 prove-before-close] The mark tells it from the program's own descriptor of
         // the device. A sandbox may refuse one of the two proofs.
@@ -149,10 +145,9 @@ impl Opened {
         }
     }
 
-    /// Puts this descriptor at the number of `other`, if that is still this
-    /// crate's own, so that only one stays open. It is one step: if the process shares
-    /// its table of descriptors with its parent (`CLONE_FILES`), the parent's number
-    /// always leads to the device.
+    /// Puts this descriptor at the number of `other`, if that is still this crate's own. It
+    /// is one step: if the process shares its table of descriptors with its parent
+    /// (`CLONE_FILES`), the parent's number always leads to the device.
     pub(super) fn take_place_of(&mut self, other: Self) {
         // [P1 prove-before-replace] Another file may have taken the number.
         if !other.is_own() {
@@ -171,12 +166,11 @@ impl Opened {
 /// Waits until the kernel's generator is initialised, or returns `false` if another
 /// thread took the number of /dev/random.
 fn wait_until_initialised(urandom: c_int) -> Result<bool, Error> {
-    /// It is never unset: the generator stays initialised until the next boot. Relaxed: it
-    /// guards nothing.
+    /// The generator stays initialised until the next boot. Relaxed: it guards nothing.
     static INITIALISED: AtomicBool = AtomicBool::new(false);
 
-    // [P4 wait-initialised] /dev/urandom does not wait itself. A sandbox may refuse the ioctl, and an
-    // emulator may not know it.
+    // [P4 wait-initialised] /dev/urandom does not wait itself. A sandbox may refuse the
+    // ioctl, and an emulator may not know it.
     let bits = sys::entropy_count(urandom).unwrap_or(0);
     if bits < INITIALISED_BITS && !INITIALISED.load(Relaxed) {
         let Some(random) = RANDOM.open()? else {

@@ -56,18 +56,16 @@ impl Word {
     const PROCESS_MASK: u64 = (1 << 22) - 1;
     const VERSION_SHIFT: u32 = Self::PROCESS_SHIFT + 22;
 
-    /// Returns the next version, with `fd`, by this process.
     fn next(self, fd: c_int) -> Self {
         let version = (self.0 >> Self::VERSION_SHIFT) + 1;
         let process = u64::from(sys::pid()) & Self::PROCESS_MASK;
         Self(version << Self::VERSION_SHIFT | process << Self::PROCESS_SHIFT | fd as u64)
     }
 
-    /// Returns the next version, claimed, with the number whose place is taken: a child
-    /// that is forked meanwhile needs it, and so does another thread that finds its own
-    /// descriptor there. If no place is taken, the number is 0: two threads may have opened
-    /// the device at the lost number and at another one, and each closes a descriptor that
-    /// it cannot track.
+    /// The number is that whose place is taken, for a child that is forked meanwhile and for
+    /// another thread that finds its own descriptor there. If no place is taken, it is 0: two
+    /// threads may have opened the device at the lost number and at another one, and each
+    /// closes a descriptor that it cannot track.
     fn claimed_for(self, inherited: Option<Opened>) -> Self {
         let number = inherited.map_or(0, |inherited| inherited.fd);
         Self(self.next(number).0 | Self::CLAIMED)
@@ -111,7 +109,7 @@ pub(super) struct Seen {
 }
 
 impl PartialEq for Seen {
-    /// Returns whether it is the same record: each one has its own version.
+    /// Each record has its own version.
     fn eq(&self, other: &Self) -> bool {
         self.word == other.word
     }
@@ -125,7 +123,6 @@ pub(super) enum Purpose {
     Prepare,
 }
 
-/// Marks the memory of the mark again.
 pub(in crate::source) fn mark_again() {
     MARK.mark_again();
 }
@@ -188,9 +185,8 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
         if let Some(inherited) = inherited {
             opened.take_place_of(inherited);
         }
-        // The mark is set before the process is asked for. A handler that forks in between
-        // leaves a child whose mark is wiped; one that forks before it leaves a child that
-        // records its own process.
+        // Before the process is asked for: a handler that forks in between leaves a child
+        // whose mark is wiped, and one that forks earlier a child that records its own process.
         if let Some(mark) = seen.mark {
             mark.store(1, Relaxed);
         }
@@ -198,9 +194,8 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
         RECORD.ino.store(opened.identity.ino, Relaxed);
         exchange(claimed, claimed.next(opened.fd))
     };
-    // This call must not close the number if it is tracked: a handler may have forked in
-    // the middle, and the child's draw may have put its own descriptor there; or another
-    // thread is about to.
+    // A handler may have forked in the middle, and the child's draw may have put its own
+    // descriptor at this number, or another thread is about to: this call must not close it.
     is_published || Word(RECORD.word.load(Acquire)).fd() == opened.fd
 }
 
@@ -249,7 +244,6 @@ impl fmt::Display for TrackedDevice {
     }
 }
 
-/// Returns what is tracked now.
 pub(crate) fn tracked() -> TrackedDevice {
     match look_with(MARK.get()) {
         Tracked::None(..) | Tracked::Claimed => TrackedDevice::None,
