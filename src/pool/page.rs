@@ -111,7 +111,7 @@ impl Page {
         source: Source<'_>,
     ) -> Result<bool, Error> {
         // [P2 alive-first] Before the draw: if a fork comes in between, the child's page
-        // says 0 and draws anew. Exchanged, so that a fork just before it is seen.
+        // says 0, and the child draws anew. Exchanged, so that a fork just before is seen.
         let found = loop {
             let found = self.alive.load(Relaxed);
             if found == ALIVE
@@ -123,9 +123,9 @@ impl Page {
                 break found;
             }
         };
-        // [P2 alive-tells] `alive`, not the key, says whether there is a key. A handler
-        // that forks inside a refill lets the child write the parent's next key into its
-        // own page, and both would continue that stream.
+        // [P2 alive-tells] `alive`, not the key, says whether there is a key. If a handler
+        // forks inside a refill, the child writes the parent's next key into its own page,
+        // and both would continue that stream.
         let keyless = found != ALIVE;
         if !keyless && self.age.load(Relaxed) < SEED_LIFE as u64 {
             return Ok(false);

@@ -28,9 +28,9 @@ impl Pool {
     /// Claims `count` ready slots, which are those from the returned number on.
     #[inline(always)]
     fn claim(&self, count: usize) -> Result<(usize, &'static Page), Miss> {
-        // [P2 claim-survives] `state` is not in the page: a wipe would end the claim. A
-        // handler in the child would then refill the pool under the interrupted call,
-        // which would find the page alive.
+        // [P2 claim-survives] `state` is not in the page, where a fork would end the claim: a
+        // handler in the child could refill the page, and the interrupted call would find it
+        // alive.
         //
         // `left` is greater than any count if too few are ready or `state` is BUSY.
         let left = self.state.load(Relaxed).wrapping_sub(count);
@@ -53,8 +53,8 @@ impl Pool {
             return Err(Miss::Claimed);
         }
         compiler_fence(SeqCst);
-        // [P2 release-last] Before `alive` is asked, a handler that forks and makes UUIDs
-        // in the child would refill the page and set `alive` there.
+        // [P2 release-last] If the claim ended before `alive` is asked, a handler that forks
+        // could refill the page in the child, and this call would find it alive.
         self.state.store(left, Relaxed);
         Ok(())
     }

@@ -47,12 +47,12 @@ fn read(src: &Path) -> Vec<Tag> {
     for file in files(src) {
         let text = fs::read_to_string(&file).expect("a file");
         for (line, content) in (1..).zip(text.lines()) {
-            let Some((before, tag)) = content.split_once("[P") else {
+            let found = content.split_once("[P");
+            let is_tag = |tag: &str| tag.starts_with(|first: char| first.is_ascii_digit());
+            let Some((before, tag)) = found.filter(|(_, tag)| is_tag(tag)) else {
                 continue;
             };
-            if before.trim() != "//" {
-                continue;
-            }
+            assert_eq!(before.trim(), "//", "not a tag's place: {content}");
             let (tag, _) = tag.split_once(']').expect("the end of a tag");
             let (number, name) = tag.split_once(' ').expect("a number and a name");
             tags.push(Tag {
