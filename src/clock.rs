@@ -1,8 +1,8 @@
-//! What time it is, for UUIDs that time orders: versions 7, 6 and 1.
+//! The time for versions 7, 6 and 1.
 //!
-//! A clock may stand still or go back. Nobody here waits for it: the last
-//! timestamp plus one is used until the clock comes past. A clock that is
-//! further back than `HELD` was set right, and is followed.
+//! A clock may stand still or go back. No call waits for it: the last timestamp plus one
+//! is used until the clock has passed it. A clock that is further back than `HELD` was set
+//! right, and is followed.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
@@ -15,7 +15,7 @@ use crate::sys;
 pub(crate) mod gregorian;
 pub(crate) mod v7;
 
-/// A clock of the program's own, for tests and for simulated time.
+/// The program's own clock, for tests and for simulated time.
 ///
 /// It may stand still, jump and go back. While it is at most 10 s behind the
 /// generator's last timestamp, that one is held and counted on; when it is
@@ -45,7 +45,7 @@ pub(crate) mod v7;
 /// assert!(a.to_string().starts_with("00000000-03e8-7"));
 /// ```
 pub trait Clock {
-    /// Returns the time of now.
+    /// Returns the current time.
     fn now(&self) -> SystemTime;
 }
 
@@ -66,7 +66,7 @@ const HELD: u64 = 10;
 
 static STEPS: AtomicU64 = AtomicU64::new(0);
 
-/// How often a clock was followed back, by whatever order in this process.
+/// Returns how often a clock was followed back, by any order in this process.
 pub(crate) fn steps() -> u64 {
     STEPS.load(Relaxed)
 }
@@ -76,7 +76,7 @@ fn count_step() {
     STEPS.fetch_add(1, Relaxed);
 }
 
-/// What they count, and between which days.
+/// The ticks of a version, and the days between which it counts them.
 struct Range {
     per_second: i64,
     /// Ticks before 1970.
@@ -103,7 +103,7 @@ const GREGORIAN: Range = Range {
 };
 
 impl Reading {
-    /// Not by [`SystemTime::now`], which panics where the call is refused.
+    /// Reads the system's clock. [`SystemTime::now`] panics where the call is refused.
     #[inline]
     pub(crate) fn of_system() -> Result<Self, Error> {
         match sys::wall_clock() {
@@ -139,7 +139,7 @@ impl Range {
         HELD * self.per_second as u64
     }
 
-    /// Also where the clock went back a little, and the last timestamp cannot.
+    /// The clock may have gone back a little since.
     fn is_over(&self) -> Error {
         out_of_range(Cause::After(self.end))
     }

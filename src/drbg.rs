@@ -45,8 +45,7 @@ pub(crate) type Block = [u8; 16];
 /// AES uses the first 16 bytes, ChaCha all.
 pub(crate) type Key = [u8; 32];
 
-/// What makes the streams of one key different: the upper 96 bits of the
-/// counter block.
+/// The upper 96 bits of the counter block, which make the streams of one key different.
 #[derive(Clone, Copy)]
 pub(crate) struct Nonce {
     pub(crate) high: u64,
@@ -71,11 +70,10 @@ impl Form {
     }
 }
 
-/// Blocks under one key at most, 64 KiB: far below 2^64, where the absence of
-/// equal blocks would begin to tell the stream from random bits.
+/// The greatest number of blocks under one key, 64 KiB. It is far below 2^64, where the
+/// absence of equal blocks would begin to tell the stream from random bits.
 const STREAM: usize = 4096;
 
-/// The counter block number `i`.
 fn counter(nonce: Nonce, i: u32) -> Block {
     let upper = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32;
     (upper | u128::from(i)).to_le_bytes()
@@ -84,6 +82,8 @@ fn counter(nonce: Nonce, i: u32) -> Block {
 /// Fills `dest` with output of the given form, replaces `key` by the next one,
 /// and leaves nothing of either on the stack or in registers.
 pub(crate) fn generate(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
+    // [P2 erase-key] The next key replaces this one: a child that reads the memory later
+    // cannot compute what was handed out before.
     stream(Backend::best(), key, nonce, form, dest);
     clear_stack();
     sys::clear_registers();
@@ -113,7 +113,6 @@ fn clear_stack() {
     black_box(&mut [0_u64; DEPTH / 8]);
 }
 
-/// A keyed hash of one block.
 pub(crate) fn prf(key: &Block, block: Block) -> Block {
     // SAFETY: `best` has asked the processor.
     unsafe { Backend::best().prf(key, block) }

@@ -1,15 +1,16 @@
-//! The one error: no entropy, or no timestamp, and which call said so.
+//! The error of all functions: there is no entropy, or no timestamp.
 
 use core::error::Error as StdError;
-use core::fmt;
 use std::io;
 
 use crate::sys;
 
-/// The error of every `try_*` function: there is no entropy, or for the
-/// versions that time orders no timestamp, so there is no UUID.
+mod text;
+
+/// The error of every `try_*` function: there is no entropy, or no timestamp for a
+/// time-ordered UUID.
 ///
-/// The text names each call that failed, and what to do where something can be
+/// The text names each call that failed, and says what to do where something can be
 /// done. Nothing is remembered: the next call tries everything again.
 ///
 /// # Examples
@@ -42,8 +43,8 @@ pub enum ErrorKind {
     NoSource,
     /// The system's generator failed with another error than a refusal.
     Kernel,
-    /// The device cannot serve, where it was the only source asked for, or where
-    /// [`prepare`](crate::prepare) was to open it.
+    /// The device cannot serve, and it was the only source, or
+    /// [`prepare`](crate::prepare) could not open it.
     Device,
     /// A source of the program's own failed ([`Error::custom`]).
     Custom,
@@ -77,8 +78,8 @@ pub(crate) enum Advice {
     Preparing,
 }
 
-/// One call that failed. Small: results are moved after the last look at whether
-/// the process was forked.
+/// One call that failed. It is small, because results are moved after `alive` was asked for
+/// the last time.
 #[derive(Clone, Copy)]
 pub(crate) struct Failure {
     pub(crate) path: Path,
@@ -96,16 +97,6 @@ pub(crate) enum Path {
     Random,
 }
 
-impl Path {
-    fn name(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Urandom => "/dev/urandom",
-            Self::Random => "/dev/random",
-        }
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Getrandom,
@@ -118,22 +109,6 @@ pub(crate) enum Call {
     ClockGettime,
     /// No call: what the clock shows.
     WallClock,
-}
-
-impl Call {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Getrandom => "getrandom(2)",
-            Self::Statx => "statx(2)",
-            Self::StatxOfDescriptor => "statx(2) of its descriptor",
-            Self::Openat => "openat(2)",
-            Self::Fcntl => "fcntl(2)",
-            Self::Ppoll => "ppoll(2)",
-            Self::Pread => "pread(2)",
-            Self::ClockGettime => "clock_gettime(2)",
-            Self::WallClock => "wall clock",
-        }
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -199,7 +174,7 @@ impl Error {
         Self(Repr::Clock(failure))
     }
 
-    /// Whether getrandom(2) is not to be had: an old kernel or a sandbox.
+    /// Returns whether an old kernel or a sandbox refuses getrandom(2).
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self.0,
@@ -210,7 +185,7 @@ impl Error {
         )
     }
 
-    /// Whether there was no room for another descriptor.
+    /// Returns whether there was no room for another descriptor.
     pub(crate) fn is_out_of_descriptors(&self) -> bool {
         let Repr::Device(failure, _) = self.0 else {
             return false;
@@ -218,7 +193,7 @@ impl Error {
         failure.is_out_of_descriptors()
     }
 
-    /// This refusal, and what the device said after it.
+    /// Returns the error of this refusal and of the device that was asked after it.
     pub(crate) fn then(self, device: Error) -> Self {
         match (self.0, device.0) {
             (Repr::Kernel(kernel), Repr::Device(device, advice)) => Self(Repr::NoSource {
@@ -230,7 +205,7 @@ impl Error {
         }
     }
 
-    /// This failure of the device, with other advice.
+    /// Returns this failure of the device with other advice.
     pub(crate) fn advise(self, advice: Advice) -> Self {
         match self.0 {
             Repr::Device(device, _) => Self(Repr::Device(device, advice)),
@@ -250,8 +225,8 @@ impl Error {
         }
     }
 
-    /// Returns the errno of the last call that failed, where it had one: of
-    /// the device's with [`ErrorKind::NoSource`].
+    /// Returns the errno of the last call that failed, if it had one: with
+    /// [`ErrorKind::NoSource`], the device's.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         match &self.0 {
@@ -266,117 +241,8 @@ impl Error {
     }
 }
 
-impl Failure {
-    fn is_out_of_descriptors(self) -> bool {
-        matches!(self.cause, Cause::Os(sys::EMFILE | sys::ENFILE))
-    }
-
-    /// Whether a descriptor was there, and a call on it failed.
-    fn is_of_descriptor(self) -> bool {
-        [Call::Pread, Call::StatxOfDescriptor].contains(&self.call)
-    }
-
-    fn advice(self, advice: Advice) -> &'static str {
-        match (self.cause, advice) {
-            (Cause::Replaced(_), _) => {
-                "; let no other thread reuse descriptor numbers it did not open"
-            }
-            _ if self.is_out_of_descriptors() => match advice {
-                Advice::Prepare => {
-                    "; free a descriptor, raise the limit, or call prepare() before it is reached"
-                }
-                _ => "; free a descriptor or raise the limit",
-            },
-            (Cause::Os(_), Advice::Prepared | Advice::PrepareFailed) if self.is_of_descriptor() => {
-                "; have the sandbox allow this call"
-            }
-            (_, Advice::Prepare) => {
-                "; call prepare() in this process before it enters a chroot or sandbox"
-            }
-            (_, Advice::PrepareFailed) => {
-                "; prepare() failed in this process: look at the error that it returned"
-            }
-            (_, Advice::Prepared) => {
-                "; the descriptor that prepare() opened is gone: \
-                 close no descriptors that you did not open"
-            }
-            (_, Advice::Preparing) => "; a sandbox that refuses getrandom(2) would leave no source",
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.name();
-        if self.path != Path::None {
-            write!(f, "{path}: ")?;
-        }
-        match self.cause {
-            Cause::WrongDevice => return write!(f, "is not the kernel's {path}"),
-            Cause::WrongLink => {
-                return write!(f, "is a symbolic link, and not to the kernel's {path}");
-            }
-            _ => write!(f, "{}: ", self.call.name())?,
-        }
-        match self.cause {
-            Cause::Os(errno) if errno > 0 => sys::write_os_error(f, errno),
-            Cause::Os(_) => f.write_str("not available on this system"),
-            Cause::WrongDevice | Cause::WrongLink => Ok(()),
-            Cause::NotKept => f.write_str(
-                "its descriptor cannot be kept, for this process shares its memory with another, \
-                 or other threads close it",
-            ),
-            Cause::NoByte => f.write_str("a read returned no byte"),
-            Cause::TooMany => f.write_str("returned more bytes than were asked for"),
-            Cause::Replaced(times) => write!(
-                f,
-                "another descriptor was put at its number {times} times in a row"
-            ),
-            Cause::Before(day) => write!(f, "it is before {day}"),
-            Cause::After(day) => write!(f, "it is, or was, after {day}"),
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Repr::Kernel(kernel) => write!(f, "no entropy source: {kernel}"),
-            Repr::Custom(error) => write!(f, "no entropy source: {error}"),
-            Repr::Device(device, advice @ Advice::Preparing) => {
-                write!(
-                    f,
-                    "no device in reserve: {device}{}",
-                    device.advice(*advice)
-                )
-            }
-            Repr::Device(device, advice) => {
-                write!(f, "no entropy source: {device}{}", device.advice(*advice))
-            }
-            Repr::NoSource {
-                kernel,
-                device,
-                advice,
-            } => {
-                let advice = device.advice(*advice);
-                write!(f, "no entropy source: {kernel}; {device}{advice}")
-            }
-            Repr::Clock(clock) => match clock.cause {
-                Cause::Os(_) => write!(f, "no timestamp: {clock}; have the sandbox allow it"),
-                _ => write!(f, "no timestamp: {clock}; set the clock"),
-            },
-        }
-    }
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Error({:?}: {self})", self.kind())
-    }
-}
-
 impl StdError for Error {
-    /// What a source's own error came from. That error's text is in this one's.
+    /// Returns the cause of a source's own error. That error's text is in this one's.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
             Repr::Custom(error) => error.source(),

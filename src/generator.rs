@@ -17,8 +17,7 @@ use crate::source::{EntropySource, Source};
 /// control when its memory is freed, which is when it is dropped.
 ///
 /// It may move to another thread (`Send`), but two threads cannot use it at once (it is
-/// not `Sync`). It keeps the promises of the free functions about forks, signal handlers
-/// and sandboxes.
+/// not `Sync`). All promises of the free functions hold for it.
 ///
 /// # Examples
 ///
@@ -59,14 +58,12 @@ impl Generator {
     /// Returns a generator that keeps nothing: each call draws from the system.
     ///
     /// Two virtual machines that start from one snapshot repeat at most the request that
-    /// was being made, even if nobody calls [`reseed`](crate::reseed) and no kernel is
-    /// told of the snapshot. That needs a processor with random numbers
-    /// ([`Status::hardware_random`](crate::Status::hardware_random)). On other processors
-    /// the hypervisor must tell the kernel (`vmgenid`); otherwise both machines make the
-    /// same UUIDs.
+    /// was being made, even without [`reseed`](crate::reseed). That needs a processor with
+    /// random numbers ([`Status::hardware_random`](crate::Status::hardware_random)), or a
+    /// hypervisor that tells the kernel of the snapshot (`vmgenid`); otherwise both machines
+    /// make the same UUIDs.
     ///
-    /// A UUID costs a system call, or a quarter of that where the vDSO has getrandom
-    /// (Linux 6.11).
+    /// A UUID costs a system call, or a quarter of that by the vDSO (since Linux 6.11).
     ///
     /// # Examples
     ///
@@ -78,8 +75,7 @@ impl Generator {
         Self::with_pool(Pool::none())
     }
 
-    /// Returns a generator that draws its seeds from `source` alone and keeps 251 UUIDs
-    /// ready.
+    /// Returns a generator that is seeded from `source` alone and keeps 251 UUIDs ready.
     ///
     /// # Panics
     ///
@@ -102,10 +98,8 @@ impl Generator {
         generator
     }
 
-    /// Returns this generator with another clock than the system's, for
-    /// [`now_v7`](Self::now_v7).
-    ///
-    /// It is meant for tests and for simulated time; see [`Clock`].
+    /// Returns this generator with another clock for [`now_v7`](Self::now_v7). It is meant
+    /// for tests and for simulated time; see [`Clock`].
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock + Send + 'static) -> Self {
         self.clock = Some(Box::new(clock));
@@ -127,8 +121,7 @@ impl Generator {
         }
     }
 
-    /// Returns a random UUID (version 4, RFC 9562 section 5.4), or an error that says why
-    /// there is no entropy.
+    /// Returns a random UUID (version 4), or an error that says why there is no entropy.
     ///
     /// # Errors
     ///
@@ -157,8 +150,7 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// If the source fails when a seed is needed; see [`Error`]. All of `dest`
-    /// is then Nil.
+    /// If the source fails when a seed is needed; see [`Error`]. All of `dest` is then Nil.
     #[inline]
     pub fn try_fill_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
         match self.pool.take_all(pool::blocks_of(dest), pool::as_it_is) {
@@ -192,6 +184,7 @@ impl Generator {
     #[inline]
     pub fn try_now_v7(&self) -> Result<Uuid, Error> {
         let word = v7::word(self.now()?, |now| self.order.next(now, 1))?;
+        // The random bits last: a fork before them gives parent and child other bits.
         Ok(v7::uuid(word, self.try_new_v4()?))
     }
 

@@ -1,14 +1,12 @@
 //! The processor's own random numbers, which no snapshot holds: RDRAND on x86,
 //! RNDR on 64-bit Arm.
 //!
-//! Two virtual machines that start from one snapshot have the same memory, and
-//! the same kernel with the same state of its generator, until a device of the
-//! hypervisor tells the kernel (`vmgenid`), which many have not. What the
-//! processor returns differs in the two from the first call on.
+//! Two virtual machines that start from one snapshot have the same memory, and the same
+//! state of the kernel's generator, unless the hypervisor tells the kernel (`vmgenid`).
+//! The processor's numbers differ in the two from the first call on.
 //!
-//! None of it is a source. [`hedge`](crate::hedge) hashes it under a key and adds it
-//! to entropy. So a processor that always returns the same number, or one that
-//! somebody knows, makes nothing weaker than it is without.
+//! None of them is a source. [`hedge`](crate::hedge) hashes them under a key and adds them
+//! to entropy: a processor whose numbers are constant or known makes nothing weaker.
 
 use crate::sys;
 

@@ -1,8 +1,8 @@
-//! What is mixed in beside the entropy, so that no single failure repeats a
-//! stream: the clock, a counter, the process, the processor's random numbers, and
-//! the kernel's `AT_RANDOM`.
+//! Hedges that are mixed in beside the entropy, so that no single failure repeats a
+//! stream: the clock, a counter, the process, the processor's random numbers, and the
+//! kernel's `AT_RANDOM`.
 //!
-//! None of it is a source: without entropy there is no UUID.
+//! None of them is a source: without entropy there is no UUID.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -10,23 +10,20 @@ use crate::drbg::{self, Block, Nonce};
 use crate::hardware;
 use crate::sys;
 
-/// Counts the seeds of this process. Relaxed: only its changing matters. Not
-/// for each refill, where threads would pass the cache line to and fro.
+/// Counts the seeds of this process. Relaxed: it need only change. Refills are not
+/// counted, as threads would pass the cache line to and fro.
 static SEEDS: AtomicU32 = AtomicU32::new(0);
 
-/// The nonce of one refill: a hardware number, the wall clock, and a count of the
-/// caller's.
-///
-/// Two clones of a virtual machine have the same key and the same count, and the
-/// same clock but for the time that each takes to start. The hardware number
-/// makes their refills differ. As a nonce under the pool's secret key all of it
-/// is hashed.
+/// Returns the nonce of one refill: a hardware number, the wall clock, and the caller's
+/// count. The cipher hashes all of it under the pool's secret key.
 pub(crate) fn nonce(count: u32) -> Nonce {
     // A clock that cannot be read is one hedge less.
     let (seconds, nanos) = sys::wall_clock().unwrap_or_default();
     let clock = (seconds as u64)
         .wrapping_mul(1_000_000_000)
         .wrapping_add(nanos.into());
+    // [P5 hardware-in-nonce] Two clones of a virtual machine have the same key and the
+    // same count, and the same clock but for the time that each takes to start.
     Nonce {
         high: clock ^ hardware::number().unwrap_or_default(),
         low: count,
@@ -35,9 +32,8 @@ pub(crate) fn nonce(count: u32) -> Nonce {
 
 /// Folds a keyed hash of process, counter and clock into a seed.
 ///
-/// The key is `AT_RANDOM`, 16 bytes that the kernel drew for this program
-/// alone: whoever slips bytes he knows into the seed still does not know the
-/// result.
+/// The key is `AT_RANDOM`, 16 bytes that the kernel drew for this program alone. An
+/// attacker whose bytes get into the seed still does not know the result.
 pub(crate) fn fold_into(seed: &mut Block) {
     let nonce = nonce(SEEDS.fetch_add(1, Relaxed));
     let input = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32 | u128::from(sys::pid());
@@ -46,17 +42,15 @@ pub(crate) fn fold_into(seed: &mut Block) {
 
 /// Mixes hardware numbers into UUIDs that come straight from the kernel.
 ///
-/// Its key is made before the kernel is asked, and the number is drawn afterwards.
-/// So few instructions stand between the number and the end of the call. A machine
-/// that is cloned at one of them returns the same UUID in both clones.
+/// Its key is made before the kernel is asked. A machine that is cloned in the instructions
+/// between the number and the end of the call returns the same UUID in both clones.
 pub(crate) struct Mixer {
     key: u64,
 }
 
 impl Mixer {
     pub(crate) fn new() -> Self {
-        /// A hash of `AT_RANDOM`, 16 bytes that the kernel drew for this program
-        /// alone; 0 until it is made. Relaxed: each thread makes the same.
+        /// A hash of `AT_RANDOM`, or 0 until it is made. Relaxed: each thread makes the same.
         static KEY: AtomicU64 = AtomicU64::new(0);
         let key = match KEY.load(Relaxed) {
             0 => {
@@ -87,8 +81,8 @@ impl Mixer {
 /// Returns the product's halves added without carry: a universal hash, of which
 /// each bit depends on the key and on the number.
 ///
-/// It need not withstand more. Nobody sees it but under the kernel's bytes, or,
-/// of two clones, added to the other's, which hides both.
+/// It need not withstand more: it is only seen added to the kernel's bytes or, of two
+/// clones, to the other's hash.
 #[inline]
 fn hash(key: u64, number: u64) -> u64 {
     let product = u128::from(key) * u128::from(number);

@@ -185,8 +185,8 @@ fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
 /// ```
 pub fn prepare() -> Result<Status, Error> {
     let device = source::prepare_device();
-    // By the pool, also in a forked child, whose first is the kernel's otherwise. The
-    // device's failure is the lesser one.
+    // It fills the pool, also in a forked child, whose first UUID the kernel makes
+    // otherwise. The device's failure is the lesser one.
     missed(Miss::None)?;
     device?;
     Ok(status())
@@ -228,6 +228,7 @@ pub fn reseed() {
         v7::restart();
         // Last, as it may wait for the kernel.
         source::mark_again();
+        // [P2 mark-pages] CRIU before 4.2 loses the mark, and children would have the keys.
         pool::mark_again();
         gregorian::PROCESS.mark_again();
     });

@@ -1,7 +1,7 @@
 //! Where entropy comes from: [`Kernel`], then [`Device`], or a source of the
 //! program's own.
 //!
-//! | getrandom(2) answers | what serves |
+//! | getrandom(2) answers | source |
 //! | --- | --- |
 //! | bytes | [`Kernel`] |
 //! | ENOSYS: the kernel is older than 3.17, or a sandbox says so | [`Device`] |
@@ -9,11 +9,10 @@
 //! | another errno | nothing: an error that names it |
 //!
 //! Where the vDSO has getrandom (Linux 6.11), unbuffered UUIDs come from there,
-//! the same bytes without the system call. The answer is never remembered: a
-//! sandbox that the program enters later is met at the next draw.
+//! the same bytes without the system call.
 //!
-//! On other systems than Linux and Android the `getrandom` crate stands behind
-//! [`Kernel`], and [`Device`] is always an error.
+//! On other systems than Linux and Android, [`Kernel`] calls the `getrandom` crate, and
+//! [`Device`] is always an error.
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -31,8 +30,8 @@ pub use kernel::Kernel;
 
 /// A source of unpredictable bytes.
 ///
-/// The bytes key a DRBG, they are not handed out: a UUID of a
-/// [`Generator`](crate::Generator) that was given a source never shows them.
+/// The bytes are the key of a DRBG and are never output, in a
+/// [`Generator`](crate::Generator) too.
 ///
 /// # Examples
 ///
@@ -40,7 +39,7 @@ pub use kernel::Kernel;
 /// use fork_safe_uuid::source::{EntropySource, Kernel};
 /// use fork_safe_uuid::{Error, Generator};
 ///
-/// /// Says when it is asked.
+/// /// Prints a line for each draw.
 /// struct Audited;
 ///
 /// impl EntropySource for Audited {
@@ -59,7 +58,7 @@ pub trait EntropySource {
     ///
     /// # Errors
     ///
-    /// Where it cannot fill all of `dest`: [`Error::custom`].
+    /// [`Error::custom`], if it cannot fill all of `dest`.
     fn fill(&self, dest: &mut [u8]) -> Result<(), Error>;
 }
 
@@ -80,11 +79,11 @@ pub(crate) enum Served {
     Custom,
 }
 
-/// The last answer to [`Source::System`], for `status()`. Relaxed: it guards
+/// Which source last answered [`Source::System`], for `status()`. Relaxed: it guards
 /// nothing.
 static LAST: AtomicU8 = AtomicU8::new(0);
 
-/// Only a change is written: a forked child would have its memory copied for it.
+/// Writes only a change: the kernel would copy the memory for a forked child.
 fn remember(served: Served) {
     if LAST.load(Relaxed) != served as u8 {
         LAST.store(served as u8, Relaxed);
@@ -92,7 +91,7 @@ fn remember(served: Served) {
 }
 
 impl Source<'_> {
-    /// Fills `dest` by the kernel's system call, or returns false. Leaves errno as it
+    /// Fills `dest` by the kernel's system call, or returns `false`. Leaves errno as it
     /// is.
     pub(crate) fn draw_by_call(self, dest: &mut [u8]) -> bool {
         let is_filled = matches!(self, Source::System) && Kernel.fill(dest).is_ok();
@@ -117,6 +116,8 @@ impl Source<'_> {
     fn draw_by(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
         let served = match self {
             Source::Custom(source) => return source.fill(seed).map(|()| Served::Custom),
+            // [P1 kernel-first] The answer is not remembered: while getrandom(2) answers, no
+            // descriptor is used, and a sandbox that is entered later is met at this draw.
             Source::System => match Kernel.fill(dest) {
                 Ok(()) => Served::Kernel,
                 Err(refusal) if refusal.is_refusal() => match Device.fill(seed) {
@@ -130,8 +131,8 @@ impl Source<'_> {
         Ok(served)
     }
 
-    /// Fills all of `dest` from the kernel, without the system call where that can
-    /// be had; or `seed` from another source.
+    /// Fills all of `dest` from the kernel, without the system call if the vDSO serves; or
+    /// `seed` from another source.
     pub(crate) fn draw_output(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
         if matches!(self, Source::System) && vdso::fill(dest) {
             remember(Served::Kernel);
@@ -141,7 +142,7 @@ impl Source<'_> {
     }
 }
 
-/// Gives up what was drawn from the system and is kept.
+/// Gives up the keys that the vDSO keeps.
 pub(crate) fn reseed() {
     vdso::reseed();
 }
@@ -152,7 +153,6 @@ pub(crate) fn mark_again() {
     device::mark_again();
 }
 
-/// Which source answered last, or `None` before the first draw.
 pub(crate) fn last_served() -> Option<Served> {
     match LAST.load(Relaxed) {
         1 => Some(Served::Kernel),

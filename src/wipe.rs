@@ -1,19 +1,25 @@
 //! Memory that the kernel zeroes in a forked child.
 //!
-//! What belongs to one process lives here, and zero means "nothing yet": a
-//! child finds what a fresh process finds, whichever call made it (fork,
-//! `_Fork`, clone, clone3), and nobody has to notice that it was made.
+//! Zero means "nothing yet": a child starts as a fresh process does, whichever call made it,
+//! and no code need notice the fork.
 #![allow(unsafe_code)]
 
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{
-    AtomicU32, AtomicU64,
+    AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 
 use once_cell::race::OnceRef;
 
 use crate::sys::{self, VdsoState};
+
+mod loan;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use loan::{Borrower, Refusal};
+use loan::{Caller, Loan};
 
 /// A value that may live in wiped memory.
 ///
@@ -36,9 +42,8 @@ pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
         Some(unsafe { memory.cast::<Self>().as_ref() })
     }
 
-    /// Marks the memory of the value again, in case the mark was lost: CRIU before
-    /// 4.2 restores the memory of a process without it. Where the kernel refuses,
-    /// the memory stays as it is.
+    /// Marks the memory of the value again, unless the kernel refuses: CRIU before 4.2
+    /// restores the memory of a process without the mark.
     fn mark_again(&'static self) {
         // SAFETY: each value is a mapping of its own (`Wiped::map`).
         unsafe { sys::mark_wiped(NonNull::from(self).cast(), size_of::<Self>()) };
@@ -59,15 +64,15 @@ pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
 // SAFETY: zero is valid, it is an atomic, and has no destructor.
 unsafe impl Wiped for AtomicU64 {}
 
-// SAFETY: what holds of each element holds of all.
+// SAFETY: each element is such a value.
 unsafe impl<T: Wiped, const N: usize> Wiped for [T; N] {
     fn memory(len: usize) -> Option<NonNull<u8>> {
         T::memory(len)
     }
 }
 
-// SAFETY: the kernel, whose state it is, has zero mean that there is no key;
-// no destructor.
+// SAFETY: zero means to the kernel, whose state it is, that there is no key; it has no
+// destructor.
 unsafe impl Wiped for VdsoState {
     fn memory(len: usize) -> Option<NonNull<u8>> {
         sys::map_vdso_states(len)
@@ -82,8 +87,7 @@ impl Lent for VdsoState {
 
 /// A wiped value for the whole process, mapped at the first use.
 ///
-/// Its address stays the same in a forked child; only the value is zeroed.
-/// `race`: of two threads that map at once neither waits for the other.
+/// Two threads that map at once do not wait for each other.
 pub(crate) struct WipedCell<T: Wiped>(OnceRef<'static, T>);
 
 impl<T: Wiped> WipedCell<T> {
@@ -95,14 +99,12 @@ impl<T: Wiped> WipedCell<T> {
         self.0.get()
     }
 
-    /// Marks the memory of the value again, if there is one.
     pub(crate) fn mark_again(&self) {
         if let Some(value) = self.get() {
             value.mark_again();
         }
     }
 
-    /// The value, or `None` where [`Wiped::map`] has none.
     pub(crate) fn get_or_map(&self) -> Option<&'static T> {
         if self.0.get().is_none() {
             let mapped = T::map()?;
@@ -115,113 +117,37 @@ impl<T: Wiped> WipedCell<T> {
     }
 }
 
-/// A wiped value that one borrower after the other uses.
+/// A wiped value that is lent to one borrower after the other.
 pub(crate) trait Lent: Wiped {
-    /// Makes it what a new one is.
+    /// Clears the value, so that it equals a new one.
     ///
     /// # Safety
     ///
-    /// Nobody uses the value.
+    /// No call uses the value.
     unsafe fn clear(&self);
 }
 
-/// As many as a word has bits.
+/// The values of a group, as many as a word has bits.
 const GROUP: usize = u64::BITS as usize;
 
 /// Wiped values that are lent to threads and to generators.
 ///
-/// They are mapped 64 at a time and never unmapped, so that any thread may
-/// reach all of them at any time ([`WipedSlab::iter`]), and most new threads
-/// cost no mapping.
+/// They are mapped 64 at a time and never unmapped, so that any thread can use all of them
+/// at any time ([`WipedSlab::iter`]), and most new threads need no mapping.
 ///
-/// **A thread does not give its value back.** To be called when a thread ends, a
-/// function has to be registered, which allocates, takes the libc's locks, and
-/// leaves the libc with an address that is gone once this library is unloaded.
-/// Instead the slab remembers the thread's number. When all mapped values are
-/// lent, it asks the kernel which of those threads are gone.
+/// A thread does not give its value back. The slab remembers the thread's number, and
+/// when all mapped values are lent, it asks the kernel which of those threads are gone.
 pub(crate) struct WipedSlab<T: Lent, const GROUPS: usize>([Group<T>; GROUPS]);
 
 struct Group<T: Wiped> {
     values: WipedCell<[T; GROUP]>,
-    /// A bit for each value that is lent. In ordinary memory: after a fork the
-    /// values of the parent's other threads stay lent, for this process cannot
-    /// tell them from that of the thread which forked. Acquire and release: what
-    /// the last borrower wrote comes before what the next one does.
+    /// A bit for each value that is lent. It is not wiped: a child cannot tell the value of
+    /// the thread that forked from the others, which stay lent. Acquire and release, so that
+    /// the last borrower's writes come before the next one's.
     lent: AtomicU64,
-    /// To whom each value is lent, a [`Loan`]; or 0: it is kept until it is given
-    /// back. In wiped memory, for the loans of a parent end with its threads.
-    /// Release and acquire, as `lent`.
+    /// The [`Loan`] of each value, or 0 if it is lent until it is given back. A fork ends the
+    /// loans of the parent's threads. Release and acquire, as `lent`.
     loans: WipedCell<[AtomicU64; GROUP]>,
-}
-
-/// Who borrows a value, and when it ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Borrower {
-    /// The calling thread, until it ends.
-    Thread,
-    /// An object, until [`WipedSlab::take_back`].
-    Object,
-}
-
-/// Why nothing was lent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// There is no wiped memory, or all of it is lent.
-    None,
-    /// The process shares the memory of the one that it was made by, or its
-    /// thread is not known to the libc: what it borrows could never be taken
-    /// back.
-    NotAtHome,
-}
-
-/// A thread, its process, and a number: of 22, 22 and 20 bits, as Linux has at
-/// most 2^22 of both (`PID_MAX_LIMIT`).
-///
-/// The process, because a handler may fork before the loan is stored: the child
-/// stores its parent's, and then keeps the value. The number, because of two
-/// threads that find the borrower gone, one may do so after the other lent the
-/// value anew, to a thread with the same number.
-#[derive(Clone, Copy)]
-struct Loan(u64);
-
-/// The calling thread, where it is known to the libc as the kernel knows it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Caller {
-    process: u32,
-    thread: u32,
-}
-
-impl Caller {
-    /// The process first: a handler that forks in between leaves a child with its
-    /// parent's process and its own thread, which is no loan that could be over.
-    fn new() -> Option<Self> {
-        let process = sys::pid();
-        let thread = sys::thread_at_home()?.get();
-        Some(Self { process, thread })
-    }
-}
-
-impl Loan {
-    const BITS: u32 = 22;
-    const MASK: u64 = (1 << Self::BITS) - 1;
-
-    fn new(Caller { process, thread }: Caller) -> Self {
-        /// Relaxed: only a count.
-        static LOANS: AtomicU32 = AtomicU32::new(0);
-        let number = u64::from(LOANS.fetch_add(1, Relaxed)) << (2 * Self::BITS);
-        let process = (u64::from(process) & Self::MASK) << Self::BITS;
-        Self(number | process | u64::from(thread))
-    }
-
-    /// Whether its thread was one of the caller's process, and is gone; or had the
-    /// caller's number, which is borrowing because it has nothing.
-    fn is_over(self, caller: Caller, is_borrowing: bool) -> bool {
-        let thread = (self.0 & Self::MASK) as u32;
-        let process = (self.0 >> Self::BITS & Self::MASK) as u32;
-        thread != 0
-            && process == caller.process
-            && (is_borrowing && thread == caller.thread || sys::is_gone(process, thread))
-    }
 }
 
 impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
@@ -237,10 +163,9 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         )
     }
 
-    /// Lends a value, which is as a new one.
     pub(crate) fn lend(&self, borrower: Borrower) -> Result<&'static T, Refusal> {
-        // The very first value is never taken back from a thread: a process that has
-        // only one need not ask for its number.
+        // The very first value is never taken back from a thread, so that a process that
+        // has only one thread need not ask for its number.
         if self.0[0].lent.load(Relaxed) & 1 == 0 {
             let values = self.0[0].values.get_or_map().ok_or(Refusal::None)?;
             if self.0[0].lent.fetch_or(1, Acquire) & 1 == 0 {
@@ -261,8 +186,8 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         if let Some(value) = mapped().find_map(|group| group.lend(owner)) {
             return Ok(value);
         }
-        // Not where the kernel does not know the caller itself by these numbers: in a
-        // process that shares this memory, or where a sandbox answers.
+        // The kernel must know the caller by these numbers. It does not in a process that
+        // shares this memory, nor where a sandbox answers.
         if let Some(caller) = caller
             && !sys::is_gone(caller.process, caller.thread)
         {
@@ -271,7 +196,7 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
             }
         }
         let free = mapped().map(|group| group.lent.load(Relaxed).count_zeros());
-        // More are mapped unless this was worth the calls that it took.
+        // More are mapped unless at least a quarter of a group is free.
         if free.sum::<u32>() < GROUP as u32 / 4
             && let Some(group) = self.0.iter().find(|group| group.values.get().is_none())
         {
@@ -301,7 +226,6 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         }
     }
 
-    /// Marks the memory of all values again.
     pub(crate) fn mark_again(&self) {
         for group in &self.0 {
             group.values.mark_again();
@@ -309,7 +233,6 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         }
     }
 
-    /// All values, lent or not.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         self.0
             .iter()
@@ -319,10 +242,9 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
 }
 
 impl<T: Lent> Group<T> {
-    /// Lends a value of this group, which is mapped.
     fn lend(&self, owner: Option<Caller>) -> Option<&'static T> {
         let values = self.values.get()?;
-        // Before anything is lent that could never be taken back.
+        // Before the value is lent: without a loan it could never be taken back.
         let owner = match owner {
             Some(owner) => Some((owner, self.loans.get_or_map()?)),
             None => None,
@@ -346,99 +268,20 @@ impl<T: Lent> Group<T> {
         None
     }
 
-    /// Takes back what threads have that are gone.
     fn take_back_from_ended(&self, caller: Caller, is_borrowing: bool) {
         let (Some(values), Some(loans)) = (self.values.get(), self.loans.get()) else {
             return;
         };
         for (index, (value, loan)) in values.iter().zip(loans).enumerate() {
             let found = loan.load(Acquire);
+            // [P3 ask-for-ended] Nothing is called when a thread ends; see `no-destructor`.
             if Loan(found).is_over(caller, is_borrowing)
                 && loan.compare_exchange(found, 0, Acquire, Relaxed).is_ok()
             {
-                // SAFETY: its thread is gone, and nobody else takes it back.
+                // SAFETY: its thread is gone, and the exchange succeeds in one call only.
                 unsafe { value.clear() };
                 self.lent.fetch_and(!(1 << index), Release);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::sync::Barrier;
-    use std::thread;
-
-    use super::*;
-
-    impl Lent for AtomicU64 {
-        unsafe fn clear(&self) {
-            self.store(0, Relaxed);
-        }
-    }
-
-    type Slab = WipedSlab<AtomicU64, 8>;
-
-    const THREADS: usize = 150;
-
-    /// The values that so many threads have at once, each of which was as new.
-    fn lend_to_threads(slab: &Slab) -> BTreeSet<usize> {
-        let all_have = Barrier::new(THREADS);
-        let borrow = || {
-            let value = slab.lend(Borrower::Thread).ok().expect("a value");
-            assert_eq!(value.swap(1, Relaxed), 0, "not as a new one");
-            all_have.wait();
-            (
-                ptr::from_ref(value).addr(),
-                Caller::new().expect("a thread"),
-            )
-        };
-        let all = thread::scope(|scope| {
-            let threads = [(); THREADS].map(|()| scope.spawn(borrow));
-            threads.map(|thread| thread.join().expect("no panic"))
-        });
-        // The kernel knows a thread a little longer than `join` waits for it.
-        for (_, borrower) in &all {
-            while !sys::is_gone(borrower.process, borrower.thread) {
-                thread::yield_now();
-            }
-        }
-        all.map(|(value, _)| value).into()
-    }
-
-    #[test]
-    fn what_a_thread_has_is_lent_again_only_when_the_thread_is_gone() {
-        let slab = Slab::new();
-        if slab.lend(Borrower::Object).is_err() {
-            return; // There is no wiped memory here.
-        }
-        let mut all = BTreeSet::new();
-        for _ in 0..20 {
-            let values = lend_to_threads(&slab);
-            assert_eq!(values.len(), THREADS);
-            all.extend(values);
-        }
-        // Of 3000 threads, 150 at once.
-        assert!(all.len() <= 3 * GROUP, "{}", all.len());
-    }
-
-    #[test]
-    fn what_an_object_has_is_lent_again_only_when_it_was_taken_back() {
-        let slab = Slab::new();
-        let Ok(first) = slab.lend(Borrower::Object) else {
-            return;
-        };
-        let others: Vec<_> = (1..8 * GROUP)
-            .map(|_| slab.lend(Borrower::Object).ok().expect("a value"))
-            .collect();
-        assert!(!others.iter().any(|other| ptr::eq(*other, first)));
-        assert!(slab.lend(Borrower::Object).err() == Some(Refusal::None));
-        first.store(1, Relaxed);
-        // SAFETY: not used from here on.
-        unsafe { slab.take_back(first) };
-        let again = slab.lend(Borrower::Object).ok().expect("a value");
-        assert!(ptr::eq(again, first));
-        assert_eq!(again.load(Relaxed), 0);
     }
 }

@@ -7,14 +7,9 @@
 //!             rand_a, by section 6.2, method 3;  rand_b
 //! ```
 //!
-//! **Nothing here is secret, so nothing need be wiped.** What orders the UUIDs
-//! is a public word of timestamp and counter, in ordinary memory. A forked
-//! child inherits it and goes on from it; what makes its UUIDs others than its
-//! parent's are the 58 bits, from a pool that the child finds empty.
-//!
-//! **Why the word comes first and the random bits last.** Taking them from the
-//! pool commits: a fork before it gives parent and child other bits with the
-//! same word. What is left after it is to put the two together.
+//! **Nothing here is secret, so nothing need be wiped.** A word of timestamp and counter
+//! orders the UUIDs. A forked child continues from it. Its UUIDs differ from its parent's by
+//! the 58 bits, which come from a pool that is empty in the child.
 
 use core::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -28,7 +23,10 @@ use super::{Reading, V7, count_step};
 use crate::drbg::Block;
 use crate::error::Error;
 
-/// 16 UUIDs in a tick of 244 ns; whoever makes more runs ahead of the clock by
+#[cfg(test)]
+mod tests;
+
+/// 16 UUIDs in a tick of 244 ns; a thread that makes more runs ahead of the clock by
 /// 15 ns with each.
 const COUNTER_BITS: u32 = 4;
 const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
@@ -36,33 +34,30 @@ const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
 const RANDOM_BITS: u32 = 62 - COUNTER_BITS;
 const RANDOM: u64 = (1 << RANDOM_BITS) - 1;
 
-/// UUIDs of one request that share a word. Within it the random bits begin
-/// below half of their range and grow by 2^32 at most, so that so many steps
-/// cannot pass its end.
+/// How many UUIDs of one request share a word. Their random bits begin below half of
+/// the range and grow by 2^32 at most, so that as many steps cannot pass its end.
 const OF_A_WORD: usize = 1 << (RANDOM_BITS - 1 - 32);
 
-/// How far ahead of the clock a word may be and is held. The counter is no part
-/// of the time, so that a word of the tick that is just held is held with it.
+/// How far ahead of the clock a word is held. The counter is no part of the time, so that
+/// all words of the last tick that is held are held.
 const HELD: u64 = V7.held() << COUNTER_BITS | COUNTER;
 
-/// How often the orders of this process were told to begin anew. It changes so
-/// rarely that each processor has its own copy in its cache.
+/// How often [`restart`] was called: so rarely that each processor keeps it in its cache.
 static RESTARTS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes each [`Order`] of this process go on from the clock with its next word,
-/// where the last one is ahead of it.
+/// Makes each [`Order`] of this process continue from the clock with its next word, if the
+/// last one is ahead of it.
 pub(crate) fn restart() {
     RESTARTS.fetch_add(1, Relaxed);
 }
 
-/// What orders the UUIDs of one thread or one generator: the last words, each
-/// the 60 bits of a timestamp above those of the counter.
+/// The order of one thread's or one generator's UUIDs: the last words, each of them the
+/// 60 bits of a timestamp above those of the counter.
 ///
-/// Handlers come in at any instruction. One that finds a call under way goes on
-/// in a word of its own, and later calls go on from the greater of the two. An
-/// exchange of one word would do as well, and takes 11 ns of 40 on Zen 4, for
-/// an order between threads that nobody needs: only the owning thread and its
-/// handlers come here. For the same reason Relaxed and compiler fences do.
+/// The calls of a handler that interrupts a call use a word of their own, and later calls
+/// continue from the greater of the two. Only the owning thread and its handlers use an
+/// order, so that compiler fences are enough. An exchange of one word takes 11 ns of 40 on
+/// Zen 4.
 ///
 /// A word that is too far ahead of the clock counts as none. Each call judges
 /// that for both words by its own time: a handler may have read the clock after
@@ -72,7 +67,7 @@ pub(crate) struct Order {
     /// The last word of a handler that interrupted a call.
     nested: AtomicU64,
     busy: AtomicBool,
-    /// Those that the last word knew of. Only for calls that interrupt none.
+    /// [`RESTARTS`] at the last word of a call that interrupts none.
     restarts: AtomicU64,
 }
 
@@ -86,8 +81,8 @@ impl Order {
         }
     }
 
-    /// Returns the first word for `len` UUIDs: that of now, if it is later than
-    /// the last, or more than [`HELD`] before it. `None`: there are no more.
+    /// Returns the first word for `len` UUIDs: the clock's, if it is later than the last
+    /// one, or more than [`HELD`] before it. Returns `None` if there are no more.
     #[inline]
     pub(crate) fn next(&self, now: u64, len: usize) -> Option<u64> {
         let count = len.div_ceil(OF_A_WORD) as u64;
@@ -113,7 +108,7 @@ impl Order {
         first
     }
 
-    /// What `next` does where the clock was set back, or after [`restart`].
+    /// `next` if the clock was set back, or after [`restart`].
     #[cold]
     fn begin_anew(&self, now: u64, count: u64, nested: u64, restarts: u64) -> Option<u64> {
         let last = self.last.load(Relaxed);
@@ -127,13 +122,13 @@ impl Order {
         };
         let first = after(up_to(limit, last).max(up_to(limit, nested)), now);
         let end = first.checked_add(count)?;
-        // First `last`: handlers that come between the two stores, or after
-        // them, then go on from it, and not each from the clock again.
+        // First `last`: handlers that come between the two stores, or after them, then
+        // continue from it, and not each from the clock again.
         self.last.store(end - 1, Relaxed);
         compiler_fence(SeqCst);
         if nested > limit {
-            // Only what was judged above: the word of a handler that came
-            // since is what later calls go on from.
+            // Only the word that was judged above: later calls continue from that of a
+            // handler that came since.
             let _ = self.nested.compare_exchange(nested, 0, Relaxed, Relaxed);
         }
         self.restarts.store(restarts, Relaxed);
@@ -154,43 +149,42 @@ impl Order {
                 .compare_exchange(nested, end - 1, Relaxed, Relaxed)
             {
                 Ok(_) => return Some(first),
-                // A handler of a handler.
+                // A handler interrupted this one.
                 Err(other) => nested = other,
             }
         }
     }
 }
 
-/// Saturates: no words follow the last of all, which is not used.
+/// Returns the word after `latest`, or the clock's if that is greater. It saturates: no
+/// words follow the last of all, which is not used.
 #[inline]
 fn after(latest: u64, now: u64) -> u64 {
     now.max(latest.saturating_add(1))
 }
 
-/// The last word that is held at a time.
 #[inline]
 fn held(now: u64) -> u64 {
     now.saturating_add(HELD)
 }
 
-/// The word, or 0, which is none.
+/// Returns 0, which is no word, if the word is above the limit.
 fn up_to(limit: u64, word: u64) -> u64 {
     if word > limit { 0 } else { word }
 }
 
-/// The word that `next` of an [`Order`] returns at a time.
 #[inline]
 pub(crate) fn word(now: Reading, next: impl FnOnce(u64) -> Option<u64>) -> Result<u64, Error> {
     next(now.ticks(&V7)? << COUNTER_BITS).ok_or_else(|| V7.is_over())
 }
 
-/// The UUID of a word, by the random bits of a UUID of version 4.
+/// Returns the UUID of a word, with the random bits of a UUID of version 4.
 #[inline]
 pub(crate) fn uuid(word: u64, random: Uuid) -> Uuid {
     assemble(word, random.as_u64_pair().1)
 }
 
-/// `low` has the variant's bits where they belong.
+/// `low` has the variant's bits in their place.
 #[inline]
 fn assemble(word: u64, low: u64) -> Uuid {
     const FIELDS: u32 = 16;
@@ -203,11 +197,11 @@ fn assemble(word: u64, low: u64) -> Uuid {
     )
 }
 
-/// Makes of `blocks`, UUIDs of version 4, a request of version 7 in order.
+/// Turns `blocks`, UUIDs of version 4, into UUIDs of version 7 in order.
 ///
-/// All of a word's UUIDs have its timestamp, however long the request: the
-/// random bits of the first are fresh but for the topmost, and each further one
-/// grows by 1 to 2^32 (section 6.2, method 2).
+/// All UUIDs of a word have its timestamp. The random bits of the first one are fresh
+/// except for the topmost, and grow by 1 to 2^32 with each further one (section 6.2,
+/// method 2).
 pub(crate) fn shape(blocks: &mut [Block], first: u64) {
     shape_by(blocks, first, OF_A_WORD);
 }
@@ -224,209 +218,5 @@ fn shape_by(blocks: &mut [Block], first: u64, of_a_word: usize) {
             random = Some(grown);
             *block = assemble(word, low & !RANDOM | grown).into_bytes();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn at(nanos: u32) -> Reading {
-        after(0, nanos)
-    }
-
-    const fn after(seconds: i64, nanos: u32) -> Reading {
-        Reading { seconds, nanos }
-    }
-
-    const YEAR: i64 = 365 * 86_400;
-
-    fn next(order: &Order, now: Reading) -> Option<u64> {
-        word(now, |now| order.next(now, 1)).ok()
-    }
-
-    /// The word that a new order begins with.
-    fn anew(now: Reading) -> u64 {
-        next(&Order::new(), now).expect("in range")
-    }
-
-    #[test]
-    fn the_fields_are_where_the_rfc_has_them() {
-        // Appendix A.6: its rand_a, and its rand_b with the counter's bits on top.
-        let word = 0x017F_22E2_79B0 << 16 | 0xCC3 << COUNTER_BITS | 0b0110;
-        let id = uuid(
-            word,
-            Uuid::from_u128(0xffff_ffff_ffff_4fff_bcc4_dc0c_0c07_398f),
-        );
-        assert_eq!(id.to_string(), "017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
-    }
-
-    #[test]
-    fn a_clock_that_stands_or_goes_back_gives_the_last_word_plus_one() {
-        let order = Order::new();
-        let first = next(&order, at(1_000_000)).expect("in range");
-        assert_eq!(first, 4096 << COUNTER_BITS);
-        for (nanos, expected) in [
-            (1_000_000, 1),
-            (999, 2),
-            (0, 3),
-            (1_000_244, 4),
-            (1_000_245, 16),
-        ] {
-            assert_eq!(next(&order, at(nanos)).expect("in range"), first + expected);
-        }
-    }
-
-    #[test]
-    fn ten_seconds_back_are_held_and_a_tick_more_is_followed() {
-        let (later, exactly, more) = (
-            after(YEAR, 245),
-            after(YEAR - 10, 245),
-            after(YEAR - 10, 244),
-        );
-        // The last word is the first of its tick, or the last.
-        for words in [1, 16] {
-            let order = Order::new();
-            for _ in 0..words {
-                next(&order, later);
-            }
-            assert_eq!(next(&order, exactly), Some(anew(later) + words));
-        }
-        for words in [1, 16] {
-            let order = Order::new();
-            for _ in 0..words {
-                next(&order, later);
-            }
-            let steps = crate::clock::steps();
-            assert_eq!(next(&order, more), Some(anew(more)));
-            assert!(crate::clock::steps() > steps);
-            assert_eq!(next(&order, more), Some(anew(more) + 1));
-            assert_eq!(next(&order, later), Some(anew(later)));
-        }
-    }
-
-    #[test]
-    fn a_clock_that_jumps_to_and_fro_is_followed_each_time() {
-        let order = Order::new();
-        for year in [9, 1, 8, 2, 7, 0, 8900, 0, 8900] {
-            let now = after(year * YEAR + 1, 0);
-            for more in 0..3 {
-                assert_eq!(next(&order, now), Some(anew(now) + more));
-            }
-        }
-    }
-
-    #[test]
-    fn after_restart_an_order_begins_at_the_clock_once() {
-        let (later, now) = (after(YEAR, 0), after(YEAR - 9, 0));
-        let order = Order::new();
-        next(&order, later);
-        assert_eq!(next(&order, now), Some(anew(later) + 1), "held");
-        order.nested.store(anew(later) + 7, Relaxed);
-        // What `restart` would do to all tests that run now.
-        order.restarts.store(u64::MAX, Relaxed);
-        for more in 0..3 {
-            assert_eq!(next(&order, now), Some(anew(now) + more));
-        }
-        // What is not ahead of the clock stays in order.
-        order.restarts.store(u64::MAX, Relaxed);
-        assert_eq!(next(&order, now), Some(anew(now) + 3));
-    }
-
-    /// What a handler finds, as the interrupted call comes to drop both words:
-    /// before the first store, where there was no nested word and where there
-    /// was one; and after it.
-    #[test]
-    fn handlers_inside_a_step_back_are_in_order_and_the_next_call_goes_on_from_them() {
-        let (later, now) = (after(YEAR, 0), after(YEAR - 11, 0));
-        for (last, nested, first) in [
-            (anew(later), 0, anew(now)),
-            (anew(later), anew(later) + 5, anew(now)),
-            (anew(now), anew(later) + 5, anew(now) + 1),
-        ] {
-            let order = Order::new();
-            order.last.store(last, Relaxed);
-            order.nested.store(nested, Relaxed);
-            order.busy.store(true, Relaxed);
-            for more in 0..3 {
-                assert_eq!(next(&order, now), Some(first + more));
-            }
-            // The interrupted call had read the clock before it was set.
-            order.last.store(anew(later) + 1, Relaxed);
-            order.busy.store(false, Relaxed);
-            assert_eq!(next(&order, now), Some(first + 3));
-            assert_eq!(next(&order, now), Some(first + 4));
-        }
-    }
-
-    #[test]
-    fn a_step_back_drops_the_nested_word_that_it_saw_and_no_later_one() {
-        let (later, now, near) = (after(YEAR, 0), after(YEAR - 11, 0), after(YEAR - 5, 0));
-        let order = Order::new();
-        order.nested.store(anew(later), Relaxed);
-        assert_eq!(next(&order, now), Some(anew(now)));
-        assert_eq!(next(&order, near), Some(anew(near)));
-
-        // A handler comes after the call has asked for `nested`.
-        let order = Order::new();
-        order.nested.store(anew(now) + 5, Relaxed);
-        let seen = anew(later);
-        let first = word(now, |now| order.begin_anew(now, 1, seen, 0));
-        assert_eq!(first.ok(), Some(anew(now)));
-        assert_eq!(next(&order, now), Some(anew(now) + 6));
-    }
-
-    #[test]
-    fn after_the_last_word_there_is_none_while_the_clock_is_near_it() {
-        let order = Order::new();
-        // 2^48 ms but for 1 ns.
-        let end = after(281_474_976_710, 655_999_999);
-        let first = next(&order, end).expect("in range");
-        assert_eq!(first, u64::MAX - 15);
-        for more in 1..15 {
-            assert_eq!(next(&order, end).expect("in range"), first + more);
-        }
-        assert!(next(&order, end).is_none());
-        assert!(next(&order, after(281_474_976_701, 0)).is_none());
-        assert_eq!(next(&order, at(0)), Some(1));
-        assert_eq!(next(&order, end), Some(first));
-    }
-
-    #[test]
-    fn a_handler_that_interrupts_a_call_moves_the_next_one_on() {
-        let order = Order::new();
-        let first = next(&order, at(0)).expect("in range");
-        // As a call leaves it in the middle.
-        order.busy.store(true, Relaxed);
-        let nested: Vec<_> = (0..3)
-            .map(|_| next(&order, at(0)).expect("in range"))
-            .collect();
-        assert_eq!(nested, [first + 1, first + 2, first + 3]);
-        // The interrupted call had chosen before the handler came.
-        order.last.store(first + 1, Relaxed);
-        order.busy.store(false, Relaxed);
-        assert_eq!(next(&order, at(0)).expect("in range"), first + 4);
-    }
-
-    #[test]
-    fn a_request_grows_across_its_words_whatever_the_random_bits() {
-        for byte in [0x00, 0xff] {
-            let mut random = [byte; 16];
-            random[6] = 0x4f & byte | 0x40;
-            random[8] = 0xbf & byte | 0x80;
-            let mut blocks = vec![random; 100];
-            shape_by(&mut blocks, 0x1234_567f, 7);
-            assert!(blocks.is_sorted_by(|a, b| a < b));
-            for block in blocks {
-                let id = Uuid::from_bytes(block);
-                assert_eq!((id.get_version_num(), block[8] >> 6), (7, 0b10));
-            }
-        }
-    }
-
-    #[test]
-    fn a_word_holds_its_share_of_a_request() {
-        let steps = OF_A_WORD as u64 - 1;
-        assert!((RANDOM >> 1) + (steps << 32) <= RANDOM);
     }
 }

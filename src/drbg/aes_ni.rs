@@ -76,7 +76,6 @@ pub(super) fn prf(key: &Block, block: Block) -> Block {
     hash
 }
 
-/// By AES-NI.
 #[target_feature(enable = "aes,ssse3")]
 pub(super) fn stream(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
     /// Blocks of a group: as many registers.

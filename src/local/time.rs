@@ -72,6 +72,7 @@ pub fn now_v7() -> Uuid {
 #[inline]
 pub fn try_now_v7() -> Result<Uuid, Error> {
     let word = next_v7(1)?;
+    // The random bits last: a fork before them gives parent and child other bits.
     Ok(v7::uuid(word, try_new_v4()?))
 }
 

@@ -15,19 +15,17 @@ use crate::hedge;
 use crate::source::Source;
 use crate::wipe::{Lent, Wiped, WipedSlab};
 
-/// Slots of a page: what fits into 4 KiB with the key, and what two
-/// machines that start from one snapshot repeat at most, for each thread.
+/// How many slots fit into 4 KiB with the key; two clones repeat as many of each thread.
 ///
 /// A refill takes some 430 ns on Zen 3, of which 180 do not depend on how many slots
 /// there are (key schedule, clock, hardware number, a share of the seed).
 pub(super) const SLOTS: usize = 251;
 
-/// Blocks that are made from one seed before the next is drawn, 64 KiB; and so
-/// many at the most are made of one key, in a bulk request.
+/// How many blocks, 64 KiB, are made from one seed before the next one is drawn. A bulk
+/// request makes at most as many with one key.
 pub(super) const SEED_LIFE: usize = 4096;
 
-/// A UUID of version 4: byte 6 begins with 4, byte 8 with binary 10 (RFC 9562
-/// sections 4.1, 4.2, 5.4). Slots have it, so that no call need set it.
+/// A UUID of version 4 (RFC 9562 section 5.4), the form of all slots.
 pub(super) const V4: Form = {
     const fn bytes(byte_6: u8, byte_8: u8, others: u8) -> Block {
         let mut bytes = [others; 16];
@@ -41,32 +39,30 @@ pub(super) const V4: Form = {
     }
 };
 
-/// Seeds that could not be renewed while the key chain went on; see `status`.
-/// Relaxed: only a count.
+/// How many seeds could not be renewed. Relaxed: only a count.
 static MISSED_RESEEDS: AtomicU64 = AtomicU64::new(0);
 
-/// All pages of this process: 16,384, after which a thread goes unbuffered.
+/// All pages of this process: 16,384. Further threads have no pool.
 pub(super) static PAGES: WipedSlab<Page, 256> = WipedSlab::new();
 
-/// What `alive` says: as the kernel left it, in a new page or in a forked child;
-/// that there is a key; that it is a key from before `reseed`.
+/// `alive` as the kernel leaves it in a new page and in a forked child.
 pub(super) const WIPED: u64 = 0;
+/// There is a key.
 const ALIVE: u64 = 1;
+/// There is a key from before `reseed`.
 const STALE: u64 = 2;
 
 /// A key and the slots that it filled, in wiped memory.
 ///
-/// Handlers of the owning thread and the kernel's wipe come in at any
-/// instruction: so the words are atomics, and between the steps stand compiler
-/// fences, which is all that one thread needs to see its own stores in order.
-/// Relaxed, because no other thread comes here but for [`STALE`] in `alive`, and a
-/// call that the program orders after `reseed` sees that.
+/// Handlers of the owning thread and the kernel's wipe interrupt a call at any instruction,
+/// so the words are atomics with compiler fences between the steps. Relaxed, because another
+/// thread only stores [`STALE`], and a call that the program orders after `reseed` sees it.
 #[repr(C, align(64))]
 pub(super) struct Page {
     alive: AtomicU64,
     /// Blocks made since the last seed.
     age: AtomicU64,
-    /// Touched by whoever has claimed the pool, and by nobody else.
+    /// Only the call that has claimed the pool uses it.
     pub(super) secret: UnsafeCell<Secret>,
 }
 
@@ -96,26 +92,26 @@ impl Lent for Page {
 }
 
 impl Page {
-    /// Whether the key, and what was made of it since it was seeded, is this
-    /// process's and may be used.
+    /// Returns whether the key and its slots are this process's and may be used.
     #[inline]
     pub(super) fn is_alive(&self) -> bool {
         self.alive.load(Relaxed) == ALIVE
     }
 
-    /// Whether the kernel has wiped it, since there was a key in it.
+    /// Returns whether the kernel has wiped the page, or it never had a key.
     pub(super) fn is_wiped(&self) -> bool {
         self.alive.load(Relaxed) == WIPED
     }
 
-    /// Makes sure that there is a key, and that it is not too old. Returns
+    /// Draws a key if there is none, and folds a new seed into an old one. Returns
     /// whether the page was wiped.
     pub(super) fn seed(
         &self,
         Secret { key, slots }: &mut Secret,
         source: Source<'_>,
     ) -> Result<bool, Error> {
-        // Exchanged, not stored: a fork in between must be seen.
+        // [P2 alive-first] Before the draw: if a fork comes in between, the child's page
+        // says 0, and the child draws anew. Exchanged, so that a fork just before is seen.
         let found = loop {
             let found = self.alive.load(Relaxed);
             if found == ALIVE
@@ -127,6 +123,9 @@ impl Page {
                 break found;
             }
         };
+        // [P2 alive-tells] `alive`, not the key, says whether there is a key. If a handler
+        // forks inside a refill, the child writes the parent's next key into its own page,
+        // and both would continue that stream.
         let keyless = found != ALIVE;
         if !keyless && self.age.load(Relaxed) < SEED_LIFE as u64 {
             return Ok(false);
@@ -136,25 +135,27 @@ impl Page {
         let drawn = source.draw(&mut seed);
         if keyless {
             if let Err(error) = drawn {
+                // [P4 alive-back] The next call must draw a key, too.
                 self.alive.store(WIPED, Relaxed);
                 return Err(error);
             }
-            // Of a key before `reseed`, or of a call that a fork cut in two.
+            // [P2 clear-slots] They are of a key before `reseed`, or of the parent's key
+            // if a handler forked inside the refill.
             slots.fill(Block::default());
         }
         if drawn.is_ok() {
             hedge::fold_into(&mut seed);
             drbg::fold(key, &mut seed);
         } else {
-            // The chain is intact: as strong as before, only not renewed.
+            // The key is as strong as before, only not renewed.
             MISSED_RESEEDS.fetch_add(1, Relaxed);
         }
         self.age.store(0, Relaxed);
         Ok(found == WIPED)
     }
 
-    /// Fills `dest` from the first `ready` slots and the key, and returns how
-    /// many are ready then. Worth nothing unless the page is alive afterwards.
+    /// Fills `dest` from the first `ready` slots and the key, and returns how many are
+    /// ready then. The result may be used only if the page is alive afterwards.
     pub(super) fn make(
         &self,
         Secret { key, slots }: &mut Secret,
@@ -164,7 +165,7 @@ impl Page {
         loop {
             let mut moved = 0;
             for (to, slot) in dest.iter_mut().zip(slots[..ready].iter_mut().rev()) {
-                // Zero where the number is out of date; the others may be, too.
+                // `ready` is out of date if the slot is zero, and the others may be, too.
                 if !move_out(slot, to) {
                     break;
                 }
@@ -189,12 +190,12 @@ impl Page {
     }
 }
 
-/// Moves a UUID out of its slot, which is zero afterwards, and returns whether there
-/// was one.
+/// Moves a UUID out of its slot, and returns whether there was one.
 #[inline(always)]
 pub(super) fn move_out(slot: &mut Block, to: &mut Block) -> bool {
-    // A number, for which two registers do; a block would go through memory.
+    // A number is held by two registers; a block would go through memory.
     let bits = u128::from_ne_bytes(*slot);
+    // [P3 zero-moved] The slot is zero afterwards, as in `Pool::take`.
     if bits != 0 {
         *slot = Block::default();
         *to = bits.to_ne_bytes();
@@ -202,23 +203,21 @@ pub(super) fn move_out(slot: &mut Block, to: &mut Block) -> bool {
     bits != 0
 }
 
-/// Marks the keys of all pages of this process as old, whosever they are. A page
-/// that was wiped stays so: the call that a fork cut in two must see it.
+/// Marks the keys of all pages of this process as old. A page that was wiped stays so,
+/// for the call that the fork interrupted.
 pub(crate) fn reseed() {
     for page in PAGES.iter() {
-        // Asked first: an exchange would make memory of a page that nobody used.
+        // An exchange would make the kernel provide a page that nobody used.
         if page.is_alive() {
             let _ = page.alive.compare_exchange(ALIVE, STALE, Relaxed, Relaxed);
         }
     }
 }
 
-/// Marks the memory of all pages again.
 pub(crate) fn mark_again() {
     PAGES.mark_again();
 }
 
-/// How many seeds could not be renewed.
 pub(crate) fn missed_reseeds() -> u64 {
     MISSED_RESEEDS.load(Relaxed)
 }

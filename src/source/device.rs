@@ -1,19 +1,14 @@
-//! /dev/urandom by a tracked descriptor, for where getrandom(2) is refused.
+//! /dev/urandom by a tracked descriptor, for sandboxes that refuse getrandom(2).
 //!
 //! A descriptor is a number, and after a `close` elsewhere in the process the
-//! number may be anything. So it is proven at each use:
+//! number may lead anywhere. So it is proven at each use:
 //!
 //! 1. statx(2) shows the device that was opened.
-//! 2. The bytes come by pread(2), which the kernel refuses on sockets, pipes and
-//!    terminals, and which moves no file's offset.
-//! 3. statx(2) shows the device still; if not, the bytes are discarded.
+//! 2. pread(2) returns the bytes.
+//! 3. statx(2) still shows the device.
 //!
-//! A number that is another's by now is forgotten. It is closed or replaced only
-//! after a proof that this crate opened it. What remains is what another thread
-//! puts at the number in the few instructions between 1 and 3: a regular file,
-//! hence these bytes only ever key a DRBG, together with a hedge; and /dev/kmsg,
-//! /proc/kmsg or a tun device, of which pread(2) consumes a record. And what it puts
-//! there between a proof and close(2) or dup3(2), which take no condition.
+//! If another file has taken the number, the crate opens the device again, and neither
+//! reads nor closes the other file. `docs/promises.md` states the limits under P1.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -37,9 +32,9 @@ use record::{Purpose, Seen, Tracked};
 ///
 /// One descriptor serves the whole process. It is at least 3, close-on-exec,
 /// and opened at the first use, in a forked child too, where it takes the place
-/// of the inherited one. It is never written to. Where another descriptor has
-/// taken its number, that one is left alone and the device is opened again.
-/// [`Status::device`](crate::Status::device) tells its number.
+/// of the inherited one. It is never written to. If another file has taken the
+/// descriptor's number, the crate neither reads nor closes that file, and opens the device
+/// again. [`Status::device`](crate::Status::device) tells the number.
 ///
 /// Use it through a [`Generator`](crate::Generator): raw bytes from a
 /// descriptor are key material, not output.
@@ -82,13 +77,14 @@ impl EntropySource for Device {
 fn read_all(mut dest: &mut [u8], purpose: Purpose) -> Result<(), Error> {
     while !dest.is_empty() {
         let filled = read(dest, purpose)?;
+        // [P4 rest-of-read] A read may be short, and the rest would be zeros.
         dest = &mut dest[filled..];
     }
     Ok(())
 }
 
-/// How often one read starts over because its number was taken. Only a thread
-/// that hammers on the number gets that far.
+/// How often one read starts over because its number was taken. Only a thread that
+/// closes and opens descriptors without a pause makes it so many.
 const ATTEMPTS: u32 = 64;
 
 /// A descriptor of the device for one read.
@@ -100,9 +96,9 @@ struct CheckedOut {
     record: Option<Seen>,
 }
 
-/// What came of one read.
+/// The result of one read.
 enum Read {
-    /// So many bytes, by a descriptor that was the device before and after.
+    /// A number of bytes, by a descriptor that was the device before and after.
     Proven(usize),
     /// Another descriptor took the number.
     Another,
@@ -123,6 +119,8 @@ impl CheckedOut {
     /// `None` where another thread took its number meanwhile.
     fn new(passed_over: Option<Seen>, purpose: Purpose) -> Result<Option<Self>, Error> {
         let tracked = record::look();
+        // [P1 prove-before-read] Another file may have taken the number since the last
+        // use.
         if let Tracked::Own(opened, seen) = tracked
             && passed_over != Some(seen)
             && opened.is_proven()?
@@ -131,11 +129,11 @@ impl CheckedOut {
         }
         let (seen, inherited) = match tracked {
             Tracked::Own(_, seen) => (Some(seen), None),
-            // A child of vfork(2) would leave its parent a record that is not the
-            // parent's. It is told by its thread; and so is, for nothing, the child
-            // of a raw clone(2), which must ask for a descriptor that is kept.
+            // A child of vfork(2), which its thread shows, would leave its parent a record
+            // that is not the parent's. The thread of a raw clone(2)'s child looks the
+            // same: such a child must call `prepare` for a descriptor that is kept.
             Tracked::None(inherited, seen) if purpose == Purpose::Prepare || is_at_home() => {
-                // Proven before the claim, which tells other threads its number.
+                // It is proven before the claim, which tells other threads its number.
                 (Some(seen), inherited.filter(|inherited| inherited.is_own()))
             }
             Tracked::Foreign(seen) if purpose == Purpose::Prepare && is_at_home() => {
@@ -149,7 +147,8 @@ impl CheckedOut {
         let mut opened = match Opened::urandom() {
             Ok(Some(opened)) => opened,
             Ok(None) => return Ok(None),
-            // Without room for another descriptor the inherited one has to do.
+            // [P4 keep-inherited] Without room for another descriptor the inherited one is
+            // used: there would be no source at all.
             Err(error) => match tracked {
                 Tracked::None(Some(mut own), _)
                     if error.is_out_of_descriptors() && own.is_own() =>
@@ -161,7 +160,7 @@ impl CheckedOut {
             },
         };
         let kept = track(&mut opened, inherited);
-        // It may have another number now.
+        // [P1 prove-in-its-place] The descriptor may have the inherited number now.
         let is_proven = inherited.is_none() || opened.is_proven()?;
         Ok(is_proven.then_some(Self {
             opened,
@@ -171,13 +170,15 @@ impl CheckedOut {
     }
 
     fn read(&self, dest: &mut [u8]) -> Result<Read, Error> {
+        // pread(2), because the kernel refuses it on sockets, pipes and terminals, and
+        // because it moves no file's offset.
         let result = retried(|| sys::pread(self.opened.fd, dest));
         let is_proven = self.opened.is_proven();
         if is_proven.is_err() && !self.kept {
             self.opened.close();
         }
+        // [P1 prove-after-read] The bytes may be those of another file.
         if !matches!(is_proven, Ok(true)) {
-            // Whatever came may be another descriptor's.
             dest.zeroize();
             return is_proven.map(|_| Read::Another);
         }
@@ -185,7 +186,7 @@ impl CheckedOut {
             self.opened.close();
         }
         match result {
-            // Closed for the read, and opened again by another thread of this crate.
+            // It was closed at the read, and another thread of this crate opened it again.
             Err(sys::EBADF) if self.record.is_some() && self.opened.is_own() => Ok(Read::Another),
             Err(sys::EBADF) if self.record.is_some() => Ok(Read::Unreadable),
             Ok(0) => Err(URANDOM.failed(Call::Pread, Cause::NoByte)),
@@ -206,8 +207,8 @@ fn read(dest: &mut [u8], purpose: Purpose) -> Result<usize, Error> {
         match device.read(dest)? {
             Read::Proven(length) => return Ok(length),
             Read::Another => {}
-            // Only this one: another thread may have replaced it since, by one that
-            // can be read, and must not be replaced while it is open.
+            // Another thread may have put a readable one in its place since, which must
+            // not be replaced while it is open.
             Read::Unreadable => passed_over = device.record,
         }
     }
@@ -222,8 +223,7 @@ fn is_at_home() -> bool {
     sys::thread_at_home().is_some()
 }
 
-/// Opens and tracks the device now and reads from it once; nothing where there
-/// is none.
+/// Opens and tracks the device now and reads from it once, where there is one.
 pub(crate) fn prepare() -> Result<(), Error> {
     if !sys::HAS_DEVICE {
         return Ok(());
@@ -234,17 +234,19 @@ pub(crate) fn prepare() -> Result<(), Error> {
     read.map_err(|error| error.advise(Advice::Preparing))
 }
 
-/// Whether `prepare` opened the device, where it was called in this process.
+/// Returns whether `prepare` opened the device, or `None` if it was not called in this
+/// process.
 fn prepared() -> Option<bool> {
     let prepared = PREPARED.load(Relaxed);
     (prepared >> 1 == u64::from(sys::pid())).then_some(prepared & 1 == 1)
 }
 
-/// Reads until the descriptor that was read from is tracked: another thread that
-/// draws at the same time may be the one that is about to track its own.
+/// Reads until a descriptor is tracked.
 fn open_and_track() -> Result<(), Error> {
     for _ in 0..ATTEMPTS {
         read_all(&mut [0], Purpose::Prepare)?;
+        // [P4 look-at-prepared] Another thread that draws at the same time may be about to
+        // track its own descriptor: then this one was closed.
         if matches!(tracked(), TrackedDevice::Open { .. }) {
             return Ok(());
         }

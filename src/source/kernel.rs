@@ -8,7 +8,7 @@ use crate::sys;
 ///
 /// The call is made by number, so it is the same in a dynamic, a static and a
 /// musl build. It waits until the kernel's pool is initialised, once after
-/// boot. On systems other than Linux and Android, the `getrandom` crate.
+/// boot. On systems other than Linux and Android, the `getrandom` crate is called.
 ///
 /// # Errors
 ///
@@ -45,12 +45,13 @@ fn fill_by(
     while !dest.is_empty() {
         match getrandom(dest) {
             Ok(0) => return Err(failed(Cause::NoByte)),
-            // A signal cuts a request over 256 bytes short; a tracer or an
-            // emulator can return any number.
+            // [P4 rest-of-answer] A signal cuts a request over 256 bytes short; a tracer
+            // or an emulator can return any number.
             Ok(filled) => {
                 let rest = dest.get_mut(filled..);
                 dest = rest.ok_or_else(|| failed(Cause::TooMany))?;
             }
+            // [P4 after-signal] An interrupted call is no lack of entropy.
             Err(sys::EINTR) => {}
             Err(errno) => return Err(failed(Cause::Os(errno))),
         }

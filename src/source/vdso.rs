@@ -1,9 +1,7 @@
 //! The kernel's generator without the system call, where the vDSO has it.
 //!
-//! It is as good as getrandom(2): the kernel says in memory that it shares with
-//! the vDSO when it was reseeded, as it is after a restore of which it is told, and
-//! zeroes the state in a forked child. It serves what is handed out as it is;
-//! seeds are worth a system call.
+//! It is as good as getrandom(2): the kernel tells it of each reseeding, and zeroes its
+//! state in a forked child. Unbuffered UUIDs come from here; a seed is worth a system call.
 
 use core::cell::Cell;
 use core::sync::atomic::{
@@ -18,20 +16,15 @@ use crate::wipe::{Borrower, Refusal, WipedSlab};
 /// The states of 4,096 threads; more make system calls.
 static STATES: WipedSlab<VdsoState, 64> = WipedSlab::new();
 
-/// How often all states were given up. Relaxed, as the pools' word: a call that the
-/// program orders after `reseed` sees it.
+/// How often all states were given up. Relaxed: a call that the program orders after
+/// `reseed` sees it.
 static GIVEN_UP: AtomicU32 = AtomicU32::new(0);
 
-/// The calling thread's state.
 struct Lent {
-    /// A call is under way; or, for good, the thread was refused a state.
-    ///
-    /// The function has such a flag in its state. But that is wiped in a forked
-    /// child, and a handler that forks in the middle of a call and goes on to
-    /// make UUIDs in the child would use the state under the interrupted call.
+    /// A call is under way; or the thread was refused a state, for good.
     busy: Cell<bool>,
     state: Cell<Option<&'static VdsoState>>,
-    /// What [`GIVEN_UP`] was when the state was last as a new one.
+    /// What [`GIVEN_UP`] was when the state was last cleared.
     given_up: Cell<u32>,
 }
 
@@ -48,6 +41,9 @@ thread_local! {
 /// Fills all of `dest`, or returns `false` where the system call must.
 pub(super) fn fill(dest: &mut [u8]) -> bool {
     LENT.with(|lent| {
+        // [P2 claim-state] The function has such a flag in its state, which a fork wipes:
+        // a handler that forks and makes UUIDs in the child would use the state under the
+        // interrupted call.
         if lent.busy.get() {
             return false;
         }
@@ -61,12 +57,14 @@ pub(super) fn fill(dest: &mut [u8]) -> bool {
                     lent.busy.set(false);
                     return false;
                 }
-                // Stays busy: not asked again at each call.
+                // It stays busy, so that later calls do not ask again.
                 Err(Refusal::None) => return false,
             },
         };
         let given_up = GIVEN_UP.load(Relaxed);
         if given_up != lent.given_up.get() {
+            // [P5 clear-state] A process that is restored twice has the same key in both. Its
+            // own thread clears it: under another one, the function might use a key of zeros.
             state.clear();
             lent.given_up.set(given_up);
         }
@@ -89,15 +87,12 @@ fn fill_by(state: &VdsoState, mut dest: &mut [u8]) -> bool {
 }
 
 /// Gives up all states: each has a new key at its next use.
-///
-/// Its thread clears it, outside of the function. Cleared by another one, the
-/// function might use a key of zeros.
 pub(super) fn reseed() {
     GIVEN_UP.fetch_add(1, Relaxed);
 }
 
-/// Marks the memory of all states again.
 pub(super) fn mark_again() {
+    // [P2 mark-states] As the pool's pages, after a restore by CRIU before 4.2.
     STATES.mark_again();
 }
 

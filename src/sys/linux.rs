@@ -45,7 +45,6 @@ fn checked(result: c_int) -> Result<c_int, i32> {
     if result < 0 { Err(errno()) } else { Ok(result) }
 }
 
-/// The result of a call by number that returns an int.
 fn number(result: libc::c_long) -> Result<c_int, i32> {
     checked(result as c_int)
 }
@@ -55,19 +54,18 @@ fn length(result: libc::ssize_t) -> Result<usize, i32> {
 }
 
 /// Flags that tell a descriptor of this crate from one that the program itself
-/// opened on the same device: nobody else asks for synchronous writes of what he
+/// opened on the same device: no other program asks for synchronous writes of what it
 /// only reads. The kernel keeps them with the open file, duplicates included.
 const MARK: c_int = libc::O_RDONLY | libc::O_DSYNC | libc::O_NONBLOCK;
 
-/// With [`MARK`], whose `O_NONBLOCK` also sees to it that the call does not wait
-/// for a writer, should the path become a FIFO after it was looked at.
+/// Opens `path` with [`MARK`]. Its `O_NONBLOCK` also keeps the call from waiting for a
+/// writer if the path became a FIFO after it was looked at.
 pub(crate) fn open(path: &CStr) -> Result<c_int, i32> {
     let flags = MARK | libc::O_CLOEXEC | libc::O_NOCTTY;
     // SAFETY: `path` ends in a zero byte.
     number(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) })
 }
 
-/// Whether `fd` was opened by [`open`].
 pub(crate) fn is_marked(fd: c_int) -> Result<bool, i32> {
     const LOOKED_AT: c_int = libc::O_ACCMODE | libc::O_SYNC | libc::O_NONBLOCK | libc::O_APPEND;
     // SAFETY: asks for flags and touches no memory.
@@ -79,7 +77,6 @@ pub(crate) fn is_marked(fd: c_int) -> Result<bool, i32> {
     }
 }
 
-/// Duplicates `fd` to a free number of at least 3.
 pub(crate) fn move_above_stdio(fd: c_int) -> Result<c_int, i32> {
     // SAFETY: makes a descriptor and touches no memory.
     let moved = number(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, 3) });
@@ -112,7 +109,7 @@ pub(crate) fn pread(fd: c_int, dest: &mut [u8]) -> Result<usize, i32> {
     length(result as libc::ssize_t)
 }
 
-/// The entropy count in bits; only the random devices answer it (random(4)).
+/// Only the random devices answer it (random(4)).
 pub(crate) fn entropy_count(fd: c_int) -> Result<c_int, i32> {
     const RNDGETENTCNT: libc::Ioctl = libc::_IOR::<c_int>(b'R' as u32, 0);
     let mut bits: c_int = 0;
@@ -135,9 +132,6 @@ pub(crate) fn wait_readable(fd: c_int) -> Result<(), i32> {
 
 /// Maps `len` bytes that are zero, stay out of core dumps, and are zero again
 /// in every forked child.
-///
-/// Some emulators (qemu-user 7.2) accept any advice and follow none, so the
-/// kernel must first refuse one that does not exist.
 pub(crate) fn map_wiped(len: usize) -> Option<NonNull<u8>> {
     const NO_SUCH_ADVICE: c_int = -1;
 
@@ -156,6 +150,9 @@ pub(crate) fn map_wiped(len: usize) -> Option<NonNull<u8>> {
     if memory == libc::MAP_FAILED {
         return None;
     }
+    // [P2 refuse-nonsense] Some emulators (qemu-user 7.2) accept any advice and follow
+    // none.
+    //
     // SAFETY: there is no such advice.
     if unsafe { libc::madvise(memory, len, NO_SUCH_ADVICE) } != 0 {
         let memory = NonNull::new(memory.cast())?;
@@ -169,9 +166,8 @@ pub(crate) fn map_wiped(len: usize) -> Option<NonNull<u8>> {
     None
 }
 
-/// Has the kernel zero the memory in each forked child and leave it out of core
-/// dumps. Returns `false` if it refuses the first. This process reads the same
-/// from the memory as before.
+/// Makes the kernel zero the memory in each forked child and leave it out of core
+/// dumps. Returns `false` if it refuses the first.
 ///
 /// # Safety
 ///
@@ -180,6 +176,7 @@ pub(crate) unsafe fn mark_wiped(memory: NonNull<u8>, len: usize) -> bool {
     let memory = memory.as_ptr().cast();
     // SAFETY: the caller's mapping, in which this changes nothing.
     let advise = |advice| unsafe { libc::madvise(memory, len, advice) == 0 };
+    // [P2 wipe-on-fork] The kernel wipes the copy, whichever call makes the child.
     let is_marked = advise(libc::MADV_WIPEONFORK);
     if is_marked {
         // A kernel that refuses this one writes the page into a core dump, as it
@@ -215,16 +212,14 @@ pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The process id, asked for by number: glibc before 2.25 kept it and did not
-/// notice a raw clone(2).
+/// By number, because glibc before 2.25 kept the id and did not notice a raw clone(2).
 pub(crate) fn pid() -> u32 {
     // SAFETY: takes no argument and cannot fail.
     unsafe { libc::syscall(libc::SYS_getpid) as u32 }
 }
 
-/// The calling thread's number, or `None` where the thread's variables are those
-/// of another thread: in a child of vfork(2), and in one of a raw clone(2), of
-/// which the libc was not told.
+/// `None` in a child of vfork(2), and in one of a raw clone(2), of which the libc was not
+/// told.
 ///
 /// pthread_getcpuclockid(3) shows the number that the libc keeps with the
 /// thread's variables: it is all of a clock's number but the lowest three bits,
@@ -241,8 +236,6 @@ pub(crate) fn thread_at_home() -> Option<NonZeroU32> {
     NonZeroU32::new(number as u32).filter(|_| number > 0 && number == kept)
 }
 
-/// Whether this process, whose number is `process`, has no such thread, for
-/// certain.
 pub(crate) fn is_gone(process: u32, thread: u32) -> bool {
     const NO_SIGNAL: c_int = 0;
     // SAFETY: asks whether the thread is there, and sends nothing.
@@ -250,9 +243,9 @@ pub(crate) fn is_gone(process: u32, thread: u32) -> bool {
     result == -1 && errno() == libc::ESRCH
 }
 
-/// By the vDSO, as a rule, so that errno changes only where this fails.
+/// Usually served by the vDSO, so errno changes only on failure.
 ///
-/// Not the monotonic clock, which starts at about the same time on each machine.
+/// It is not the monotonic clock, which starts at about the same time on each machine.
 /// A machine that is started from a snapshot continues with the snapshot's time on
 /// either clock, until somebody sets the wall clock.
 // The widths of these fields differ between architectures.
@@ -269,8 +262,7 @@ pub(crate) fn wall_clock() -> Result<(i64, u32), i32> {
     Ok((now.tv_sec as i64, now.tv_nsec as u32))
 }
 
-/// The 16 random bytes that the kernel gave this program at exec
-/// (getauxval(3), `AT_RANDOM`), or zeros without them.
+/// 16 random bytes that the kernel drew at exec (getauxval(3)), or zeros without them.
 pub(crate) fn at_random() -> [u8; 16] {
     // SAFETY: looks a number up in a table.
     let address = unsafe { libc::getauxval(libc::AT_RANDOM) };

@@ -490,7 +490,7 @@ fn without_the_proof_before_the_read_foreign_bytes_come_out() {
         "swapper",
         &["Tracking"],
         &[(
-            "source/device/node.rs",
+            "inode",
             "Ok(found) => Ok(found == self.identity),",
             "Ok(_) => Ok(true),",
         )],
@@ -502,7 +502,7 @@ fn without_the_proof_after_the_read_foreign_bytes_come_out() {
         "swapper",
         &["Tracking"],
         &[(
-            "source/device.rs",
+            "prove-after-read",
             "if !matches!(is_proven, Ok(true)) {",
             "if matches!(is_proven, Err(_)) {",
         )],
@@ -516,7 +516,7 @@ fn without_the_mark_the_programs_own_device_is_closed() {
         "swapper",
         &["Foreign"],
         &[(
-            "source/device/node.rs",
+            "prove-before-close",
             "match (self.is_proven(), sys::is_marked(self.fd)) {",
             "match (self.is_proven(), Ok::<_, i32>(true)) {",
         )],

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::rules::tags;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
@@ -127,7 +129,8 @@ pub fn assert_passes(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{}", text(&output));
 }
 
-/// A file of `src`, what stands in it, and what is to stand there.
+/// A tag or a file of `src`, what stands below the tag or in the file, and what is to
+/// stand there.
 pub type Change<S = &'static str> = (&'static str, S, S);
 
 /// Leaves out the hardware's numbers, which hide that a UUID is predictable.
@@ -159,12 +162,17 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
     ] {
         copy_tree(&Path::new(ROOT).join(part), &copy.join(part));
     }
-    for (file, from, to) in changes {
-        let path = copy.join("src").join(file);
+    let src = copy.join("src");
+    for (place, from, to) in changes {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        if !place.ends_with(".rs") {
+            tags::change(&src, place, from, to);
+            continue;
+        }
+        let path = src.join(place);
         let text = fs::read_to_string(&path).expect("a file of src");
-        let from = from.as_ref();
-        assert!(text.contains(from), "{file} has no {from:?} any more");
-        fs::write(&path, text.replace(from, to.as_ref())).expect("a copy");
+        assert!(text.contains(from), "{place} has no {from:?} any more");
+        fs::write(&path, text.replace(from, to)).expect("a copy");
     }
     build_at(&copy, "guest-changed", programs, &[])
 }

@@ -66,6 +66,8 @@ fn main() {
         plugins::SCENARIOS,
         pool::SCENARIOS,
         rules::SCENARIOS,
+        rules::layers::SCENARIOS,
+        rules::tags::SCENARIOS,
         sandboxes::SCENARIOS,
         snapshots::SCENARIOS,
         static_build::SCENARIOS,

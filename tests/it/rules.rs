@@ -1,14 +1,16 @@
-//! Each rule of the crate left out in turn: a program of `tests/guest` must find
-//! what breaks, and nothing where no rule is left out.
+//! Each step of `src` that has a tag is left out in turn: a program of `tests/guest` must
+//! find what breaks, and nothing if no step is left out.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use crate::guest::{self, on_x86_64};
+use crate::guest::{self, Change, on_x86_64};
 
 mod copies;
+pub mod layers;
 mod pool;
 mod source;
+pub mod tags;
 
 crate::scenarios![without_any_one_rule_something_breaks {
     possible: on_x86_64,
@@ -18,17 +20,19 @@ crate::scenarios![without_any_one_rule_something_breaks {
 /// A rule, how it is left out, and what shows it.
 pub struct Rule {
     name: &'static str,
-    /// File, what stands there, and what stands there without the rule, where
-    /// `WITHOUT` says whether this is the one.
-    changes: &'static [(&'static str, &'static str, &'static str)],
-    /// Who finds it.
+    /// The code below a tag, and the code without the rule. `WITHOUT` says there whether
+    /// this rule is left out.
+    changes: &'static [Change],
+    /// The program that finds it.
     program: &'static str,
     arguments: &'static [&'static str],
-    /// What it must say.
+    /// A part of what the program prints.
     shows: &'static str,
-    /// Whether it is of use on this machine.
+    /// Whether this machine can show it.
     possible: fn() -> bool,
 }
+
+const ALL: [&[Rule]; 3] = [source::RULES, copies::RULES, pool::RULES];
 
 fn always() -> bool {
     true
@@ -66,9 +70,7 @@ static AT_START: extern \"C\" fn() = remove;
 ";
 
 fn without_any_one_rule_something_breaks() {
-    // The pool's last: one of them changes what others look for.
-    let rules = [source::RULES, copies::RULES, pool::RULES];
-    let rules: Vec<_> = rules.into_iter().flatten().collect();
+    let rules: Vec<_> = ALL.into_iter().flatten().collect();
     let [(file, from, to)] = guest::WITHOUT_HARDWARE;
     let blindly = format!("if crate::is_blind() {{ {to} }} else {{ {from} }}");
     let mut changes = vec![
@@ -80,9 +82,9 @@ fn without_any_one_rule_something_breaks() {
         (file, from.to_owned(), blindly),
     ];
     for (number, rule) in (1..).zip(&rules) {
-        for &(file, from, to) in rule.changes {
+        for &(tag, from, to) in rule.changes {
             let to = to.replace("WITHOUT", &format!("crate::without({number})"));
-            changes.push((file, from.to_owned(), to));
+            changes.push((tag, from.to_owned(), to));
         }
     }
     const PROGRAMS: [&str; 4] = ["stepper", "memory", "faults", "twins"];

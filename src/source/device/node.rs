@@ -6,11 +6,10 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::error::{Call, Cause, Error, Failure, Path};
 use crate::sys::{self, Identity};
 
-/// At least this many bits say that the kernel's generator is initialised:
-/// since Linux 5.18 it is exactly that, and before it was so from 128 on.
+/// The entropy count of an initialised kernel: exactly this since Linux 5.18, and at least
+/// half of it before.
 const INITIALISED_BITS: c_int = 256;
 
-/// A device, by the name it is told to the user by.
 pub(super) struct Node {
     path: &'static CStr,
     name: Path,
@@ -30,7 +29,6 @@ const RANDOM: Node = Node {
 };
 
 impl Node {
-    /// `call` on this device failed.
     pub(super) fn failed(&self, call: Call, cause: Cause) -> Error {
         Error::device(Failure {
             path: self.name,
@@ -43,15 +41,14 @@ impl Node {
         move |errno| self.failed(call, Cause::Os(errno))
     }
 
-    /// Opens the device, or returns `None` where another thread took the
-    /// number before it could be proven.
-    ///
-    /// The path is looked at first: opening something else could block, rewind
-    /// a tape, or leave a descriptor that cannot be told from a stranger's. A
-    /// symbolic link is followed, for the device is proven on the descriptor.
+    /// Opens the device, or returns `None` if another thread took the number before it
+    /// could be proven.
     fn open(&self) -> Result<Option<Opened>, Error> {
         let at = |follow| sys::identity_at(self.path, follow).map_err(self.os(Call::Statx));
+        // A symbolic link is followed, for the device is proven on the descriptor.
         let identity = at(true)?;
+        // [P1 look-first] Before the path is opened: opening something else could block,
+        // rewind a tape, or leave a descriptor that cannot be told from another one.
         if identity.rdev != Some(self.number) {
             let cause = match at(false)?.is_link {
                 true => Cause::WrongLink,
@@ -59,8 +56,10 @@ impl Node {
             };
             return Err(self.failed(Call::Statx, cause));
         }
+        // [P4 open-again] An earlier failure is not remembered.
         let fd = retried(|| sys::open(self.path)).map_err(self.os(Call::Openat))?;
         let opened = Opened { fd, identity };
+        // [P1 prove-opened] Another thread may have closed the number and taken it.
         Ok(opened.prove_or_close()?.then_some(opened))
     }
 }
@@ -69,6 +68,7 @@ impl Node {
 pub(super) fn retried<T>(mut call: impl FnMut() -> Result<T, i32>) -> Result<T, i32> {
     loop {
         match call() {
+            // [P4 after-signal-too] As in `Kernel`.
             Err(sys::EINTR) => {}
             result => return result,
         }
@@ -88,20 +88,19 @@ impl Opened {
         let Some(mut opened) = URANDOM.open()? else {
             return Ok(None);
         };
-        // A program that closed its stdio may open its log there, or have a child
-        // write to "standard error".
+        // [P1 above-stdio] A program that closed its stdio may open its log there, or start
+        // a child that writes to "standard error".
         if opened.fd < 3 {
             let moved = sys::move_above_stdio(opened.fd);
             opened.close();
             opened.fd = moved.map_err(URANDOM.os(Call::Fcntl))?;
-            // What stood at the old number when it was duplicated?
+            // [P1 prove-moved] Another file may have stood at the old number.
             if !opened.prove_or_close()? {
                 return Ok(None);
             }
         }
         let ready = wait_until_initialised(opened.fd);
-        // Asked again: the wait may have been long, and an error may be another
-        // descriptor's.
+        // The wait may have been long, and the error may be that of another file.
         if !opened.prove_or_close()? {
             return Ok(None);
         }
@@ -111,17 +110,18 @@ impl Opened {
         ready.map(|ready| ready.then_some(opened))
     }
 
-    /// Whether the number is still the device's, by this program or by another
-    /// open of the same.
+    /// Returns whether the number still leads to the device, opened by this crate or by
+    /// the program.
     pub(super) fn is_proven(self) -> Result<bool, Error> {
         match sys::identity_of(self.fd) {
+            // [P1 inode] Another node, such as a container's, may have the same device number.
             Ok(found) => Ok(found == self.identity),
             Err(sys::EBADF) => Ok(false),
             Err(errno) => Err(URANDOM.failed(Call::StatxOfDescriptor, Cause::Os(errno))),
         }
     }
 
-    /// The same, and closes the descriptor where that cannot be found out.
+    /// Closes the descriptor if there is no answer.
     fn prove_or_close(self) -> Result<bool, Error> {
         let is_proven = self.is_proven();
         if is_proven.is_err() {
@@ -130,25 +130,26 @@ impl Opened {
         is_proven
     }
 
-    /// Whether the number is still the device's, and was opened by this crate.
+    /// Returns whether the number still leads to the device, and was opened by this crate.
     pub(super) fn is_own(self) -> bool {
         matches!(self.is_proven(), Ok(true)) && sys::is_marked(self.fd) == Ok(true)
     }
 
-    /// Closes the descriptor, which this very call opened, unless the number is
-    /// another's by now. Of the two proofs a sandbox may refuse one.
+    /// Closes a descriptor of this call, unless another file has taken the number.
     pub(super) fn close(self) {
+        // [P1 prove-before-close] The mark tells it from the program's own descriptor of
+        // the device. A sandbox may refuse one of the two proofs.
         match (self.is_proven(), sys::is_marked(self.fd)) {
             (Ok(true), Ok(true) | Err(_)) | (Err(_), Ok(true)) => sys::close(self.fd),
             _ => {}
         }
     }
 
-    /// Puts this descriptor at the number of `other`, if that is still this
-    /// crate's own, so that only one stays open. One step: where the process shares
-    /// its table of descriptors with its parent (`CLONE_FILES`), the parent's number
-    /// never leads nowhere.
+    /// Puts this descriptor at the number of `other`, if that is still this crate's own. It
+    /// is one step: if the process shares its table of descriptors with its parent
+    /// (`CLONE_FILES`), the parent's number always leads to the device.
     pub(super) fn take_place_of(&mut self, other: Self) {
+        // [P1 prove-before-replace] Another file may have taken the number.
         if !other.is_own() {
             return;
         }
@@ -156,21 +157,20 @@ impl Opened {
             self.close();
             self.fd = other.fd;
         } else if other.is_own() {
-            // A sandbox that does not know dup3(2).
+            // A sandbox may refuse dup3(2).
             sys::close(other.fd);
         }
     }
 }
 
-/// Returns when the kernel's generator is initialised, for /dev/urandom does
-/// not wait for it; `false` where another thread took the number of
-/// /dev/random.
+/// Waits until the kernel's generator is initialised, or returns `false` if another
+/// thread took the number of /dev/random.
 fn wait_until_initialised(urandom: c_int) -> Result<bool, Error> {
-    /// Never unset, as the generator stays initialised until the next boot.
-    /// Relaxed: it guards nothing.
+    /// The generator stays initialised until the next boot. Relaxed: it guards nothing.
     static INITIALISED: AtomicBool = AtomicBool::new(false);
 
-    // A sandbox may refuse the ioctl, and an emulator may not know it.
+    // [P4 wait-initialised] /dev/urandom does not wait itself. A sandbox may refuse the
+    // ioctl, and an emulator may not know it.
     let bits = sys::entropy_count(urandom).unwrap_or(0);
     if bits < INITIALISED_BITS && !INITIALISED.load(Relaxed) {
         let Some(random) = RANDOM.open()? else {

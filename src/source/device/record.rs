@@ -7,13 +7,13 @@
 //! | mark | process in the record | what it means |
 //! | --- | --- | --- |
 //! | set | this one | the descriptor is used, once it is proven |
-//! | set, or there is no wiped memory | another one | memory is shared with that process (vfork, `CLONE_VM`), or was copied and not wiped (a restored process, an emulator): neither the record nor its descriptor is touched, unless `prepare` asks for it in a process that shares no memory |
+//! | set, or there is no wiped memory | another one | memory is shared with that process (vfork, `CLONE_VM`), or was copied and not wiped (a restored process, an emulator): neither the record nor its descriptor is changed, except by `prepare` in a process that shares no memory |
 //! | wiped | any | this is a forked child: it opens a descriptor of its own, and puts it in the place of the inherited one |
 //!
-//! One word holds number, process and a version. Whoever changes the record claims
-//! the word first and publishes it last, each by an exchange; until then all others
-//! do without the record. Of two threads that open the device at once, one tracks
-//! its descriptor and the other one knows that it must close its own.
+//! One word holds number, process and a version. A call that changes the record claims
+//! the word first and publishes it last, each by an exchange; other calls do not use the
+//! record meanwhile. If two threads open the device at once, one tracks its descriptor,
+//! and the other one closes its own.
 
 use core::ffi::c_int;
 use core::fmt;
@@ -45,7 +45,7 @@ static RECORD: Record = Record {
 static MARK: WipedCell<AtomicU64> = WipedCell::new();
 
 /// From the top: a version of 20 bits, a process of 22, as Linux has at most 2^22,
-/// whether somebody is changing the record, and a number of 21 bits, 0 for none.
+/// whether a call is changing the record, and a number of 21 bits, 0 for none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Word(u64);
 
@@ -56,17 +56,16 @@ impl Word {
     const PROCESS_MASK: u64 = (1 << 22) - 1;
     const VERSION_SHIFT: u32 = Self::PROCESS_SHIFT + 22;
 
-    /// The next version, with `fd`, by this process.
     fn next(self, fd: c_int) -> Self {
         let version = (self.0 >> Self::VERSION_SHIFT) + 1;
         let process = u64::from(sys::pid()) & Self::PROCESS_MASK;
         Self(version << Self::VERSION_SHIFT | process << Self::PROCESS_SHIFT | fd as u64)
     }
 
-    /// The next version, claimed, with the number whose place is taken: for a child
-    /// that is forked meanwhile, and for another thread that finds its own descriptor
-    /// there. Where none is, no number: two threads may have opened the device at the
-    /// number that was lost and at another one, and each closes what it cannot track.
+    /// The number is that whose place is taken, for a child that is forked meanwhile and for
+    /// another thread that finds its own descriptor there. If no place is taken, it is 0: two
+    /// threads may have opened the device at the lost number and at another one, and each
+    /// closes a descriptor that it cannot track.
     fn claimed_for(self, inherited: Option<Opened>) -> Self {
         let number = inherited.map_or(0, |inherited| inherited.fd);
         Self(self.next(number).0 | Self::CLAIMED)
@@ -94,15 +93,15 @@ impl Word {
 pub(super) enum Tracked {
     /// This process's own descriptor, not yet proven.
     Own(Opened, Seen),
-    /// None of this process's own, and what it inherited, not yet proven.
+    /// None of this process's own, and the inherited descriptor, not yet proven.
     None(Option<Opened>, Seen),
     /// It is another process's.
     Foreign(Seen),
-    /// Somebody is changing it.
+    /// A call is changing it.
     Claimed,
 }
 
-/// The record as it was seen: it is replaced only if nobody else did meanwhile.
+/// The record as it was seen: it is replaced only if it is still the same.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
     word: Word,
@@ -110,7 +109,7 @@ pub(super) struct Seen {
 }
 
 impl PartialEq for Seen {
-    /// Whether it is the same record: each has a version of its own.
+    /// Each record has its own version.
     fn eq(&self, other: &Self) -> bool {
         self.word == other.word
     }
@@ -120,11 +119,10 @@ impl PartialEq for Seen {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Draw,
-    /// It is to be there later.
+    /// A later draw, in a sandbox.
     Prepare,
 }
 
-/// Marks the memory of the mark again.
 pub(in crate::source) fn mark_again() {
     MARK.mark_again();
 }
@@ -152,9 +150,12 @@ fn look_with(mark: Option<&'static AtomicU64>) -> Tracked {
     }
     let seen = Seen { word, mark };
     let recorded = (opened.fd != 0).then_some(opened);
+    // [P1 mark-tells] A forked child must not use or close its parent's descriptor as its
+    // own.
     if mark.is_some_and(|mark| mark.load(Relaxed) == 0) {
         return Tracked::None(recorded, seen);
     }
+    // [P1 process-tells] The memory is shared with that process, or was copied unwiped.
     match recorded {
         None if !word.is_claimed() => Tracked::None(None, seen),
         Some(opened) if is_own => Tracked::Own(opened, seen),
@@ -177,14 +178,15 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
             .is_ok()
     };
     let is_published = exchange(seen.word, claimed) && {
-        // Whoever sees a field of the new record must see the claim.
+        // A thread that sees a field of the new record must see the claim.
         fence(Release);
+        // [P1 take-place] Otherwise each generation of children would leave one more
+        // descriptor open.
         if let Some(inherited) = inherited {
             opened.take_place_of(inherited);
         }
-        // The mark before the process is asked for: a handler that forks in between
-        // leaves a child whose mark is wiped, and one that forks before the mark is
-        // set, a child that records its own number.
+        // Before the process is asked for: a handler that forks in between leaves a child
+        // whose mark is wiped, and one that forks earlier a child that records its own process.
         if let Some(mark) = seen.mark {
             mark.store(1, Relaxed);
         }
@@ -192,18 +194,17 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
         RECORD.ino.store(opened.identity.ino, Relaxed);
         exchange(claimed, claimed.next(opened.fd))
     };
-    // A handler may have forked in the middle, and the child's draw have put its own
-    // descriptor at this number, or another thread is about to: then it is not this
-    // call's to close.
+    // A handler may have forked in the middle, and the child's draw may have put its own
+    // descriptor at this number, or another thread is about to: this call must not close it.
     is_published || Word(RECORD.word.load(Acquire)).fd() == opened.fd
 }
 
-/// What `status` tells of the descriptor.
+/// The state of the tracked descriptor, for `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TrackedDevice {
     /// This process tracks no descriptor: it has not needed one since it began or
-    /// was forked, or a thread is just opening it.
+    /// was forked, or a thread is opening it.
     None,
     /// This process tracks a descriptor, and it is still the device.
     Open {
@@ -243,7 +244,6 @@ impl fmt::Display for TrackedDevice {
     }
 }
 
-/// Returns what is tracked now.
 pub(crate) fn tracked() -> TrackedDevice {
     match look_with(MARK.get()) {
         Tracked::None(..) | Tracked::Claimed => TrackedDevice::None,

@@ -1,12 +1,10 @@
-//! What a descriptor or a path stands for: statx(2), and fstat(2) where that is
-//! not to be had.
+//! What a descriptor or a path leads to, by statx(2), or fstat(2) where that is refused.
 
 use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
 
 use super::{EBADF, ENOSYS, EPERM, checked, errno};
 
-/// What a descriptor or a path stands for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) dev: u64,
@@ -122,7 +120,6 @@ pub(crate) fn identity_of(fd: c_int) -> Result<Identity, i32> {
     }
 }
 
-/// What `path` leads to; with `follow`, through symbolic links.
 pub(crate) fn identity_at(path: &CStr, follow: bool) -> Result<Identity, i32> {
     let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
     match statx(libc::AT_FDCWD, path, flags) {

@@ -45,7 +45,6 @@ pub(crate) struct VdsoState([AtomicU64; 32]);
 const _: () = assert!(size_of::<VdsoState>() == align_of::<VdsoState>());
 
 impl VdsoState {
-    /// Makes it what a new one is: without a key, and not in use.
     pub(crate) fn clear(&self) {
         self.0.iter().for_each(|word| word.store(0, Relaxed));
     }
@@ -63,8 +62,8 @@ struct Params {
     reserved: [u32; 13],
 }
 
-/// The size that the kernel named, known before there is a state. Relaxed: it
-/// is the same whoever asks.
+/// The size that the kernel named, known before there is a state. Relaxed: it is the same
+/// for each thread.
 static STATE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
 /// Fills a prefix of `dest` and returns its length; `None` where there is no such
@@ -139,7 +138,6 @@ fn params() -> Option<Params> {
     (result == 0).then(|| unsafe { params.assume_init() })
 }
 
-/// Looks the function up once.
 fn function() -> Option<Function> {
     /// Its address, or one of these. Relaxed: the value is all there is, and
     /// two threads that look at once find the same.
@@ -171,7 +169,6 @@ fn find() -> Option<usize> {
     Some(image.as_ptr().addr() + offset)
 }
 
-/// The image that the kernel mapped.
 fn image() -> Option<&'static [u8]> {
     // SAFETY: looks a number up in a table.
     let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as usize as *const u8;

@@ -1,6 +1,7 @@
 //! What parts copies of a machine, and of a process that was restored.
 
 use super::{Rule, always};
+use crate::guest::Change;
 use crate::sandboxes::vdso_has_getrandom;
 use crate::snapshots::with_hardware;
 
@@ -9,7 +10,7 @@ const fn rule(
     scene: &'static [&'static str],
     possible: fn() -> bool,
     shows: &'static str,
-    changes: &'static [(&'static str, &'static str, &'static str)],
+    changes: &'static [Change],
 ) -> Rule {
     Rule {
         name,
@@ -31,7 +32,7 @@ pub const RULES: &[Rule] = &[
         with_hardware,
         "BROKEN new_v4: 2000 of 2000",
         &[(
-            "hedge.rs",
+            "hardware-in-nonce",
             "hardware::number().unwrap_or_default()",
             "if WITHOUT { 0 } else { hardware::number().unwrap_or_default() }",
         )],
@@ -42,7 +43,7 @@ pub const RULES: &[Rule] = &[
         with_hardware,
         "BROKEN unbuffered: 2000 of 2000",
         &[(
-            "pool.rs",
+            "hardware-in-output",
             "mixer.mix_into(block);",
             "if !WITHOUT { mixer.mix_into(block) }",
         )],
@@ -53,7 +54,7 @@ pub const RULES: &[Rule] = &[
         always,
         "BROKEN new_v4, then forked: 250 of 2000",
         &[(
-            "local.rs",
+            "mark-pages",
             "pool::mark_again();",
             "if !WITHOUT { pool::mark_again() }",
         )],
@@ -64,7 +65,7 @@ pub const RULES: &[Rule] = &[
         vdso_has_getrandom,
         "BROKEN unbuffered, restored twice: 2000 of 2000",
         &[(
-            "source/vdso.rs",
+            "clear-state",
             "state.clear();",
             "if !WITHOUT { state.clear() }",
         )],
@@ -75,7 +76,7 @@ pub const RULES: &[Rule] = &[
         vdso_has_getrandom,
         "BROKEN unbuffered, then forked: 2000 of 2000",
         &[(
-            "source/vdso.rs",
+            "mark-states",
             "STATES.mark_again();",
             "if !WITHOUT { STATES.mark_again() }",
         )],

@@ -8,44 +8,12 @@ const MEMORY: &str = "memory";
 
 pub const RULES: &[Rule] = &[
     Rule {
-        name: "1: a nested call leaves the page alone",
+        name: "a nested call leaves the page alone",
         changes: &[(
-            "pool.rs",
-            "let ready = self.state.load(Relaxed);\n",
+            "nested",
+            "let ready = self.state.load(Relaxed);",
             "let mut ready = self.state.load(Relaxed);
-             if WITHOUT && ready == BUSY { ready = 0; }\n",
-        )],
-        program: STEPPER,
-        arguments: &["499", "first call", "makes one"],
-        shows: "in two runs",
-        possible: always,
-    },
-    Rule {
-        name: "2: the slot is claimed before it is copied",
-        changes: &[(
-            "pool.rs",
-            "self.state.store(BUSY, Relaxed);
-        compiler_fence(SeqCst);
-        // SAFETY: a pool without",
-            "if !WITHOUT { self.state.store(BUSY, Relaxed); }
-        compiler_fence(SeqCst);
-        // SAFETY: a pool without",
-        )],
-        program: STEPPER,
-        arguments: &["0", "fast", "makes one"],
-        shows: "twice",
-        possible: always,
-    },
-    Rule {
-        name: "2: the page is claimed before it is filled",
-        changes: &[(
-            "pool.rs",
-            "                self.state.store(BUSY, Relaxed);
-                compiler_fence(SeqCst);
-                ready",
-            "                if !WITHOUT { self.state.store(BUSY, Relaxed); }
-                compiler_fence(SeqCst);
-                ready",
+            if WITHOUT && ready == BUSY { ready = 0; }",
         )],
         program: STEPPER,
         arguments: &["turns", "first call", "makes one"],
@@ -53,17 +21,39 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "3: `alive` is written before the seed is drawn",
+        name: "the slot is claimed before it is copied",
+        changes: &[(
+            "claim-slot",
+            "self.state.store(BUSY, Relaxed);",
+            "if !WITHOUT { self.state.store(BUSY, Relaxed); }",
+        )],
+        program: STEPPER,
+        arguments: &["0", "fast", "makes one"],
+        shows: "twice",
+        possible: always,
+    },
+    Rule {
+        name: "the page is claimed before it is filled",
+        changes: &[(
+            "claim-page",
+            "self.state.store(BUSY, Relaxed);",
+            "if !WITHOUT { self.state.store(BUSY, Relaxed); }",
+        )],
+        program: STEPPER,
+        arguments: &["turns", "first call", "makes one"],
+        shows: "in two runs",
+        possible: always,
+    },
+    Rule {
+        name: "`alive` is written before the seed is drawn",
         changes: &[
             (
-                "pool/page.rs",
-                ".compare_exchange(found, ALIVE, Relaxed, Relaxed)
-                    .is_ok()",
-                ".compare_exchange(found, if WITHOUT { found } else { ALIVE }, Relaxed, Relaxed)
-                    .is_ok()",
+                "alive-first",
+                "(found, ALIVE,",
+                "(found, if WITHOUT { found } else { ALIVE },",
             ),
             (
-                "pool/page.rs",
+                "alive-tells",
                 "let drawn = source.draw(&mut seed);",
                 "let drawn = source.draw(&mut seed);
                  if WITHOUT && keyless { self.alive.store(ALIVE, Relaxed); }",
@@ -75,9 +65,9 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "3: `alive`, not the key, says whether there is a key",
+        name: "`alive`, not the key, says whether there is a key",
         changes: &[(
-            "pool/page.rs",
+            "alive-tells",
             "let keyless = found != ALIVE;",
             "let keyless = if WITHOUT { *key == Key::default() } else { found != ALIVE };",
         )],
@@ -87,11 +77,11 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "3: the slots of a key that is gone are cleared",
+        name: "the slots of a key that is gone are cleared",
         changes: &[(
-            "pool/page.rs",
-            "            slots.fill(Block::default());\n        }\n        if drawn",
-            "            if !WITHOUT { slots.fill(Block::default()); }\n        }\n        if drawn",
+            "clear-slots",
+            "slots.fill(Block::default());",
+            "if !WITHOUT { slots.fill(Block::default()); }",
         )],
         program: STEPPER,
         arguments: &["97", "refill", "forks"],
@@ -99,17 +89,17 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "3: `alive` is asked after a refill",
+        name: "`alive` is asked after a refill",
         changes: &[
             (
-                "pool.rs",
-                "            if page.is_alive() {\n",
-                "            if WITHOUT || page.is_alive() {\n",
+                "alive-after-refill",
+                "page.is_alive()",
+                "WITHOUT || page.is_alive()",
             ),
             (
-                "pool.rs",
-                "        if !page.is_wiped() {\n",
-                "        if WITHOUT || !page.is_wiped() {\n",
+                "shape-first",
+                "!page.is_wiped()",
+                "WITHOUT || !page.is_wiped()",
             ),
         ],
         program: STEPPER,
@@ -118,11 +108,11 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "3: a fork between two blocks of a request begins it anew",
+        name: "a fork between two blocks of a request begins it anew",
         changes: &[(
-            "pool.rs",
-            "if was_wiped && done != 0 {",
-            "if !WITHOUT && was_wiped && done != 0 {",
+            "begin-anew",
+            "was_wiped && done != 0",
+            "!WITHOUT && was_wiped && done != 0",
         )],
         program: STEPPER,
         arguments: &["turns", "bulk over two seeds", "forks"],
@@ -130,11 +120,11 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "3: `alive` is taken back where no seed was drawn",
+        name: "`alive` is taken back where no seed was drawn",
         changes: &[(
-            "pool/page.rs",
-            "                self.alive.store(WIPED, Relaxed);\n                return",
-            "                if !WITHOUT { self.alive.store(WIPED, Relaxed); }\n                return",
+            "alive-back",
+            "self.alive.store(WIPED, Relaxed);",
+            "if !WITHOUT { self.alive.store(WIPED, Relaxed); }",
         )],
         program: "faults",
         arguments: &["2"],
@@ -142,11 +132,11 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "4: a slot is zeroed as it is handed out",
+        name: "a slot is zeroed as it is handed out",
         changes: &[(
-            "pool.rs",
-            "        *slot = Block::default();",
-            "        if !WITHOUT { *slot = Block::default(); }",
+            "zero-slot",
+            "*slot = Block::default();",
+            "if !WITHOUT { *slot = Block::default(); }",
         )],
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
@@ -154,11 +144,11 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "4: so are those of a request",
+        name: "a slot of a request is zeroed as it is handed out",
         changes: &[(
-            "pool/page.rs",
-            "        *slot = Block::default();",
-            "        if !WITHOUT { *slot = Block::default(); }",
+            "zero-moved",
+            "*slot = Block::default();",
+            "if !WITHOUT { *slot = Block::default(); }",
         )],
         program: STEPPER,
         arguments: &["1", "bulk from slots", "makes seven at once"],
@@ -166,19 +156,19 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "5: a slot that is zero was handed out",
-        changes: &[("pool.rs", "if bits == 0 {", "if !WITHOUT && bits == 0 {")],
+        name: "a slot that is zero was handed out",
+        changes: &[("zero-slot", "bits == 0", "!WITHOUT && bits == 0")],
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
         shows: "is not random",
         possible: always,
     },
     Rule {
-        name: "5: so is one of a request",
+        name: "a slot of a request that is zero was handed out",
         changes: &[(
-            "pool.rs",
-            "if !page::move_out(slot, to) {",
-            "if !page::move_out(slot, to) && !WITHOUT {",
+            "zero-in-request",
+            "!page::move_out(slot, to)",
+            "!page::move_out(slot, to) && !WITHOUT",
         )],
         program: STEPPER,
         arguments: &["1", "bulk from slots", "makes one"],
@@ -186,11 +176,11 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "5: `alive` is asked after the slot was copied",
+        name: "`alive` is asked after the slot was copied",
         changes: &[(
-            "pool.rs",
-            "        if !page.is_alive() {",
-            "        if !WITHOUT && !page.is_alive() {",
+            "alive-after-copy",
+            "!page.is_alive()",
+            "!WITHOUT && !page.is_alive()",
         )],
         program: STEPPER,
         arguments: &["0", "fast", "forks"],
@@ -198,14 +188,20 @@ pub const RULES: &[Rule] = &[
         possible: always,
     },
     Rule {
-        name: "6: the claim ends after `alive` was asked",
-        changes: &[(
-            "pool.rs",
-            "let bits = u128::from_ne_bytes(*slot);\n        // Not written",
-            "let bits = u128::from_ne_bytes(*slot);
-             if WITHOUT { self.state.store(last, Relaxed); compiler_fence(SeqCst); }
-             // Not written",
-        )],
+        name: "the claim ends after `alive` was asked",
+        changes: &[
+            (
+                "alive-after-copy",
+                "if ",
+                "if WITHOUT { self.state.store(left, Relaxed); compiler_fence(SeqCst); }
+                if ",
+            ),
+            (
+                "release-last",
+                "self.state.store(left, Relaxed);",
+                "if !WITHOUT { self.state.store(left, Relaxed); }",
+            ),
+        ],
         program: STEPPER,
         arguments: &["0", "fast", "forks, makes all in both"],
         shows: MORE_IN_BOTH,
@@ -214,7 +210,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "no thread-local with a destructor",
         changes: &[(
-            "pool.rs",
+            "no-destructor",
             "let page = PAGES.lend(self.borrower)?;",
             "let page = PAGES.lend(self.borrower)?;
              struct Registered;
@@ -230,9 +226,9 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "what a thread has is lent anew when the thread is gone",
         changes: &[(
-            "wipe.rs",
-            "if Loan(found).is_over(caller, is_borrowing)",
-            "if !WITHOUT && Loan(found).is_over(caller, is_borrowing)",
+            "ask-for-ended",
+            "Loan(found).is_over",
+            "!WITHOUT && Loan(found).is_over",
         )],
         program: MEMORY,
         arguments: &["threads"],
@@ -242,9 +238,9 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "a key is replaced by the block that it makes first",
         changes: &[(
-            "drbg.rs",
-            "    stream(Backend::best(), key, nonce, form, dest);",
-            "    let mut next = *key;
+            "erase-key",
+            "stream(Backend::best(), key, nonce, form, dest);",
+            "let mut next = *key;
              stream(Backend::best(), &mut next, nonce, form, dest);
              if !WITHOUT { *key = next; }",
         )],
@@ -256,7 +252,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "memory is wiped at fork",
         changes: &[(
-            "sys/linux.rs",
+            "wipe-on-fork",
             "advise(libc::MADV_WIPEONFORK)",
             "advise(if WITHOUT { libc::MADV_NORMAL } else { libc::MADV_WIPEONFORK })",
         )],
@@ -268,9 +264,9 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "the vDSO's state is claimed in memory that is not wiped",
         changes: &[(
-            "source/vdso.rs",
-            "if lent.busy.get() {",
-            "if !WITHOUT && lent.busy.get() {",
+            "claim-state",
+            "lent.busy.get()",
+            "!WITHOUT && lent.busy.get()",
         )],
         program: STEPPER,
         arguments: &["1", "unbuffered", "forks, makes one unbuffered in both"],
@@ -281,14 +277,15 @@ pub const RULES: &[Rule] = &[
         name: "a bulk request has its form before `alive` is asked",
         changes: &[
             (
-                "pool.rs",
-                "        shape(dest);\n        compiler_fence(SeqCst);\n        if ",
-                "        if !WITHOUT { shape(dest); }\n        compiler_fence(SeqCst);\n        if ",
+                "shape-first",
+                "shape(dest);",
+                "if !WITHOUT { shape(dest); }",
             ),
             (
-                "pool.rs",
-                "            return Ok(());\n        }\n    }\n}",
-                "            if WITHOUT { shape(dest); }\n            return Ok(());\n        }\n    }\n}",
+                "shape-first",
+                "return Ok(());",
+                "if WITHOUT { shape(dest); }
+                return Ok(());",
             ),
         ],
         program: STEPPER,
@@ -299,9 +296,9 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "version 1: the clock sequence is asked again after the count",
         changes: &[(
-            "clock/gregorian.rs",
-            "if self.is_still(CLOCK_SEQUENCE, sequence) {",
-            "if WITHOUT || self.is_still(CLOCK_SEQUENCE, sequence) {",
+            "sequence-after-count",
+            "self.is_still(CLOCK_SEQUENCE, sequence)",
+            "WITHOUT || self.is_still(CLOCK_SEQUENCE, sequence)",
         )],
         program: STEPPER,
         arguments: &["1", "version 1", "forks"],
@@ -310,45 +307,22 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "version 1: a drawing claims its word first",
-        changes: &[(
-            "clock/gregorian.rs",
-            "            if claim == 0 {",
-            "            if !WITHOUT && claim == 0 {",
-        )],
+        changes: &[("claim-drawing", "claim == 0", "!WITHOUT && claim == 0")],
         program: STEPPER,
         arguments: &["1", "first version 1 after others", "forks"],
         shows: MORE_IN_BOTH,
         possible: always,
     },
-    // Last, because it changes what the others look for.
     Rule {
-        name: "2: the claim is not wiped",
-        changes: &[
-            ("pool.rs", "self.state.", "self.state()."),
-            (
-                "pool.rs",
-                "    pub(crate) const fn new() -> Self {",
-                "    fn state(&self) -> &AtomicUsize {
-                     match self.page.get() {
-                         Some(page) if WITHOUT => &page.state,
-                         _ => &self.state,
-                     }
-                 }
-                 pub(crate) const fn new() -> Self {",
-            ),
-            (
-                "pool.rs",
-                "self.page.set(Some(page));",
-                "page.state.store(BUSY, Relaxed);
-                 self.page.set(Some(page));",
-            ),
-            (
-                "pool/page.rs",
-                "    age: AtomicU64,",
-                "    age: AtomicU64,
-                 pub(super) state: core::sync::atomic::AtomicUsize,",
-            ),
-        ],
+        name: "the claim is not wiped",
+        changes: &[(
+            "claim-survives",
+            "let left",
+            "if WITHOUT && self.page.get().is_some_and(Page::is_wiped) {
+                self.state.store(0, Relaxed);
+            }
+            let left",
+        )],
         program: STEPPER,
         arguments: &["0", "fast", "forks, and in the child one is made"],
         shows: MORE_IN_BOTH,

@@ -1,17 +1,14 @@
 //! The steps of the kernel's and the device's source.
 
 use super::{Rule, always};
+use crate::guest::Change;
 
 const ASKED: &str = "an unproven number was asked";
 const CLOSED: &str = "an unproven number was closed";
 const SHOWN: &str = "bytes of the descriptor came out";
 const OTHERWISE: &str = "not as the model says";
 
-const fn rule(
-    name: &'static str,
-    shows: &'static str,
-    changes: &'static [(&'static str, &'static str, &'static str)],
-) -> Rule {
+const fn rule(name: &'static str, shows: &'static str, changes: &'static [Change]) -> Rule {
     Rule {
         name,
         changes,
@@ -23,16 +20,12 @@ const fn rule(
     }
 }
 
-const DEVICE: &str = "source/device.rs";
-const NODE: &str = "source/device/node.rs";
-const RECORD: &str = "source/device/record.rs";
-
 pub const RULES: &[Rule] = &[
     rule(
         "the proof before close",
         CLOSED,
         &[(
-            NODE,
+            "prove-before-close",
             "match (self.is_proven(), sys::is_marked(self.fd)) {",
             "match (self.is_proven().map(|it| it || WITHOUT), sys::is_marked(self.fd)) {",
         )],
@@ -41,7 +34,7 @@ pub const RULES: &[Rule] = &[
         "the mark before close",
         CLOSED,
         &[(
-            NODE,
+            "prove-before-close",
             "(Ok(true), Ok(true) | Err(_)) |",
             "(Ok(true), Ok(false)) if WITHOUT => sys::close(self.fd),
             (Ok(true), Ok(true) | Err(_)) |",
@@ -51,7 +44,7 @@ pub const RULES: &[Rule] = &[
         "the proof after open",
         ASKED,
         &[(
-            NODE,
+            "prove-opened",
             "Ok(opened.prove_or_close()?.then_some(opened))",
             "Ok((WITHOUT || opened.prove_or_close()?).then_some(opened))",
         )],
@@ -60,34 +53,34 @@ pub const RULES: &[Rule] = &[
         "the proof of a moved number",
         ASKED,
         &[(
-            NODE,
-            "duplicated?\n            if !opened",
-            "duplicated?\n            if !WITHOUT && !opened",
+            "prove-moved",
+            "!opened",
+            "!WITHOUT && !opened",
         )],
     ),
     rule(
         "the proof before the read",
         ASKED,
         &[(
-            DEVICE,
-            "&& opened.is_proven()?\n        {",
-            "&& (WITHOUT || opened.is_proven()?)\n        {",
+            "prove-before-read",
+            "opened.is_proven()?",
+            "(WITHOUT || opened.is_proven()?)",
         )],
     ),
     rule(
         "the proof after the read",
         OTHERWISE,
         &[(
-            DEVICE,
-            "if !matches!(is_proven, Ok(true)) {",
-            "if !WITHOUT && !matches!(is_proven, Ok(true)) {",
+            "prove-after-read",
+            "!matches!",
+            "!WITHOUT && !matches!",
         )],
     ),
     rule(
         "the inode in a proof",
         OTHERWISE,
         &[(
-            NODE,
+            "inode",
             "Ok(found) => Ok(found == self.identity),",
             "Ok(found) => Ok(found == Identity {
                 ino: if WITHOUT { found.ino } else { self.identity.ino },
@@ -99,25 +92,25 @@ pub const RULES: &[Rule] = &[
         "the look at the path",
         OTHERWISE,
         &[(
-            NODE,
-            "if identity.rdev != Some(self.number) {",
-            "if !WITHOUT && identity.rdev != Some(self.number) {",
+            "look-first",
+            "identity.rdev != ",
+            "!WITHOUT && identity.rdev != ",
         )],
     ),
     rule(
         "the wait for a seeded kernel",
         OTHERWISE,
         &[(
-            NODE,
-            "if bits < INITIALISED_BITS &&",
-            "if !WITHOUT && bits < INITIALISED_BITS &&",
+            "wait-initialised",
+            "bits < INITIALISED_BITS &&",
+            "!WITHOUT && bits < INITIALISED_BITS &&",
         )],
     ),
     rule(
         "the wait where the ioctl is refused",
         OTHERWISE,
         &[(
-            NODE,
+            "wait-initialised",
             "sys::entropy_count(urandom).unwrap_or(0)",
             "sys::entropy_count(urandom).unwrap_or(if WITHOUT { INITIALISED_BITS } else { 0 })",
         )],
@@ -126,7 +119,7 @@ pub const RULES: &[Rule] = &[
         "opening again where the number of /dev/random was taken",
         OTHERWISE,
         &[(
-            NODE,
+            "wait-initialised",
             "return Ok(false);",
             "return if WITHOUT {
                 Err(RANDOM.failed(Call::Ppoll, Cause::Replaced(1)))
@@ -138,13 +131,13 @@ pub const RULES: &[Rule] = &[
     rule(
         "moving a number below 3",
         OTHERWISE,
-        &[(NODE, "if opened.fd < 3 {", "if !WITHOUT && opened.fd < 3 {")],
+        &[("above-stdio", "opened.fd < 3", "!WITHOUT && opened.fd < 3")],
     ),
     rule(
         "the mark of the record, which a fork wipes",
         OTHERWISE,
         &[(
-            RECORD,
+            "mark-tells",
             "mark.load(Relaxed) == 0",
             "!WITHOUT && mark.load(Relaxed) == 0",
         )],
@@ -153,16 +146,16 @@ pub const RULES: &[Rule] = &[
         "the process in the record",
         OTHERWISE,
         &[(
-            RECORD,
-            "Some(opened) if is_own =>",
-            "Some(opened) if WITHOUT || is_own =>",
+            "process-tells",
+            "if is_own",
+            "if WITHOUT || is_own",
         )],
     ),
     rule(
         "the inherited descriptor's place",
         OTHERWISE,
         &[(
-            RECORD,
+            "take-place",
             "opened.take_place_of(inherited);",
             "if !WITHOUT { opened.take_place_of(inherited); }",
         )],
@@ -171,63 +164,62 @@ pub const RULES: &[Rule] = &[
         "the proof of an inherited number that is replaced",
         CLOSED,
         &[(
-            NODE,
-            "if !other.is_own() {",
-            "if !WITHOUT && !other.is_own() {",
+            "prove-before-replace",
+            "!other.is_own()",
+            "!WITHOUT && !other.is_own()",
         )],
     ),
     rule(
         "the proof after an inherited number was replaced",
         ASKED,
         &[(
-            DEVICE,
-            "inherited.is_none() || opened.is_proven()?",
-            "inherited.is_none() || WITHOUT || opened.is_proven()?",
+            "prove-in-its-place",
+            "opened.is_proven()?",
+            "WITHOUT || opened.is_proven()?",
         )],
     ),
     rule(
         "closing the inherited descriptor where its place cannot be taken",
         OTHERWISE,
         &[(
-            NODE,
-            "} else if other.is_own() {",
-            "} else if !WITHOUT && other.is_own() {",
+            "prove-before-replace",
+            "else if other",
+            "else if !WITHOUT && other",
         )],
     ),
     rule(
         "the inherited descriptor where there is no room for another",
         OTHERWISE,
         &[(
-            DEVICE,
-            "if error.is_out_of_descriptors()",
-            "if !WITHOUT && error.is_out_of_descriptors()",
+            "keep-inherited",
+            "error.is_out_of_descriptors()",
+            "!WITHOUT && error.is_out_of_descriptors()",
         )],
     ),
     rule(
         "a look whether what prepare opened is tracked",
         OTHERWISE,
         &[(
-            DEVICE,
-            "if matches!(tracked(), TrackedDevice::Open",
-            "if WITHOUT || matches!(tracked(), TrackedDevice::Open",
+            "look-at-prepared",
+            "matches!",
+            "WITHOUT || matches!",
         )],
     ),
     rule(
         "a key between the descriptor and the output",
         SHOWN,
         &[(
-            "pool.rs",
-            "hedge::fold_into(&mut seed);\n            let mut key",
+            "key-only",
+            "hedge::",
             "if WITHOUT { dest.fill(seed); return Ok(()) }
-            hedge::fold_into(&mut seed);
-            let mut key",
+            hedge::",
         )],
     ),
     rule(
         "asking getrandom after a refusal",
         OTHERWISE,
         &[(
-            "source.rs",
+            "kernel-first",
             "Source::System => match Kernel.fill(dest) {",
             "Source::System if WITHOUT && last_served() == Some(Served::Device) => {
                 return Device.fill(dest).map(|()| Served::Device);
@@ -239,7 +231,7 @@ pub const RULES: &[Rule] = &[
         "opening after a failure to open",
         OTHERWISE,
         &[(
-            NODE,
+            "open-again",
             "retried(|| sys::open(self.path))",
             "retried(|| {
                 static FAILED: core::sync::atomic::AtomicI32 = core::sync::atomic::AtomicI32::new(0);
@@ -258,7 +250,7 @@ pub const RULES: &[Rule] = &[
         "getrandom again after a signal",
         OTHERWISE,
         &[(
-            "source/kernel.rs",
+            "after-signal",
             "Err(sys::EINTR) =>",
             "Err(sys::EINTR) if !WITHOUT =>",
         )],
@@ -267,7 +259,7 @@ pub const RULES: &[Rule] = &[
         "openat, pread and ppoll again after a signal",
         OTHERWISE,
         &[(
-            NODE,
+            "after-signal-too",
             "Err(sys::EINTR) =>",
             "Err(sys::EINTR) if !WITHOUT =>",
         )],
@@ -276,7 +268,7 @@ pub const RULES: &[Rule] = &[
         "the rest of a short getrandom",
         OTHERWISE,
         &[(
-            "source/kernel.rs",
+            "rest-of-answer",
             "Ok(filled) =>",
             "Ok(_) if WITHOUT => return Ok(()),
             Ok(filled) =>",
@@ -286,7 +278,7 @@ pub const RULES: &[Rule] = &[
         "the rest of a short read",
         OTHERWISE,
         &[(
-            DEVICE,
+            "rest-of-read",
             "dest = &mut dest[filled..];",
             "dest = if WITHOUT { &mut [] } else { &mut dest[filled..] };",
         )],
@@ -295,7 +287,7 @@ pub const RULES: &[Rule] = &[
         "advice that does not exist",
         OTHERWISE,
         &[(
-            "sys/linux.rs",
+            "refuse-nonsense",
             "if unsafe { libc::madvise(memory, len, NO_SUCH_ADVICE) } != 0",
             "if WITHOUT || unsafe { libc::madvise(memory, len, NO_SUCH_ADVICE) } != 0",
         )],

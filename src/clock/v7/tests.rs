@@ -1,0 +1,200 @@
+use super::*;
+
+const fn at(nanos: u32) -> Reading {
+    after(0, nanos)
+}
+
+const fn after(seconds: i64, nanos: u32) -> Reading {
+    Reading { seconds, nanos }
+}
+
+const YEAR: i64 = 365 * 86_400;
+
+fn next(order: &Order, now: Reading) -> Option<u64> {
+    word(now, |now| order.next(now, 1)).ok()
+}
+
+/// The word that a new order begins with.
+fn anew(now: Reading) -> u64 {
+    next(&Order::new(), now).expect("in range")
+}
+
+#[test]
+fn the_fields_are_where_the_rfc_has_them() {
+    // Appendix A.6: its rand_a, and its rand_b with the counter's bits on top.
+    let word = 0x017F_22E2_79B0 << 16 | 0xCC3 << COUNTER_BITS | 0b0110;
+    let id = uuid(
+        word,
+        Uuid::from_u128(0xffff_ffff_ffff_4fff_bcc4_dc0c_0c07_398f),
+    );
+    assert_eq!(id.to_string(), "017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
+}
+
+#[test]
+fn a_clock_that_stands_or_goes_back_gives_the_last_word_plus_one() {
+    let order = Order::new();
+    let first = next(&order, at(1_000_000)).expect("in range");
+    assert_eq!(first, 4096 << COUNTER_BITS);
+    for (nanos, expected) in [
+        (1_000_000, 1),
+        (999, 2),
+        (0, 3),
+        (1_000_244, 4),
+        (1_000_245, 16),
+    ] {
+        assert_eq!(next(&order, at(nanos)).expect("in range"), first + expected);
+    }
+}
+
+#[test]
+fn ten_seconds_back_are_held_and_a_tick_more_is_followed() {
+    let (later, exactly, more) = (
+        after(YEAR, 245),
+        after(YEAR - 10, 245),
+        after(YEAR - 10, 244),
+    );
+    // The last word is the first of its tick, or the last.
+    for words in [1, 16] {
+        let order = Order::new();
+        for _ in 0..words {
+            next(&order, later);
+        }
+        assert_eq!(next(&order, exactly), Some(anew(later) + words));
+    }
+    for words in [1, 16] {
+        let order = Order::new();
+        for _ in 0..words {
+            next(&order, later);
+        }
+        let steps = crate::clock::steps();
+        assert_eq!(next(&order, more), Some(anew(more)));
+        assert!(crate::clock::steps() > steps);
+        assert_eq!(next(&order, more), Some(anew(more) + 1));
+        assert_eq!(next(&order, later), Some(anew(later)));
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_to_and_fro_is_followed_each_time() {
+    let order = Order::new();
+    for year in [9, 1, 8, 2, 7, 0, 8900, 0, 8900] {
+        let now = after(year * YEAR + 1, 0);
+        for more in 0..3 {
+            assert_eq!(next(&order, now), Some(anew(now) + more));
+        }
+    }
+}
+
+#[test]
+fn after_restart_an_order_begins_at_the_clock_once() {
+    let (later, now) = (after(YEAR, 0), after(YEAR - 9, 0));
+    let order = Order::new();
+    next(&order, later);
+    assert_eq!(next(&order, now), Some(anew(later) + 1), "held");
+    order.nested.store(anew(later) + 7, Relaxed);
+    // What `restart` would do to all tests that run now.
+    order.restarts.store(u64::MAX, Relaxed);
+    for more in 0..3 {
+        assert_eq!(next(&order, now), Some(anew(now) + more));
+    }
+    // What is not ahead of the clock stays in order.
+    order.restarts.store(u64::MAX, Relaxed);
+    assert_eq!(next(&order, now), Some(anew(now) + 3));
+}
+
+/// What a handler finds, as the interrupted call comes to drop both words:
+/// before the first store, where there was no nested word and where there
+/// was one; and after it.
+#[test]
+fn handlers_inside_a_step_back_are_in_order_and_the_next_call_goes_on_from_them() {
+    let (later, now) = (after(YEAR, 0), after(YEAR - 11, 0));
+    for (last, nested, first) in [
+        (anew(later), 0, anew(now)),
+        (anew(later), anew(later) + 5, anew(now)),
+        (anew(now), anew(later) + 5, anew(now) + 1),
+    ] {
+        let order = Order::new();
+        order.last.store(last, Relaxed);
+        order.nested.store(nested, Relaxed);
+        order.busy.store(true, Relaxed);
+        for more in 0..3 {
+            assert_eq!(next(&order, now), Some(first + more));
+        }
+        // The interrupted call had read the clock before it was set.
+        order.last.store(anew(later) + 1, Relaxed);
+        order.busy.store(false, Relaxed);
+        assert_eq!(next(&order, now), Some(first + 3));
+        assert_eq!(next(&order, now), Some(first + 4));
+    }
+}
+
+#[test]
+fn a_step_back_drops_the_nested_word_that_it_saw_and_no_later_one() {
+    let (later, now, near) = (after(YEAR, 0), after(YEAR - 11, 0), after(YEAR - 5, 0));
+    let order = Order::new();
+    order.nested.store(anew(later), Relaxed);
+    assert_eq!(next(&order, now), Some(anew(now)));
+    assert_eq!(next(&order, near), Some(anew(near)));
+
+    // A handler comes after the call has asked for `nested`.
+    let order = Order::new();
+    order.nested.store(anew(now) + 5, Relaxed);
+    let seen = anew(later);
+    let first = word(now, |now| order.begin_anew(now, 1, seen, 0));
+    assert_eq!(first.ok(), Some(anew(now)));
+    assert_eq!(next(&order, now), Some(anew(now) + 6));
+}
+
+#[test]
+fn after_the_last_word_there_is_none_while_the_clock_is_near_it() {
+    let order = Order::new();
+    // 2^48 ms but for 1 ns.
+    let end = after(281_474_976_710, 655_999_999);
+    let first = next(&order, end).expect("in range");
+    assert_eq!(first, u64::MAX - 15);
+    for more in 1..15 {
+        assert_eq!(next(&order, end).expect("in range"), first + more);
+    }
+    assert!(next(&order, end).is_none());
+    assert!(next(&order, after(281_474_976_701, 0)).is_none());
+    assert_eq!(next(&order, at(0)), Some(1));
+    assert_eq!(next(&order, end), Some(first));
+}
+
+#[test]
+fn a_handler_that_interrupts_a_call_moves_the_next_one_on() {
+    let order = Order::new();
+    let first = next(&order, at(0)).expect("in range");
+    // As a call leaves it in the middle.
+    order.busy.store(true, Relaxed);
+    let nested: Vec<_> = (0..3)
+        .map(|_| next(&order, at(0)).expect("in range"))
+        .collect();
+    assert_eq!(nested, [first + 1, first + 2, first + 3]);
+    // The interrupted call had chosen before the handler came.
+    order.last.store(first + 1, Relaxed);
+    order.busy.store(false, Relaxed);
+    assert_eq!(next(&order, at(0)).expect("in range"), first + 4);
+}
+
+#[test]
+fn a_request_grows_across_its_words_whatever_the_random_bits() {
+    for byte in [0x00, 0xff] {
+        let mut random = [byte; 16];
+        random[6] = 0x4f & byte | 0x40;
+        random[8] = 0xbf & byte | 0x80;
+        let mut blocks = vec![random; 100];
+        shape_by(&mut blocks, 0x1234_567f, 7);
+        assert!(blocks.is_sorted_by(|a, b| a < b));
+        for block in blocks {
+            let id = Uuid::from_bytes(block);
+            assert_eq!((id.get_version_num(), block[8] >> 6), (7, 0b10));
+        }
+    }
+}
+
+#[test]
+fn a_word_holds_its_share_of_a_request() {
+    let steps = OF_A_WORD as u64 - 1;
+    assert!((RANDOM >> 1) + (steps << 32) <= RANDOM);
+}
