@@ -10,7 +10,7 @@ mod copies;
 mod pool;
 mod source;
 
-crate::scenarios![without_any_one_rule_something_breaks {
+support::scenarios![without_any_one_rule_something_breaks {
     possible: on_x86_64,
     seconds: 600
 }];
