@@ -12,10 +12,10 @@
 use std::arch::asm;
 use std::arch::x86_64::{__m128i, _mm_aeskeygenassist_si128, _mm_shuffle_epi32};
 use std::ffi::c_void;
+use std::fs;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::mem::transmute;
-use std::ops::Range;
 use std::process::exit;
 use std::ptr;
 use std::slice;
@@ -23,7 +23,6 @@ use std::slice;
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, Generator, Uuid, fill_v4, new_v4, reseed};
 use support::SLOTS;
-use support::memory::mappings;
 
 /// 16 bytes, inverted.
 type Hidden = u128;
@@ -34,32 +33,49 @@ fn hide(bytes: &[u8; 16]) -> Hidden {
     black_box(!u128::from_ne_bytes(*bytes))
 }
 
-/// Returns whether a mapping with these flags can be read and written to.
-fn writable(flags: &[&str]) -> bool {
-    flags.contains(&"rd") && flags.contains(&"wr")
+/// Start, end and smaps' flags of each mapping that can be written to.
+// Not by `support::memory`: other stack frames would leave other copies where this program
+// searches.
+fn mappings() -> Vec<(usize, usize, String)> {
+    let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
+    let mut found = vec![];
+    let mut range = None;
+    for line in smaps.lines() {
+        let mut words = line.split(' ');
+        if let Some((start, end)) = words.next().and_then(|range| range.split_once('-')) {
+            let hex = |text| usize::from_str_radix(text, 16).expect("an address");
+            let writable = words.next().is_some_and(|rights| rights.starts_with("rw"));
+            range = writable.then(|| (hex(start), hex(end)));
+        } else if let (Some(flags), Some((start, end))) = (line.strip_prefix("VmFlags:"), range) {
+            found.push((start, end, flags.to_owned()));
+        }
+    }
+    found
 }
 
 /// Whether it is still there: musl gives back what the list was read into.
-fn is_mapped(range: &Range<usize>) -> bool {
-    let address = ptr::with_exposed_provenance_mut(range.start);
+fn is_mapped(start: usize, end: usize) -> bool {
+    let address = ptr::with_exposed_provenance_mut(start);
     // SAFETY: msync(2) changes nothing of a private mapping, and refuses what is
     // not mapped.
-    unsafe { libc::msync(address, range.len(), libc::MS_ASYNC) == 0 }
+    unsafe { libc::msync(address, end - start, libc::MS_ASYNC) == 0 }
 }
 
 /// A mapping's bytes.
-fn bytes(range: &Range<usize>) -> &'static [u8] {
+fn bytes(start: usize, end: usize) -> &'static [u8] {
     // SAFETY: mapped while it is looked at, and one thread runs.
-    unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(range.start), range.len()) }
+    unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(start), end - start) }
 }
 
 /// The calling thread's page: the first of the only undumped mapping of this
 /// size.
 fn page() -> &'static [u8] {
-    let mut pages = mappings(|flags| writable(flags) && flags.contains(&"dd"));
-    pages.retain(|range| range.len() == 64 * 4096);
+    let pages: Vec<_> = mappings()
+        .into_iter()
+        .filter(|(start, end, flags)| end - start == 64 * 4096 && flags.contains("dd"))
+        .collect();
     assert_eq!(pages.len(), 1);
-    &bytes(&pages[0])[..4096]
+    &bytes(pages[0].0, pages[0].1)[..4096]
 }
 
 fn hidden_key() -> Hidden {
@@ -81,10 +97,10 @@ fn hidden_slots() -> Vec<Hidden> {
 fn found(hidden: &[Hidden]) -> usize {
     let mut sorted = hidden.to_vec();
     sorted.sort_unstable();
-    mappings(writable)
-        .iter()
-        .filter(|range| is_mapped(range))
-        .flat_map(|range| black_box(bytes(range)).windows(16))
+    mappings()
+        .into_iter()
+        .filter(|&(start, end, _)| is_mapped(start, end))
+        .flat_map(|(start, end, _)| black_box(bytes(start, end)).windows(16))
         .filter(|window| {
             let here = u128::from_ne_bytes((*window).try_into().expect("16 bytes"));
             here != 0 && sorted.binary_search(&!here).is_ok()
@@ -343,7 +359,7 @@ fn threads() -> bool {
     };
     churn(10, key);
     // Mappings side by side are told as one, so their sizes are summed.
-    let size = || mappings(writable).iter().map(Range::len).sum::<usize>();
+    let size = || mappings().iter().map(|map| map.1 - map.0).sum::<usize>();
     let before = size();
     churn(2000, key);
     let after = size();
