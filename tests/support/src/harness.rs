@@ -27,7 +27,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Returns a scenario that takes less than a minute on any machine.
+    /// Returns a scenario that can run on any machine and is killed after a minute.
     pub const fn new(name: &'static str, run: fn()) -> Self {
         Self {
             name,
@@ -112,6 +112,7 @@ fn be(scenario: &Scenario) -> ! {
     #[cfg(target_os = "linux")]
     {
         crate::descriptors::begin();
+        #[cfg(target_endian = "little")]
         crate::sandbox::begin();
     }
     let outcome = panic::catch_unwind(scenario.run);
