@@ -12,14 +12,13 @@ use crate::source::{EntropySource, Source};
 
 /// A generator with a state of its own.
 ///
-/// The free functions ([`new_v4`](crate::new_v4) …) use one for each thread and
-/// are the usual choice. A generator of its own is for another source, for no
-/// pool, or for a state that shall end at a known place: dropping it gives its
-/// memory back.
+/// The free functions, such as [`new_v4`](crate::new_v4), are the usual choice. Create a
+/// generator to use another entropy source or another clock, to keep nothing ready, or to
+/// control when its memory is freed, which is when it is dropped.
 ///
-/// It may move to another thread (`Send`), but not be used by two at once (not
-/// `Sync`). What the free functions promise of forks, handlers and sandboxes
-/// holds here too.
+/// It may move to another thread (`Send`), but two threads cannot use it at once (it is
+/// not `Sync`). It keeps the promises of the free functions about forks, signal handlers
+/// and sandboxes.
 ///
 /// # Examples
 ///
@@ -41,8 +40,8 @@ pub struct Generator {
 impl Generator {
     /// Returns a generator that draws from the system and keeps 251 UUIDs ready.
     ///
-    /// Its memory, one page, is mapped by the first UUID; where the system does
-    /// not wipe memory at fork, it is [unbuffered](Self::unbuffered).
+    /// The first UUID maps its memory, one page. Where the kernel does not zero memory
+    /// at fork, it is [unbuffered](Self::unbuffered).
     #[must_use]
     pub const fn new() -> Self {
         Self::with_pool(Pool::new())
@@ -59,14 +58,14 @@ impl Generator {
 
     /// Returns a generator that keeps nothing: each call draws from the system.
     ///
-    /// Two virtual machines that start from one snapshot repeat at most the request
-    /// that was being made, also if nobody calls [`reseed`](crate::reseed) and their
-    /// kernels do not know of each other. That needs a processor with random numbers
-    /// ([`Status::hardware_random`](crate::Status::hardware_random)). On others it
-    /// needs a kernel that the hypervisor tells (`vmgenid`); without it both make
-    /// the same UUIDs.
+    /// Two virtual machines that start from one snapshot repeat at most the request that
+    /// was being made, even if nobody calls [`reseed`](crate::reseed) and no kernel is
+    /// told of the snapshot. That needs a processor with random numbers
+    /// ([`Status::hardware_random`](crate::Status::hardware_random)). On other processors
+    /// the hypervisor must tell the kernel (`vmgenid`); otherwise both machines make the
+    /// same UUIDs.
     ///
-    /// A UUID costs a system call, or a quarter of it where the vDSO has getrandom
+    /// A UUID costs a system call, or a quarter of that where the vDSO has getrandom
     /// (Linux 6.11).
     ///
     /// # Examples
@@ -79,13 +78,13 @@ impl Generator {
         Self::with_pool(Pool::none())
     }
 
-    /// Returns a generator that is seeded from `source` and from nothing else,
-    /// and keeps 251 UUIDs ready.
+    /// Returns a generator that draws its seeds from `source` alone and keeps 251 UUIDs
+    /// ready.
     ///
     /// # Panics
     ///
-    /// Not here. If `source` panics, that panic comes out of the call that
-    /// needed it, and from then on each UUID asks `source`.
+    /// This function does not panic. If `source` panics, the call that needed a seed
+    /// panics, and each later UUID is drawn from `source`.
     ///
     /// # Examples
     ///
@@ -106,7 +105,7 @@ impl Generator {
     /// Returns this generator with another clock than the system's, for
     /// [`now_v7`](Self::now_v7).
     ///
-    /// For tests and for simulated time; see [`Clock`].
+    /// It is meant for tests and for simulated time; see [`Clock`].
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock + Send + 'static) -> Self {
         self.clock = Some(Box::new(clock));
@@ -128,7 +127,7 @@ impl Generator {
         }
     }
 
-    /// Returns a random UUID (version 4, RFC 9562 section 5.4), or says why
+    /// Returns a random UUID (version 4, RFC 9562 section 5.4), or an error that says why
     /// there is no entropy.
     ///
     /// # Errors
@@ -142,7 +141,7 @@ impl Generator {
         }
     }
 
-    /// Overwrites `dest` with random UUIDs (version 4), faster than one by one.
+    /// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
     ///
     /// # Panics
     ///
@@ -153,8 +152,8 @@ impl Generator {
         or_panic(self.try_fill_v4(dest));
     }
 
-    /// Overwrites `dest` with random UUIDs (version 4), or says why there is no
-    /// entropy.
+    /// Overwrites `dest` with random UUIDs (version 4), or returns an error that says why
+    /// there is no entropy.
     ///
     /// # Errors
     ///
@@ -168,11 +167,11 @@ impl Generator {
         }
     }
 
-    /// Returns a UUID of now (version 7, RFC 9562 section 5.7), greater than
-    /// all that this generator returned before, unless the clock was set back.
+    /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
+    /// than all that this generator returned before, unless the clock was set back.
     ///
-    /// What [`now_v7`](crate::now_v7) says of order, of a clock that is set back
-    /// and of randomness holds here.
+    /// What [`now_v7`](crate::now_v7) says of order, of a clock that is set back and of
+    /// randomness holds here.
     ///
     /// # Panics
     ///
@@ -184,7 +183,8 @@ impl Generator {
         or_panic(self.try_now_v7())
     }
 
-    /// Returns a UUID of now (version 7), or says why there is none.
+    /// Returns a version 7 UUID for the current time, or an error that says why there is
+    /// none.
     ///
     /// # Errors
     ///
@@ -195,8 +195,8 @@ impl Generator {
         Ok(v7::uuid(word, self.try_new_v4()?))
     }
 
-    /// Overwrites `dest` with UUIDs of now (version 7) in increasing order,
-    /// faster than one by one.
+    /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
+    /// which is faster than one by one.
     ///
     /// What [`fill_v7`](crate::fill_v7) says of randomness holds here.
     ///
@@ -208,8 +208,8 @@ impl Generator {
         or_panic(self.try_fill_v7(dest));
     }
 
-    /// Overwrites `dest` with UUIDs of now (version 7) in increasing order, or
-    /// says why there are none.
+    /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, or
+    /// returns an error that says why there are none.
     ///
     /// # Errors
     ///
@@ -267,14 +267,14 @@ impl Drop for Generator {
     }
 }
 
-/// Prints no secret.
+/// Prints the name alone, and no secret.
 impl fmt::Debug for Generator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Generator").finish_non_exhaustive()
     }
 }
 
-/// Has `fill` write to all of `dest`, or leaves it Nil.
+/// Overwrites all of `dest` by `fill`, or with Nil where that fails.
 pub(crate) fn fill(
     dest: &mut [Uuid],
     fill: impl FnOnce(&mut [Block]) -> Result<(), Error>,
@@ -290,7 +290,7 @@ pub(crate) fn fill(
     filled
 }
 
-/// Unwraps, with the error's text.
+/// Returns the value, or panics with the error's text.
 #[inline]
 #[track_caller]
 pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {

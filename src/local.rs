@@ -25,15 +25,15 @@ thread_local! {
 
 /// Returns a random UUID (version 4, RFC 9562 section 5.4).
 ///
-/// What `Uuid::new_v4()` returns, and safe to call in a forked child, a daemon,
-/// a sandbox and a signal handler.
+/// It returns what `Uuid::new_v4()` returns, and it may be called in a forked child, a
+/// daemon, a sandbox and a signal handler.
 ///
-/// **In a signal handler** on an alternate stack, a call needs up to 5 KiB of it
-/// beside the kernel's frame (`AT_MINSIGSTKSZ`, getauxval(3)), so that the 8 KiB of
-/// `SIGSTKSZ` do on most processors; without optimisation 20 KiB. In a library that
-/// is loaded by dlopen(3), a thread's first use of its thread-local variables
-/// allocates them: make that thread's first UUID outside of handlers, one of which
-/// may have interrupted malloc(3).
+/// **In a signal handler** on an alternate stack, a call needs up to 5 KiB there beside
+/// the kernel's frame (`AT_MINSIGSTKSZ`, getauxval(3)), so the 8 KiB of `SIGSTKSZ` are
+/// enough on most processors. A build without optimisation needs 20 KiB. In a library
+/// that is loaded by dlopen(3), a thread's first use of its thread-local variables
+/// allocates them: make that thread's first UUID outside of signal handlers, which may
+/// have interrupted malloc(3).
 ///
 /// # Panics
 ///
@@ -56,8 +56,8 @@ pub fn new_v4() -> Uuid {
     }
 }
 
-/// Returns a random UUID (version 4, RFC 9562 section 5.4), or says why there
-/// is no entropy.
+/// Returns a random UUID (version 4, RFC 9562 section 5.4), or an error that says why
+/// there is no entropy.
 ///
 /// # Errors
 ///
@@ -85,7 +85,7 @@ fn missed(miss: Miss) -> Result<Uuid, Error> {
         .map(Uuid::from_bytes)
 }
 
-/// Overwrites `dest` with random UUIDs (version 4), faster than one by one.
+/// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
 ///
 /// # Panics
 ///
@@ -104,8 +104,8 @@ pub fn fill_v4(dest: &mut [Uuid]) {
     generator::or_panic(try_fill_v4(dest));
 }
 
-/// Overwrites `dest` with random UUIDs (version 4), or says why there is no
-/// entropy.
+/// Overwrites `dest` with random UUIDs (version 4), or returns an error that says why
+/// there is no entropy.
 ///
 /// # Errors
 ///
@@ -142,17 +142,17 @@ fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
 /// and tracks /dev/urandom, also while getrandom(2) answers, and fills the calling
 /// thread's pool.
 ///
-/// - A forked child inherits neither: call it after the last fork, in each worker.
-///   Not in a child of vfork(2), whose memory is its parent's.
-/// - A program that closes descriptors which it did not open does so before, or
-///   leaves the number that [`Status::device`] tells.
-/// - A thread that makes its first UUID in the sandbox has no pool yet. It needs
-///   more system calls than one that is prepared.
+/// - A forked child inherits neither: call it after the last fork, in each worker. Do
+///   not call it in a child of vfork(2), whose memory is its parent's.
+/// - A program that closes descriptors which it did not open must close them before, or
+///   leave the number that [`Status::device`] returns open.
+/// - A thread that makes its first UUID in the sandbox has no pool yet, and needs more
+///   system calls than the thread that called `prepare`.
 ///
 /// # System calls
 ///
-/// These are all the calls that a prepared process makes. They are made by number,
-/// so that the list holds with each libc:
+/// A prepared process makes these system calls and no others. It makes them by number,
+/// so the list is the same with each libc:
 ///
 /// | call | when | if it is refused (EPERM, ENOSYS) |
 /// | --- | --- | --- |
@@ -165,8 +165,8 @@ fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
 /// | `madvise` | [`reseed`] | enough, but not after a restore by CRIU before 4.2 |
 /// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after somebody closed its descriptor | an error without `openat` or `statx`; without `fcntl`, `dup3` or `close` a descriptor more may stay open |
 ///
-/// A filter that kills instead of refusing must allow those of the first four rows,
-/// and `madvise` if [`reseed`] is called.
+/// A filter that kills the process must allow the calls of the first four rows, and
+/// `madvise` if [`reseed`] is called.
 ///
 /// # Errors
 ///
@@ -174,7 +174,7 @@ fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
 /// - If getrandom(2) serves, but /dev/urandom cannot be opened: then a sandbox that
 ///   refuses getrandom(2) leaves no source. The error says which call failed, and
 ///   [`ErrorKind::Device`](crate::ErrorKind::Device) tells it from the first. A
-///   program whose sandbox allows getrandom(2) may go on; its pool is filled.
+///   program whose sandbox allows getrandom(2) may ignore it: its pool is filled.
 ///
 /// # Examples
 ///
@@ -192,25 +192,27 @@ pub fn prepare() -> Result<Status, Error> {
     Ok(status())
 }
 
-/// Gives up everything that this process has ready, in each thread.
+/// Discards everything that this process has ready, in all threads.
 ///
-/// Call it in a virtual machine that was started from a snapshot, and in a process
-/// that CRIU restored. It may be called anywhere. Only its last step can take long:
-/// madvise(2) waits while another thread maps, unmaps or forks much memory.
+/// Call it in a virtual machine that was started from a snapshot, in a process that CRIU
+/// restored, in a copied process on Windows, and in a WASI instance that was made from a
+/// snapshot. It may be called anywhere. Only its last step can take long: madvise(2)
+/// waits while another thread maps, unmaps or forks much memory.
 ///
 /// - The next UUID of each thread and of each generator comes from a new seed, and
-///   the vDSO's getrandom has a new key.
-/// - The clock sequence and the [`random_node`] are drawn anew.
-/// - Each thread's and each generator's version 7 begins anew at the clock if the
-///   last timestamp is ahead of it, and so do versions 6 and 1, with their new clock
-///   sequence.
-/// - The kernel is told again to zero this crate's memory in forked children, which
-///   CRIU before 4.2 loses. Where a sandbox refuses madvise(2), this stays undone.
+///   the vDSO's getrandom gets a new key.
+/// - The clock sequence and the [`random_node`] are drawn again.
+/// - If the last timestamp of version 7 is ahead of the clock, the order of each thread
+///   and each generator starts again at the clock. So do versions 6 and 1, with their
+///   new clock sequence.
+/// - The kernel is told again to zero this crate's memory in forked children, because
+///   CRIU before 4.2 loses that mark. Where a sandbox refuses madvise(2), the mark stays
+///   lost.
 ///
 /// The new seeds of two clones differ by the processor's random numbers
 /// ([`Status::hardware_random`]), or because their kernels were told (`vmgenid`),
-/// or else by what the clock shows when they are drawn. Another copy of this crate
-/// in the process, such as that of a plugin, is not reached.
+/// or else by what the clock shows when they are drawn. `reseed` does not reach another
+/// copy of this crate in the process, such as that of a plugin.
 ///
 /// # Examples
 ///
@@ -231,7 +233,7 @@ pub fn reseed() {
     });
 }
 
-/// Returns what serves the calling thread's UUIDs.
+/// Returns which entropy source is in use, and what the calling thread has ready.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! What serves: for a log line, and for whoever must know.
+//! What [`status`](crate::status) reports, as values and as a line for a log.
 
 use core::fmt;
 
@@ -8,10 +8,10 @@ use crate::pool;
 use crate::source::{self, Served, TrackedDevice};
 use crate::sys;
 
-/// What serves the calling thread's UUIDs; returned by
-/// [`status`](crate::status) and [`prepare`](crate::prepare).
+/// Which entropy source is in use, and what the calling thread has ready.
+/// [`status`](crate::status) and [`prepare`](crate::prepare) return it.
 ///
-/// `Display` gives one line for a log.
+/// `Display` writes one line for a log.
 ///
 /// # Examples
 ///
@@ -33,7 +33,7 @@ pub struct Status {
     clock_steps: u64,
 }
 
-/// Which of the system's sources serves.
+/// An entropy source of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Serving {
@@ -66,8 +66,8 @@ impl Status {
         self.source
     }
 
-    /// Returns whether the calling thread keeps UUIDs ready, which begins with its
-    /// first; without that each one is drawn from the source.
+    /// Returns whether the calling thread has UUIDs ready, as it has from its first one
+    /// on. If not, each UUID is drawn from the source.
     #[must_use]
     pub fn pooled(&self) -> bool {
         self.pooled
@@ -91,27 +91,27 @@ impl Status {
     /// Arm) are mixed in, so that UUIDs of a cloned virtual machine differ from its
     /// original's even if the kernel does not know that it was cloned.
     ///
-    /// `false` also where the instruction returns the same again and again, as that
-    /// of some processors does.
+    /// It also returns `false` where the instruction returns the same number again and
+    /// again, as on some processors.
     #[must_use]
     pub fn hardware_random(&self) -> bool {
         self.hardware_random
     }
 
-    /// Returns how often this process could not renew a seed and went on with
-    /// the keys it had.
+    /// Returns how often this process could not renew a seed and kept using the key that
+    /// it had.
     #[must_use]
     pub fn missed_reseeds(&self) -> u64 {
         self.missed_reseeds
     }
 
-    /// Returns how often a clock was found more than 10 s behind the last
-    /// timestamp, and was followed.
+    /// Returns how often a clock was found more than 10 s behind the last timestamp, and
+    /// was followed.
     ///
-    /// Each thread's and each generator's version 7 counts for itself, with
-    /// whatever clock it has; versions 6 and 1 count together. A forked child
-    /// goes on from its parent's number. A tight loop of versions 6 and 1 is
-    /// counted too, as [`now_v1`](crate::now_v1) says.
+    /// For version 7, each thread and each generator counts with its own clock. Versions
+    /// 6 and 1 count together. A forked child continues its parent's count. A loop that
+    /// runs ahead of the clock with versions 6 and 1 is counted too, as
+    /// [`now_v1`](crate::now_v1) says.
     #[must_use]
     pub fn clock_steps(&self) -> u64 {
         self.clock_steps

@@ -1,4 +1,5 @@
-//! The versions that tell the time: 7, by the thread; 6 and 1, by the process.
+//! Time-ordered UUIDs: version 7 with an order for each thread, versions 6 and 1 with one
+//! for the process.
 
 use uuid::Uuid;
 
@@ -14,25 +15,24 @@ thread_local! {
     static ORDER: v7::Order = const { v7::Order::new() };
 }
 
-/// Returns a UUID of now (version 7, RFC 9562 section 5.7), greater than all
-/// that this thread returned before, unless the clock was set back.
+/// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
+/// than all that this thread returned before, unless the clock was set back.
 ///
-/// - **Order.** Strictly increasing in each thread, also if the clock stands
-///   still or goes back by up to 10 s: the last timestamp is then held, and a
-///   counter in it goes on. Between threads and processes UUIDs are ordered by
-///   the clock, to 244 ns. A signal handler's are in order with one another, not
-///   with that of the call it interrupts.
-/// - **A clock that is set back** by more than 10 s is followed at once: the
-///   thread's order begins anew at the clock, and UUIDs are less than those
-///   before. [`Status::clock_steps`](crate::Status::clock_steps) counts it. So a
-///   machine that boots with a wrong year makes UUIDs of the right year as soon
-///   as its clock is set right. [`reseed`](crate::reseed) does the same within
-///   the 10 s.
-/// - **The time** is that of the clock. It runs ahead only where a thread makes
-///   more than 65 million UUIDs a second, or while the clock stands still: by
-///   15 ns with each.
-/// - **Randomness.** 58 bits are unguessable, where [`new_v4`](crate::new_v4)
-///   has 122. The others tell when the UUID was made.
+/// - **Order.** The UUIDs of a thread increase strictly, even if the clock stands still
+///   or goes back by up to 10 s: the last timestamp is then held, and a counter in it
+///   is incremented. UUIDs of different threads and processes are ordered by the clock,
+///   to 244 ns. Those of a signal handler are in order with one another, but not with
+///   that of the call that it interrupts.
+/// - **A clock that is set back** by more than 10 s is followed at once: the thread's
+///   order starts again at the clock, with UUIDs less than those before.
+///   [`Status::clock_steps`](crate::Status::clock_steps) counts it. So a machine that
+///   boots with a wrong year makes UUIDs of the right year as soon as its clock is
+///   corrected. [`reseed`](crate::reseed) does the same within the 10 s.
+/// - **The time** is that of the clock. It runs ahead, by 15 ns with each UUID, only
+///   where a thread makes more than 65 million UUIDs a second, or while the clock stands
+///   still.
+/// - **Randomness.** 58 bits cannot be guessed, where [`new_v4`](crate::new_v4) has
+///   122. The others tell when the UUID was made.
 ///
 /// # Panics
 ///
@@ -53,8 +53,8 @@ pub fn now_v7() -> Uuid {
     generator::or_panic(try_now_v7())
 }
 
-/// Returns a UUID of now (version 7, RFC 9562 section 5.7), or says why there
-/// is none.
+/// Returns a version 7 UUID for the current time (RFC 9562 section 5.7), or an error
+/// that says why there is none.
 ///
 /// # Errors
 ///
@@ -82,11 +82,11 @@ fn next_v7(len: usize) -> Result<u64, Error> {
     })
 }
 
-/// Overwrites `dest` with UUIDs of now (version 7) in increasing order, faster
-/// than one by one.
+/// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
+/// which is faster than one by one.
 ///
-/// All have the timestamp of one moment. Whoever knows one of them must guess
-/// 32 bits for its neighbour; who knows none, 57.
+/// All have the timestamp of one moment. An attacker who knows one of them must guess 32
+/// bits of its neighbour, and one who knows none must guess 57.
 ///
 /// # Panics
 ///
@@ -104,8 +104,8 @@ pub fn fill_v7(dest: &mut [Uuid]) {
     generator::or_panic(try_fill_v7(dest));
 }
 
-/// Overwrites `dest` with UUIDs of now (version 7) in increasing order, or says
-/// why there are none.
+/// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, or
+/// returns an error that says why there are none.
 ///
 /// # Errors
 ///
@@ -126,12 +126,11 @@ pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
     })
 }
 
-/// Returns a UUID of now and of `node` (version 6, RFC 9562 section 5.6).
+/// Returns a version 6 UUID for the current time and `node` (RFC 9562 section 5.6).
 ///
-/// A version 1 in another order of its fields: sorted as bytes, UUIDs are in
-/// the order of time. What [`now_v1`] says holds here, also where the clock is
-/// set back. Its UUIDs and these have no timestamp in common within one clock
-/// sequence.
+/// It has the fields of version 1 in another order, so that UUIDs which are sorted as
+/// bytes are sorted by time. What [`now_v1`] says holds here, too. Versions 6 and 1 have
+/// no timestamp in common within one clock sequence.
 ///
 /// # Panics
 ///
@@ -152,7 +151,8 @@ pub fn now_v6(node: &[u8; 6]) -> Uuid {
     generator::or_panic(try_now_v6(node))
 }
 
-/// Returns a UUID of now and of `node` (version 6), or says why there is none.
+/// Returns a version 6 UUID for the current time and `node`, or an error that says why
+/// there is none.
 ///
 /// # Errors
 ///
@@ -170,34 +170,34 @@ pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
     Ok(gregorian::v6(next_gregorian()?, node))
 }
 
-/// Returns a UUID of now and of `node` (version 1, RFC 9562 section 5.1).
+/// Returns a version 1 UUID for the current time and `node` (RFC 9562 section 5.1).
 ///
-/// - **Unique** in this process for any node, in whatever thread: no other UUID
-///   has the same timestamp and the same clock sequence. If the clock stands
-///   still or goes back by up to 10 s, or more than 10 million UUIDs a second are
-///   made, timestamps run ahead by 100 ns with each. Nothing is kept in a file.
-/// - **A clock that is set back** by more than 10 s is followed at once, with the
-///   next clock sequence, which is what it is for (RFC 9562 section 6.1).
-///   [`Status::clock_steps`](crate::Status::clock_steps) counts it. Each clock
-///   sequence has a last timestamp of its own, so that to and fro nothing is
-///   repeated. After 16,383 times, all with timestamps that are still ahead, the
-///   last one is held.
-/// - **A loop that runs ahead** of the clock by more than 10 s takes the next
-///   clock sequence, too: at 30 million UUIDs a second, each 5 seconds. All are
-///   unique, and none tells a time more than 10 s ahead.
-/// - **Of two processes with one node**, one the forked copy of the other or
-///   not, the clock sequence of 14 random bits is the same once in 16,384; then
-///   UUIDs of the same 100 ns are the same. Each clock sequence that is taken in
-///   the process makes that likelier. Use [`random_node`], which has 47 bits more.
-/// - **In a cloned machine** both have the same clock sequence and the same
-///   [`random_node`], and make the same UUIDs of the same 100 ns, until each calls
+/// - **It is unique** in this process for any node and in any thread: no other UUID has
+///   the same timestamp and the same clock sequence. If the clock stands still or goes
+///   back by up to 10 s, or if more than 10 million UUIDs are made in a second, each
+///   UUID's timestamp runs ahead by 100 ns. Nothing is kept in a file.
+/// - **A clock that is set back** by more than 10 s is followed at once, with the next
+///   clock sequence (RFC 9562 section 6.1).
+///   [`Status::clock_steps`](crate::Status::clock_steps) counts it. Each clock sequence
+///   has a last timestamp of its own, so a clock that goes back and forth repeats
+///   nothing. After 16,383 such steps whose timestamps are all still ahead, the last
+///   timestamp is held.
+/// - **A loop that runs ahead** of the clock by more than 10 s also takes the next clock
+///   sequence: every 5 seconds at 30 million UUIDs a second. All UUIDs are unique, and
+///   none has a time more than 10 s ahead.
+/// - **Two processes with one node** have the same clock sequence of 14 random bits once
+///   in 16,384, whether or not one is the forked copy of the other. Their UUIDs of the
+///   same 100 ns are then the same. Each further clock sequence that a process takes
+///   makes this likelier. Use [`random_node`], which adds 47 random bits.
+/// - **Two cloned machines** have the same clock sequence and the same [`random_node`],
+///   and make the same UUIDs of the same 100 ns, until each calls
 ///   [`reseed`](crate::reseed).
-/// - **Where memory is not wiped at fork**, each UUID has a clock sequence of its
-///   own draw, and timestamps are unique only until the clock is set back by more
-///   than 10 s: after that, two UUIDs of one node and the same 100 ns, from before
-///   it and after it, are the same once in 16,384.
-/// - **Nothing here is a secret**: one UUID tells the clock sequence and the
-///   node of all others of the process.
+/// - **Where the kernel does not zero memory at fork**, a clock sequence is drawn for
+///   each UUID, and timestamps are unique only until the clock is set back by more than
+///   10 s: of two UUIDs with one node and the same 100 ns, from before and after that,
+///   one pair in 16,384 is the same.
+/// - **Nothing in it is secret**: one UUID tells the clock sequence and the node of all
+///   others of the process.
 ///
 /// # Panics
 ///
@@ -217,7 +217,8 @@ pub fn now_v1(node: &[u8; 6]) -> Uuid {
     generator::or_panic(try_now_v1(node))
 }
 
-/// Returns a UUID of now and of `node` (version 1), or says why there is none.
+/// Returns a version 1 UUID for the current time and `node`, or an error that says why
+/// there is none.
 ///
 /// # Errors
 ///
@@ -250,10 +251,11 @@ fn random_bits() -> Result<u64, Error> {
 /// Returns this process's random node for [`now_v6`] and [`now_v1`] (RFC 9562
 /// section 6.10).
 ///
-/// 47 random bits, and the multicast bit, which no network card's address has.
-/// Drawn at the first call; a forked child has another, and so has this process
-/// after [`reseed`](crate::reseed). Ask for it with each UUID: it costs a few
-/// nanoseconds. Where memory is not wiped at fork, each call returns another.
+/// It has 47 random bits, and the multicast bit, which no network card's address has.
+/// The first call draws it. A forked child has another one, and so has this process
+/// after [`reseed`](crate::reseed), so call this function for each UUID; it costs a few
+/// nanoseconds. Where the kernel does not zero memory at fork, each call returns another
+/// node.
 ///
 /// # Panics
 ///
@@ -272,7 +274,7 @@ pub fn random_node() -> [u8; 6] {
     generator::or_panic(try_random_node())
 }
 
-/// Returns this process's random node, or says why there is no entropy.
+/// Returns this process's random node, or an error that says why there is no entropy.
 ///
 /// # Errors
 ///

@@ -333,6 +333,9 @@ fn a_panic_writes_nothing_to_another_file() {
                     [
                         "src",
                         "capi",
+                        "fork-audit",
+                        "python",
+                        "xtask",
                         "docs",
                         "README.md",
                         "Cargo.lock",
