@@ -9,6 +9,7 @@ use std::ptr;
 
 use fork_safe_uuid::Uuid;
 use libloading::os::unix::Library;
+use support::seccomp::SYS_OPEN;
 use support::{SLOTS, memory, process, sandbox};
 
 use crate::library::{self, Generate, function};
@@ -231,11 +232,7 @@ fn prepare_says_what_a_sandbox_must_allow() {
         let text = String::from_utf8(bytes[16..].to_vec()).expect("UTF-8");
         (bytes[0] as i8, text.trim_end_matches('\0').to_owned())
     };
-    let opens = [
-        libc::SYS_openat,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_open,
-    ];
+    let opens = [libc::SYS_openat, SYS_OPEN];
     let (result, text) = said_in(&[]);
     assert!(
         result == 0 && text.starts_with("source: kernel; "),
