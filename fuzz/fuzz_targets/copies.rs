@@ -3,12 +3,12 @@
 
 use std::arch::global_asm;
 use std::panic;
-use std::ptr;
 use std::slice;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use fork_safe_uuid::Uuid;
+use support::memory::map_shared;
 
 /// UUIDs of one input; more are checked, but not remembered.
 const UUIDS: usize = 32_768;
@@ -59,20 +59,8 @@ fn counters() -> &'static [AtomicU8] {
 pub fn board() -> &'static Board {
     static BOARD: OnceLock<&Board> = OnceLock::new();
     let board = BOARD.get_or_init(|| {
-        // SAFETY: asks for new memory at an address of the kernel's choice.
-        let memory = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                size_of::<Board>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        assert_ne!(memory, libc::MAP_FAILED);
         // SAFETY: zeros, which are valid atomics, aligned as a page, for ever.
-        unsafe { &*memory.cast() }
+        unsafe { &*map_shared(size_of::<Board>()).cast() }
     });
     board.copies.store(0, Relaxed);
     board.used.store(0, Relaxed);

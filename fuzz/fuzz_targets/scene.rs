@@ -1,6 +1,5 @@
 //! The program's side: its descriptors, decoys among them, and its sandboxes.
 
-use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,13 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
-
-#[track_caller]
-fn ok(result: i32) -> i32 {
-    assert!(result >= 0, "{}", std::io::Error::last_os_error());
-    result
-}
+use seccompiler::{BpfProgram, SeccompAction, apply_filter};
+use support::ok;
+use support::seccomp::filter;
 
 /// What stands at a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,15 +133,9 @@ impl Refusal {
         static PROGRAMS: OnceLock<[BpfProgram; 3]> = OnceLock::new();
         let programs = PROGRAMS.get_or_init(|| {
             [libc::EPERM, libc::ENOSYS, libc::EIO].map(|errno| {
-                SeccompFilter::new(
-                    BTreeMap::from([(libc::SYS_getrandom, vec![])]),
-                    SeccompAction::Allow,
-                    SeccompAction::Errno(errno as u32),
-                    std::env::consts::ARCH.try_into().expect("a known one"),
-                )
-                .expect("a filter")
-                .try_into()
-                .expect("a program")
+                let action = SeccompAction::Errno(errno as u32);
+                let filter = filter(&[libc::SYS_getrandom], action, SeccompAction::Allow);
+                filter.expect("a known architecture")
             })
         });
         apply_filter(&programs[self as usize]).expect("seccomp");

@@ -5,6 +5,7 @@ use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use fork_safe_uuid::Uuid;
+use support::memory::map_shared;
 
 /// Room for UUIDs; a page is there when it is written.
 pub struct Arena {
@@ -27,26 +28,11 @@ unsafe impl Sync for Arena {}
 
 impl Arena {
     pub fn new(capacity: usize) -> Self {
-        let map = |bytes| {
-            // SAFETY: asks for new memory at an address of the kernel's choice.
-            let memory = unsafe {
-                libc::mmap(
-                    std::ptr::null_mut(),
-                    bytes,
-                    libc::PROT_READ | libc::PROT_WRITE,
-                    libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                    -1,
-                    0,
-                )
-            };
-            assert_ne!(memory, libc::MAP_FAILED);
-            memory
-        };
         Self {
-            room: map(capacity * size_of::<Uuid>()).cast(),
+            room: map_shared(capacity * size_of::<Uuid>()).cast(),
             capacity,
             // SAFETY: zeros are valid counts, and the memory is never unmapped.
-            counts: unsafe { &*map(size_of::<Counts>()).cast() },
+            counts: unsafe { &*map_shared(size_of::<Counts>()).cast() },
         }
     }
 

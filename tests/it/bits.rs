@@ -5,8 +5,9 @@
 //! one beyond six, as in the everyday scenarios, once in a million.
 
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
+use support::SLOTS;
 
-crate::scenarios![
+support::scenarios![
     a_million_are_fair,
     streams_that_are_not_fair_are_refused,
     a_hundred_million_of_each_kind_are_fair {
@@ -71,7 +72,20 @@ fn normal_of_chi_squared(chi_squared: f64, freedom: f64) -> f64 {
 }
 
 /// Neighbours at these distances are compared as a whole.
-const LAGS: [usize; 12] = [1, 2, 3, 4, 8, 16, 64, 250, 251, 252, 502, 4096];
+const LAGS: [usize; 12] = [
+    1,
+    2,
+    3,
+    4,
+    8,
+    16,
+    64,
+    SLOTS - 1,
+    SLOTS,
+    SLOTS + 1,
+    2 * SLOTS,
+    4096,
+];
 
 /// What is counted of a stream.
 struct Tally {
@@ -227,8 +241,8 @@ fn streams_that_are_not_fair_are_refused() {
     assert_refused("value bit 17", &ids);
     let ids = refused(1, &mut |id, number, _| *id = VERSION_4 | u128::from(number));
     assert_refused("value byte 15", &ids);
-    // A bit as in the UUID before, or in the one 251 before.
-    for lag in [1, 251] {
+    // A bit as in the UUID before, or in the one a pool before.
+    for lag in [1, SLOTS] {
         let mut before = vec![0; lag];
         let ids = refused(10, &mut |id, number, now| {
             let before = &mut before[number as usize % lag];

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use fork_safe_uuid::{Generator, Uuid};
+use support::harness::leave_out;
+use support::namespaces::{may_unshare, unshare};
+use support::ok;
+use support::process::{Copy, fork, in_copy, start_copy};
+use support::uuids::{assert_all_good, make};
 
-use crate::harness::leave_out;
-use crate::scene::{
-    Copy, assert_all_good, fork, in_copy, make, may_unshare, ok, start_copy, unshare,
-};
-
-crate::scenarios![
+support::scenarios![
     fork_diverges,
     underscore_fork_diverges,
     raw_clone_diverges,

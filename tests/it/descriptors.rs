@@ -11,17 +11,19 @@ use std::time::{Duration, Instant};
 
 use fork_safe_uuid::Generator;
 use fork_safe_uuid::source::{Device, TrackedDevice};
+use support::decoy::{Decoy, KINDS, Kind, shows_decoy};
+use support::descriptors::{close_all, descriptors, device_number, is_closed};
+use support::harness::turns;
+use support::ok;
+use support::process::{fork, in_copy, wait};
+use support::sandbox::{refuse, refuse_getrandom};
+use support::uuids::{assert_all_good, make};
 
 use crate::arena::Arena;
 use crate::guest::{self, on_x86_64};
-use crate::harness::turns;
-use crate::scene::{
-    Decoy, KINDS, Kind, assert_all_good, close_all, descriptors, device_number, fork, in_copy,
-    is_closed, make, ok, refuse, refuse_getrandom, shows_decoy,
-};
 use crate::vfork::{clone_vm, in_sharing};
 
-crate::scenarios![
+support::scenarios![
     closed_and_retaken_nothing_is_consumed_emitted_or_closed,
     closed_and_retaken_getrandom_reads_foreign_bytes {
         possible: getrandom_opens_the_device
@@ -241,10 +243,7 @@ fn children_that_share_descriptors_leave_none_behind() {
             // SAFETY: ends the child.
             unsafe { libc::_exit(0) };
         }
-        let mut status = 0;
-        // SAFETY: the pointer leads to an int.
-        ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
-        assert_eq!(status, 0, "the child failed");
+        assert_eq!(wait(pid), 0, "the child failed");
         assert_eq!(devices(), [number]);
         fork_safe_uuid::reseed();
         ids.extend(make(1));

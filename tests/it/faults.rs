@@ -4,7 +4,7 @@
 
 use crate::guest::{self, on_x86_64};
 
-crate::scenarios![
+support::scenarios![
     at_each_combination_of_few_faults_the_calls_are_the_models {
         possible: on_x86_64,
         seconds: 600

@@ -6,14 +6,16 @@ use std::thread;
 use std::time::Instant;
 
 use fork_safe_uuid::{Generator, Uuid, fill_v4, fill_v7, now_v1, now_v6, now_v7, random_node};
+use support::ok;
+use support::process::{Copy, fork, wait};
+use support::sandbox::refuse_getrandom;
 
 use crate::arena::{Arena, duplicates};
 use crate::copies::{clone3, raw_clone, underscore_fork};
 use crate::guest::on_x86_64;
-use crate::scene::{Copy, fork, ok, refuse_getrandom};
 use crate::vfork::{clone_vm, in_sharing, vfork};
 
-crate::scenarios![
+support::scenarios![
     a_small_forest_repeats_nothing {
         possible: on_x86_64,
         seconds: 120
@@ -152,10 +154,7 @@ impl Forest {
                 }
             }
             for pid in pids {
-                let mut status = 0;
-                // SAFETY: the pointer leads to an int.
-                ok(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) });
-                assert_eq!(status, 0, "a process failed");
+                assert_eq!(wait(pid), 0, "a process failed");
             }
         };
         // One in seven of those that may have threads forks in one.

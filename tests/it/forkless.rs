@@ -2,7 +2,7 @@
 
 use std::thread;
 
-crate::scenarios![
+support::scenarios![
     the_first_uuid_leaves_a_pool,
     each_of_more_threads_than_there_are_pages_has_a_pool {
         seconds: 180,

@@ -66,7 +66,7 @@ fn run_cargo(root: &Path, target: &str, what: &[&str], flags: &[&str]) -> PathBu
 
 /// A copy of `built` for this scenario: the next build puts its own in that place.
 fn keep(built: &Path) -> PathBuf {
-    let scenario = env::var(crate::harness::SCENARIO).expect("in a scenario");
+    let scenario = env::var(support::harness::SCENARIO).expect("in a scenario");
     let file = built.file_name().and_then(|name| name.to_str());
     let name = format!("{}-{}", scenario.replace("::", "-"), file.expect("a name"));
     let result = Path::new(TEMPORARY).join(name);

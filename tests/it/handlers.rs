@@ -7,12 +7,12 @@ use std::{mem, ptr, thread};
 
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, Generator, Uuid, fill_v4, reseed};
+use support::uuids::{assert_all_good, make};
 
 use crate::guest::{self, on_x86_64};
-use crate::scene::{assert_all_good, make};
 use crate::torture::assert_all_distinct;
 
-crate::scenarios![
+support::scenarios![
     a_bulk_request_returns_while_a_timer_reseeds_each_millisecond,
     a_bulk_request_returns_while_other_threads_reseed,
     single_requests_return_while_other_threads_reseed,

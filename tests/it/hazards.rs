@@ -15,18 +15,22 @@ use std::{mem, ptr};
 use fork_safe_uuid::Uuid;
 use libloading::os::unix::{Library, Symbol};
 use seccompiler::SeccompAction;
+use support::decoy::{Decoy, Kind, shows_decoy};
+use support::descriptors::{close_all, is_closed};
+use support::memory::mappings;
+use support::namespaces::{may_unshare, mount, unshare};
+use support::process::{fork, wait};
+use support::sandbox::{confine, refuse};
+use support::seccomp::SYS_OPEN;
+use support::{SLOTS, ok};
 
 use crate::arena::{Arena, duplicates};
 use crate::copies::{both, both_as_pid_1};
 use crate::guest::{self, on_x86_64};
-use crate::scene::{
-    Decoy, Kind, SYS_OPEN, close_all, confine, fork, is_closed, may_unshare, mount, ok, refuse,
-    shows_decoy, unshare,
-};
-use crate::snapshots::{freeze_kernel, keep_on_fork, mappings};
+use crate::snapshots::{freeze_kernel, keep_on_fork};
 use crate::torture::{IMPATIENCE, hung_of, patience};
 
-crate::scenarios![
+support::scenarios![
     the_readme_has_rows_of_the_table,
     a_fork,
     a_fork_while_threads_generate { seconds: 180 },
@@ -190,9 +194,7 @@ fn assert_row(row: &str, seconds: u32, scene: impl Fn(usize) -> Outcome) {
             // SAFETY: ends without the parent's destructors.
             unsafe { libc::_exit(status.expect("known") as i32) };
         }
-        let mut status = 0;
-        // SAFETY: the pointer leads to an int.
-        ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+        let status = wait(pid);
         let outcome = match status {
             libc::SIGALRM => Hangs,
             libc::SIGABRT => Panics,
@@ -249,10 +251,7 @@ fn is_predictable(make: Make) -> bool {
         // SAFETY: ends without the parent's destructors.
         unsafe { libc::_exit(i32::from(!made)) };
     }
-    let mut status = 0;
-    // SAFETY: the pointer leads to an int.
-    ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
-    status == 0
+    wait(pid) == 0
 }
 
 /// The daemon: every descriptor closed, and a socket at each low number.
@@ -454,7 +453,7 @@ fn of_clones(number: usize, before: fn()) -> Outcome {
     let mut ids = both_as_pid_1(|count| many(GENERATORS[number], count), before);
     match duplicates(&mut ids) {
         0 => Good,
-        1..=251 => FewRepeat,
+        1..=SLOTS => FewRepeat,
         _ => Repeats,
     }
 }
@@ -493,10 +492,10 @@ fn a_core_dump() {
             make();
             let memory = File::open("/proc/self/mem").expect("proc");
             let mut dump = vec![];
-            for (start, end) in mappings(|has| has.contains(&"wr") && !has.contains(&"dd")) {
-                let mut bytes = vec![0; end - start];
+            for range in mappings(|has| has.contains(&"wr") && !has.contains(&"dd")) {
+                let mut bytes = vec![0; range.len()];
                 // Guard pages cannot be read.
-                if memory.read_exact_at(&mut bytes, start as u64).is_ok() {
+                if memory.read_exact_at(&mut bytes, range.start as u64).is_ok() {
                     dump.push(bytes);
                 }
             }

@@ -5,15 +5,18 @@ use std::thread;
 use std::time::Duration;
 
 use fork_safe_uuid::Uuid;
+use support::decoy::{Decoy, Kind};
+use support::descriptors::device_number;
+use support::namespaces::{may_unshare, unshare};
+use support::ok;
+use support::process::{Copy, fork, in_copy};
+use support::sandbox::refuse_getrandom;
+use support::uuids::{assert_all_good, make};
 
 use crate::arena::{Arena, duplicates};
 use crate::copies::{clone3, clone3_by, raw_clone, underscore_fork};
-use crate::scene::{
-    Copy, Decoy, Kind, assert_all_good, device_number, fork, in_copy, make, may_unshare, ok,
-    refuse_getrandom, unshare,
-};
 
-crate::scenarios![
+support::scenarios![
     a_daemon_diverges,
     a_daemon_with_the_device_diverges,
     a_child_of_a_thread_diverges,

@@ -1,8 +1,6 @@
 //! Each promise, each in a fresh process with a deadline.
 #![allow(unreachable_pub)]
 
-mod harness;
-
 #[cfg(target_os = "linux")]
 mod arena;
 mod bits;
@@ -37,8 +35,6 @@ mod rules;
 #[cfg(target_os = "linux")]
 mod sandboxes;
 #[cfg(target_os = "linux")]
-mod scene;
-#[cfg(target_os = "linux")]
 mod snapshots;
 #[cfg(target_os = "linux")]
 mod static_build;
@@ -49,6 +45,8 @@ mod torture;
 mod values;
 #[cfg(target_os = "linux")]
 mod vfork;
+
+use support::harness;
 
 fn main() {
     let everywhere: &[&[harness::Scenario]] = &[bits::SCENARIOS, values::SCENARIOS];

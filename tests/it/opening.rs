@@ -5,12 +5,13 @@ use std::{mem, ptr, thread};
 
 use fork_safe_uuid::Uuid;
 use seccompiler::SeccompAction;
+use support::ok;
+use support::sandbox::{confine, refuse_getrandom};
 
 use crate::arena::Arena;
-use crate::scene::{confine, ok, refuse_getrandom};
 use crate::torture::{IMPATIENCE, PORTION, assert_all_distinct, hung, ours, patience, start_child};
 
-crate::scenarios![
+support::scenarios![
     forking_while_a_thread_opens_the_device_hangs_nobody {
         possible: on_x86_64_glibc
     },

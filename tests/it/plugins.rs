@@ -9,11 +9,13 @@ use std::thread;
 
 use fork_safe_uuid::Uuid;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
+use support::memory;
+use support::process::status_of;
+use support::uuids::assert_all_good;
 
 use crate::guest::{self, on_x86_64};
-use crate::scene::{assert_all_good, fork, ok};
 
-crate::scenarios![
+support::scenarios![
     a_thread_outlives_the_library_that_it_loaded {
         possible: can_load,
         seconds: 300
@@ -81,22 +83,7 @@ impl Loaded {
 }
 
 fn is_mapped(path: &Path) -> bool {
-    let maps = fs::read_to_string("/proc/self/maps").expect("proc");
-    maps.contains(path.to_str().expect("UTF-8"))
-}
-
-/// How a child that runs `body` ended.
-fn status_of(body: impl FnOnce()) -> i32 {
-    let pid = ok(fork());
-    if pid == 0 {
-        body();
-        // SAFETY: ends without the parent's destructors.
-        unsafe { libc::_exit(0) };
-    }
-    let mut status = 0;
-    // SAFETY: the pointer leads to an int.
-    ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
-    status
+    memory::is_mapped(path.to_str().expect("UTF-8"))
 }
 
 /// A thread loads the library, has `using` use it, unloads it, and ends.

@@ -6,11 +6,13 @@ use std::io::{Read, Write};
 
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, Generator, Uuid};
+use support::SLOTS;
+use support::process::{fork, pipe};
+use support::uuids::assert_all_good;
 
 use crate::guest::{self, on_x86_64};
-use crate::scene::{assert_all_good, fork, pipe};
 
-crate::scenarios![
+support::scenarios![
     an_event_at_any_instruction_repeats_nothing {
         possible: on_x86_64,
         seconds: 600
@@ -117,7 +119,7 @@ fn a_fork_inside_the_first_seed_diverges() {
 
 fn a_fork_inside_a_reseed_diverges() {
     // Up to the 64 KiB after which a seed is drawn.
-    assert_diverges(17 * 251, |generator| vec![generator.new_v4()]);
+    assert_diverges(17 * SLOTS, |generator| vec![generator.new_v4()]);
 }
 
 fn a_fork_inside_a_bulk_request_diverges() {

@@ -12,7 +12,7 @@ mod pool;
 mod source;
 pub mod tags;
 
-crate::scenarios![without_any_one_rule_something_breaks {
+support::scenarios![without_any_one_rule_something_breaks {
     possible: on_x86_64,
     seconds: 600
 }];

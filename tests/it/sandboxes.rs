@@ -2,19 +2,21 @@
 //! or out of reach.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use fork_safe_uuid::source::{Device, TrackedDevice};
 use fork_safe_uuid::{ErrorKind, Generator, Serving};
+use support::descriptors::{descriptors, device_number};
+use support::harness::turns;
+use support::memory;
+use support::namespaces::{may_unshare, mount, unshare};
+use support::ok;
+use support::process::{fork, in_copy, pipe, status_of};
+use support::sandbox::{allow_only, refuse, refuse_getrandom};
+use support::seccomp::{SYS_MMAP, SYS_OPEN};
+use support::uuids::{assert_all_good, make};
 
-use crate::harness::turns;
-use crate::scene::{
-    SYS_MMAP, SYS_OPEN, allow_only, assert_all_good, descriptors, device_number, fork, in_copy,
-    make, may_unshare, mount, ok, pipe, refuse, refuse_getrandom, unshare,
-};
-
-crate::scenarios![
+support::scenarios![
     getrandom_refused_with_eperm_from_the_start,
     getrandom_refused_with_enosys_from_the_start,
     getrandom_refused_after_the_first_thousand,
@@ -455,21 +457,14 @@ const DOCUMENTED: [libc::c_long; 4] = [
 /// A prepared process in which all but `allowed` is death, and getrandom(2) is
 /// refused; returns how it ended.
 fn in_killing_filter(allowed: &[libc::c_long]) -> i32 {
-    let pid = ok(fork());
-    if pid == 0 {
+    status_of(|| {
         fork_safe_uuid::prepare().expect("all is there");
         refuse_getrandom();
         allow_only(&[allowed, &[libc::SYS_getrandom, libc::SYS_exit_group]].concat());
         for _ in 0..100_000 {
             std::hint::black_box(fork_safe_uuid::new_v4());
         }
-        // SAFETY: ends the process.
-        unsafe { libc::_exit(0) };
-    }
-    let mut status = 0;
-    // SAFETY: the pointer leads to an int.
-    ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
-    status
+    })
 }
 
 fn under_exactly_the_documented_filter_a_prepared_process_lives() {
@@ -571,21 +566,9 @@ pub fn vdso_has_getrandom() -> bool {
         ),
         target_pointer_width = "64"
     ));
-    let image = vdso().unwrap_or_default();
+    let image = memory::vdso().unwrap_or_default();
     let has = |name: &[u8]| image.windows(name.len()).any(|bytes| bytes == name);
     known && (has(b"\0__vdso_getrandom\0") || has(b"\0__kernel_getrandom\0"))
-}
-
-/// The bytes of the image, or `None` where the kernel maps none.
-fn vdso() -> Option<Vec<u8>> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
-    let line = maps.lines().find(|line| line.ends_with("[vdso]"))?;
-    let (start, end) = line.split_once(' ')?.0.split_once('-')?;
-    let [start, end] = [start, end].map(|hex| u64::from_str_radix(hex, 16).ok());
-    let mut image = vec![0; (end? - start?) as usize];
-    let memory = File::open("/proc/self/mem").ok()?;
-    memory.read_exact_at(&mut image, start?).ok()?;
-    Some(image)
 }
 
 fn unbuffered_makes_no_system_call() {

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use crate::guest;
 
-crate::scenarios![static_getrandom_is_used_and_no_device_opened {
+support::scenarios![static_getrandom_is_used_and_no_device_opened {
     possible: on_64_bit_glibc,
     seconds: 600
 },];

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use fork_safe_uuid::{Generator, new_v4, status};
+use support::harness::{is_emulated, turns};
 
-use crate::harness::{is_emulated, turns};
-
-crate::scenarios![
+support::scenarios![
     twenty_thousand_threads_that_make_their_first_when_they_end_leave_nothing { seconds: 180 },
     a_key_set_in_the_last_round_of_destructors_is_not_called,
 ];

@@ -6,12 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
+use support::harness::{self, is_emulated, turns};
+use support::ok;
+use support::process::{fork, in_copy, wait};
+use support::sandbox::refuse_getrandom;
 
 use crate::arena::{Arena, duplicates};
-use crate::harness::{self, is_emulated, turns};
-use crate::scene::{fork, in_copy, ok, refuse_getrandom};
 
-crate::scenarios![
+support::scenarios![
     forking_while_threads_come_and_go_hangs_nobody { seconds: 180 },
     with_the_device_it_hangs_nobody_either { seconds: 180 },
     forking_while_threads_generate_hangs_uuid7,
@@ -62,9 +64,7 @@ pub fn start_child(arena: &Arena, patience: u32, make: impl Fn(&mut [Uuid])) -> 
 /// How many of the children hung.
 pub fn hung(pids: Vec<i32>) -> usize {
     let hung = |&pid: &i32| {
-        let mut status = 0;
-        // SAFETY: the pointer leads to an int.
-        ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+        let status = wait(pid);
         let killed = status == libc::SIGALRM;
         assert!(status == 0 || killed, "ended with {status:#x}");
         killed

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, ErrorKind, Generator, Uuid};
 
-crate::scenarios![
+support::scenarios![
     every_length_is_filled_with_distinct_version_4,
     threads_share_nothing,
     reseeding_while_threads_generate_and_end_repeats_nothing,
@@ -239,7 +239,8 @@ fn fast_rng_switched_on_elsewhere_changes_nothing() {
     );
     #[cfg(target_os = "linux")]
     {
-        use crate::scene::{fork, in_copy, make};
+        use support::process::{fork, in_copy};
+        use support::uuids::make;
         let _ = rand::random::<u128>();
         let child = in_copy(fork, || {
             make(1000);

@@ -17,12 +17,16 @@ use std::ptr;
 
 use fork_safe_uuid::source::TrackedDevice;
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
+use support::descriptors::{descriptors, device_number};
+use support::harness::{SCENARIO, leave_out};
+use support::ok;
+use support::process::{pipe, wait};
+use support::sandbox::refuse_getrandom;
+use support::uuids::{assert_all_good, make};
 
 use crate::guest::on_x86_64;
-use crate::harness::{SCENARIO, leave_out};
-use crate::scene::{assert_all_good, descriptors, device_number, make, ok, pipe, refuse_getrandom};
 
-crate::scenarios![
+support::scenarios![
     a_vfork_child_and_its_parent_repeat_nothing {
         possible: on_x86_64
     },
@@ -113,10 +117,7 @@ pub fn in_sharing<F: FnMut()>(share: Share, mut body: F) {
         unsafe { share(call::<F>, ptr::from_mut(body).cast()) }
     }
     let pid = start(share, &mut body);
-    let mut status = 0;
-    // SAFETY: the pointer leads to an int.
-    ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
-    assert_eq!(status, 0, "the child failed");
+    assert_eq!(wait(pid), 0, "the child failed");
     if !shared {
         leave_out("memory that a child shares");
     }
@@ -269,9 +270,7 @@ fn a_spawned_program_begins_anew() {
         ids.extend(make(1000));
         let mut bytes = vec![];
         output.read_to_end(&mut bytes).expect("a pipe");
-        let mut status = 0;
-        // SAFETY: the pointer leads to an int.
-        ok(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+        let status = wait(pid);
         assert_eq!((status, bytes.len()), (0, 16_000));
         ids.extend(bytes.as_chunks().0.iter().map(|&id| Uuid::from_bytes(id)));
     }

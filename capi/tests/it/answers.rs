@@ -6,13 +6,13 @@ use std::ptr;
 
 use fork_safe_uuid::Uuid;
 use libloading::os::unix::Library;
+use support::{ok, process, uuids};
 
 use crate::library::{
     self, Ask, Generate, Named, Parse, ParseRange, Time, Unparse, both, function,
 };
-use crate::scene;
 
-crate::scenarios![
+support::scenarios![
     millions_of_texts_are_read_as_by_libuuid { seconds: 120 },
     no_byte_behind_a_text_is_read,
     values_have_libuuids_order_fields_and_text,
@@ -125,7 +125,7 @@ fn no_byte_behind_a_text_is_read() {
         let memory = libc::mmap(ptr::null_mut(), 2 * page, access, kind, -1, 0);
         assert_ne!(memory, libc::MAP_FAILED);
         let end = memory.cast::<u8>().add(page);
-        scene::ok(libc::mprotect(end.cast(), page, libc::PROT_NONE));
+        ok(libc::mprotect(end.cast(), page, libc::PROT_NONE));
         end
     };
 
@@ -162,14 +162,12 @@ fn in_child(library: &Library, call: impl Fn(Parse, ParseRange) -> c_int) -> Res
             function(library, "uuid_parse_range"),
         )
     };
-    let child = scene::ok(scene::fork());
+    let child = ok(process::fork());
     if child == 0 {
         // SAFETY: ends the child.
         unsafe { libc::_exit(call(parse, range) & 0xFF) };
     }
-    let mut status = 0;
-    // SAFETY: the pointer leads to an int.
-    scene::ok(unsafe { libc::waitpid(child, &raw mut status, 0) });
+    let status = process::wait(child);
     if libc::WIFSIGNALED(status) {
         Err(libc::WTERMSIG(status))
     } else {
@@ -420,7 +418,7 @@ fn a_child_has_a_node_of_its_own() {
         };
         let mut ids = vec![make()];
         for _ in 0..20 {
-            ids.extend(scene::in_copy(scene::fork, || vec![make()]));
+            ids.extend(process::in_copy(process::fork, || vec![make()]));
         }
         let nodes: BTreeSet<_> = ids.iter().map(Uuid::get_node_id).collect();
         (nodes.len(), ids.len())
@@ -457,7 +455,7 @@ fn the_daemon_gets_ranges_that_do_not_meet() {
         assert_eq!(random(&mut ids[1], &0), 0);
         assert_eq!(random(&mut ids[2], &5), 0);
         assert_eq!(random(&mut ids[7], &-1), 0);
-        scene::assert_all_good(&ids[..7]);
+        uuids::assert_all_good(&ids[..7]);
         assert_eq!(ids[7], Uuid::nil());
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use crate::{library, loading};
 
-crate::scenarios![
+support::scenarios![
     the_archive_defines_libuuids_names_and_no_others,
     a_program_may_link_another_rust_archive_beside_it,
     a_static_program_may_link_another_rust_archive_beside_it,

@@ -5,9 +5,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{library, programs, scene};
+use support::namespaces;
 
-crate::scenarios![
+use crate::{library, programs};
+
+support::scenarios![
     it_prints_its_usage,
     the_compiler_may_be_several_words_with_options { seconds: 300 },
     a_staged_installation_names_the_final_paths { seconds: 300 },
@@ -22,7 +24,7 @@ crate::scenarios![
         seconds: 300
     },
     a_read_only_source_is_built {
-        possible: scene::may_unshare,
+        possible: namespaces::may_unshare,
         seconds: 300
     },
     a_debian_package_replaces_no_file {
@@ -192,11 +194,11 @@ fn a_read_only_source_is_built() {
     let directory = tempfile::tempdir().expect("a directory");
     let source = Path::new(library::HERE).parent().expect("the workspace");
     let text = source.to_str().expect("UTF-8");
-    scene::unshare(libc::CLONE_NEWNS);
-    scene::mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
-    scene::mount(source, text, "", libc::MS_BIND);
+    namespaces::unshare(libc::CLONE_NEWNS);
+    namespaces::mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
+    namespaces::mount(source, text, "", libc::MS_BIND);
     let read_only = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
-    scene::mount(source, text, "", read_only);
+    namespaces::mount(source, text, "", read_only);
     assert!(fs::write(source.join("written"), "").is_err());
 
     // The path of the source may be a link.

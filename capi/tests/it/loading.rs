@@ -6,13 +6,15 @@ use std::os::unix::fs::chroot;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use crate::{installing, library, programs, scene};
+use support::namespaces;
+
+use crate::{installing, library, programs};
 
 const MUSL_LOADER: &str = "/lib/ld-musl-x86_64.so.1";
 
 const AARCH64_GCC: &str = "aarch64-linux-gnu-gcc";
 
-crate::scenarios![
+support::scenarios![
     every_symbol_and_version_of_the_systems_is_there,
     it_may_be_unloaded_before_a_thread_that_used_it_ends,
     a_first_uuid_allocates_nothing_in_a_library_loaded_at_the_start,
@@ -193,7 +195,7 @@ pub fn has_musl() -> bool {
 }
 
 fn may_enter_musl() -> bool {
-    scene::may_unshare() && has_musl()
+    namespaces::may_unshare() && has_musl()
 }
 
 /// In a root that has no file but musl's loader, which is its C library, too,
@@ -211,7 +213,7 @@ fn a_musl_program_loads_it() {
     // The control: the library with storage that musl gives at the start only.
     link_with_static_storage("musl-gcc", &prefix, &root.path().join("control.so"));
 
-    scene::unshare(libc::CLONE_NEWNS);
+    namespaces::unshare(libc::CLONE_NEWNS);
     chroot(root.path()).expect("the privilege");
     std::env::set_current_dir("/").expect("the root");
     let load = |library: &str| {

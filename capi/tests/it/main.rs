@@ -3,12 +3,6 @@
 //! deadline; one whose programs are missing says so and is ignored.
 #![allow(unreachable_pub)]
 
-#[path = "../../../tests/it/harness.rs"]
-mod harness;
-#[allow(dead_code)]
-#[path = "../../../tests/it/scene.rs"]
-mod scene;
-
 mod answers;
 mod archive;
 mod installing;
@@ -19,6 +13,8 @@ mod programs;
 mod refusals;
 mod remedies;
 mod secrets;
+
+use support::harness;
 
 fn main() {
     if std::env::var_os(harness::SCENARIO).is_none() {

@@ -14,7 +14,7 @@ use fork_safe_uuid::Uuid;
 use crate::library;
 use crate::programs;
 
-crate::scenarios![backends_of_postgresql_repeat_nothing {
+support::scenarios![backends_of_postgresql_repeat_nothing {
     possible: has_postgresql,
     seconds: 120
 }];

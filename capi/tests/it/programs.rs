@@ -9,15 +9,16 @@ use std::thread;
 use std::time::Duration;
 
 use fork_safe_uuid::Uuid;
+use support::{namespaces, uuids};
 
-use crate::{library, scene};
+use crate::library;
 
 /// Not in an ordinary user's path.
 const UUIDD: &str = "/usr/sbin/uuidd";
 
-crate::scenarios![
+support::scenarios![
     a_daemons_new_descriptors_are_left_alone {
-        possible: scene::may_unshare
+        possible: namespaces::may_unshare
     },
     the_header_is_that_of_util_linux {
         possible: has_headers
@@ -74,14 +75,14 @@ pub fn has(program: &str, package: &str) -> bool {
 /// it.
 pub fn has_target(target: &str) -> bool {
     let found = library::target_libraries(target).is_dir();
-    if !found && std::env::var_os(crate::harness::SCENARIO).is_none() {
+    if !found && std::env::var_os(support::harness::SCENARIO).is_none() {
         eprintln!("ignored what needs Rust's {target}: rustup target add {target}");
     }
     found
 }
 
 pub fn is_missing(package: &str) -> bool {
-    if std::env::var_os(crate::harness::SCENARIO).is_none() {
+    if std::env::var_os(support::harness::SCENARIO).is_none() {
         eprintln!("ignored what needs Debian's {package}: apt-get install {package}");
     }
     false
@@ -103,9 +104,9 @@ fn with_ours(program: &str) -> Command {
 
 fn a_daemons_new_descriptors_are_left_alone() {
     // A directory of clock states that is no one's but ours.
-    scene::unshare(libc::CLONE_NEWNS);
-    scene::mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
-    scene::mount(Path::new("none"), "/var/lib", "tmpfs", 0);
+    namespaces::unshare(libc::CLONE_NEWNS);
+    namespaces::mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
+    namespaces::mount(Path::new("none"), "/var/lib", "tmpfs", 0);
     fs::create_dir("/var/lib/libuuid").expect("a directory");
 
     let directory = tempfile::tempdir().expect("a directory");
@@ -331,7 +332,7 @@ fn mkfs_names_a_file_system() {
                 .arg(image.path()),
         );
     }
-    scene::assert_all_good(&names);
+    uuids::assert_all_good(&names);
 }
 
 fn uuidd_serves_ranges() {
@@ -362,7 +363,7 @@ fn uuidd_serves_ranges() {
         .map(|line| line.trim().parse().expect("a UUID"))
         .collect();
     assert_eq!(ids.len(), 50);
-    scene::assert_all_good(&ids);
+    uuids::assert_all_good(&ids);
 
     let mut ranges = BTreeSet::new();
     for _ in 0..20 {

@@ -8,15 +8,16 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use support::{namespaces, ok, process};
 use tempfile::TempDir;
 
-use crate::{library, programs, scene};
+use crate::{library, programs};
 
-crate::scenarios![
+support::scenarios![
     without_entropy_the_process_ends_and_says_why,
     what_has_replaced_the_standard_error_is_not_written_to,
     a_file_with_the_standard_errors_inode_is_not_written_to {
-        possible: scene::may_unshare
+        possible: namespaces::may_unshare
     },
     a_standard_error_that_cannot_be_written_changes_nothing,
     the_reason_is_left_for_debuggers,
@@ -161,12 +162,12 @@ fn a_file_with_the_standard_errors_inode_is_not_written_to() {
         (printed, fs::read_to_string(second).expect("a file"))
     };
 
-    scene::unshare(libc::CLONE_NEWNS);
-    scene::mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
+    namespaces::unshare(libc::CLONE_NEWNS);
+    namespaces::mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
     let files = ["first", "second"].map(|name| {
         let device = programs.at(name);
         fs::create_dir(&device).expect("a directory");
-        scene::mount(
+        namespaces::mount(
             Path::new("none"),
             device.to_str().expect("UTF-8"),
             "tmpfs",
@@ -214,10 +215,10 @@ fn a_standard_error_that_cannot_be_written_changes_nothing() {
         (output.status.code(), signal(&output))
     };
     let full = || {
-        let (output, mut input) = scene::pipe();
+        let (output, mut input) = process::pipe();
         let flags = |flags: i32| {
             // SAFETY: changes flags of a descriptor of this process.
-            scene::ok(unsafe { libc::fcntl(input.as_raw_fd(), libc::F_SETFL, flags) })
+            ok(unsafe { libc::fcntl(input.as_raw_fd(), libc::F_SETFL, flags) })
         };
         flags(libc::O_WRONLY | libc::O_NONBLOCK);
         while (&input).write(&[0; 4096]).is_ok() {}
@@ -225,7 +226,7 @@ fn a_standard_error_that_cannot_be_written_changes_nothing() {
         input.flush().expect("a pipe");
         (output, Stdio::from(input))
     };
-    let unread = || Stdio::from(scene::pipe().1);
+    let unread = || Stdio::from(process::pipe().1);
     let limited = || Stdio::from(tempfile::tempfile().expect("a file"));
 
     let (_reader, stderr) = full();

@@ -9,11 +9,13 @@ use std::ptr;
 
 use fork_safe_uuid::Uuid;
 use libloading::os::unix::Library;
+use support::seccomp::SYS_OPEN;
+use support::{SLOTS, memory, process, sandbox};
 
 use crate::library::{self, Generate, function};
-use crate::{programs, scene};
+use crate::programs;
 
-crate::scenarios![
+support::scenarios![
     the_example_gets_another_node_after_a_restore,
     the_header_is_strict_c90_and_cplusplus98 {
         possible: programs::has_headers
@@ -154,10 +156,10 @@ fn a_clone_repeats_nothing_after_reseed() {
     // SAFETY: its type in `fork_safe_uuid.h`.
     let reseed: Reseed = unsafe { function(&ours, "fork_safe_uuid_reseed") };
     let before = make(&ours);
-    keep_on_fork();
+    memory::keep_on_fork(&memory::mappings(|flags| flags.contains(&"wf")));
     let clones = |restored: &dyn Fn()| {
         let clone = || {
-            scene::in_copy(scene::fork, || {
+            process::in_copy(process::fork, || {
                 restored();
                 make(&ours)
             })
@@ -179,34 +181,8 @@ fn a_clone_repeats_nothing_after_reseed() {
     assert_eq!(clones(&|| unsafe { reseed() }), (0, 3));
     // The control: the ready UUIDs of one thread, and one node.
     let (repeated, nodes) = clones(&|| ());
-    assert!((1..=251).contains(&repeated), "{repeated}");
+    assert!((1..=SLOTS).contains(&repeated), "{repeated}");
     assert_eq!(nodes, 1);
-}
-
-/// Takes the mark of the library's mappings back.
-fn keep_on_fork() {
-    let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
-    let mut range = "";
-    let mut marked = 0;
-    for line in smaps.lines() {
-        if let Some(flags) = line.strip_prefix("VmFlags:") {
-            if flags.contains(" wf") {
-                let (start, end) = range.split_once('-').expect("a range");
-                let [start, end] =
-                    [start, end].map(|at| usize::from_str_radix(at, 16).expect("an address"));
-                // SAFETY: takes a promise back that only a fork would notice.
-                let result =
-                    unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_KEEPONFORK) };
-                scene::ok(result);
-                marked += 1;
-            }
-        } else if let Some((first, _)) = line.split_once(' ')
-            && first.contains('-')
-        {
-            range = first;
-        }
-    }
-    assert_ne!(marked, 0);
 }
 
 fn a_sandbox_without_entropy_serves_after_prepare() {
@@ -228,9 +204,9 @@ fn prepare_says_what_a_sandbox_must_allow() {
     // SAFETY: its type in `fork_safe_uuid.h`.
     let prepare: Prepare = unsafe { function(&ours, "fork_safe_uuid_prepare") };
     let said_in = |refused: &[libc::c_long]| {
-        let said = scene::in_copy(scene::fork, || {
+        let said = process::in_copy(process::fork, || {
             if !refused.is_empty() {
-                scene::refuse(refused, libc::EPERM);
+                sandbox::refuse(refused, libc::EPERM);
             }
             let mut text = [0_u8; 512];
             // SAFETY: errno, and room for that many bytes.
@@ -256,11 +232,7 @@ fn prepare_says_what_a_sandbox_must_allow() {
         let text = String::from_utf8(bytes[16..].to_vec()).expect("UTF-8");
         (bytes[0] as i8, text.trim_end_matches('\0').to_owned())
     };
-    let opens = [
-        libc::SYS_openat,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_open,
-    ];
+    let opens = [libc::SYS_openat, SYS_OPEN];
     let (result, text) = said_in(&[]);
     assert!(
         result == 0 && text.starts_with("source: kernel; "),

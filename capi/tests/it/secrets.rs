@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::{library, programs};
 
-crate::scenarios![no_copy_of_a_uuid_is_left_on_the_stack];
+support::scenarios![no_copy_of_a_uuid_is_left_on_the_stack];
 
 /// A UUID may be a session's secret.
 fn no_copy_of_a_uuid_is_left_on_the_stack() {

@@ -24,6 +24,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use fork_safe_uuid::{Generator, Uuid};
+use support::memory::mappings;
 
 type Make = Box<dyn FnMut() -> Uuid>;
 
@@ -222,18 +223,10 @@ fn machine(reseed: bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns how much memory has a mark of those that smaps lists.
-fn marked(mark: &str) -> io::Result<u32> {
-    let (mut size, mut marked) = (0, 0);
-    for line in fs::read_to_string("/proc/self/smaps")?.lines() {
-        let mut words = line.split_whitespace();
-        match words.next() {
-            Some("Size:") => size = words.next().map_or(0, |kib| kib.parse().unwrap_or(0)),
-            Some("VmFlags:") if words.any(|word| word == mark) => marked += size,
-            _ => {}
-        }
-    }
-    Ok(marked)
+/// Returns how many bytes of memory have a mark of those that smaps lists.
+fn marked(mark: &str) -> usize {
+    let marked = mappings(|flags| flags.contains(&mark));
+    marked.iter().map(ExactSizeIterator::len).sum()
 }
 
 /// Returns how many of their next UUIDs this process and a forked child share, by
@@ -268,7 +261,7 @@ fn process(directory: &Path, reseed: bool) -> Result<(), Box<dyn Error>> {
     /// which is for the states of the vDSO.
     const MARKS: [(&str, &str); 2] = [("wiped", "wf"), ("droppable", "dp")];
     let makers = Makers::new();
-    let before = MARKS.map(|(_, mark)| marked(mark).expect("smaps"));
+    let before = MARKS.map(|(_, mark)| marked(mark));
     File::create(directory.join("ready"))?;
     while !directory.join("go").exists() {
         thread::sleep(Duration::from_millis(10));
@@ -279,7 +272,7 @@ fn process(directory: &Path, reseed: bool) -> Result<(), Box<dyn Error>> {
     let mut output = File::create_new(directory.join("out.0"))
         .or_else(|_| File::create_new(directory.join("out.1")))?;
     for ((name, mark), before) in MARKS.into_iter().zip(before) {
-        let is_kept = marked(mark)? >= before;
+        let is_kept = marked(mark) >= before;
         writeln!(output, "{name}: {}", if is_kept { "kept" } else { "lost" })?;
     }
     makers.finish(&mut output)?;

@@ -2,29 +2,18 @@
 //!
 //! Built with `-C target-feature=+crt-static` by the scenario that runs it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use seccompiler::{SeccompAction, apply_filter};
+use support::memory::is_mapped;
+use support::seccomp::{SYS_OPEN, filter};
 
 fn main() {
-    let maps = std::fs::read_to_string("/proc/self/maps").expect("proc");
-    assert!(!maps.contains("libc.so"), "to be linked statically");
+    assert!(!is_mapped("libc.so"), "to be linked statically");
     let who = std::env::args().nth(1);
     let calls = [libc::SYS_openat, libc::SYS_openat2, SYS_OPEN];
-    let filter: BpfProgram = SeccompFilter::new(
-        calls
-            .map(|call| (call, vec![]))
-            .into_iter()
-            .collect::<BTreeMap<_, _>>(),
-        SeccompAction::Allow,
-        SeccompAction::KillProcess,
-        std::env::consts::ARCH
-            .try_into()
-            .expect("a known architecture"),
-    )
-    .and_then(TryInto::try_into)
-    .expect("a filter");
-    apply_filter(&filter).expect("seccomp");
+    let filter = filter(&calls, SeccompAction::KillProcess, SeccompAction::Allow);
+    apply_filter(&filter.expect("a known architecture")).expect("seccomp");
 
     match who.as_deref() {
         Some("ours") => {
@@ -35,9 +24,3 @@ fn main() {
         _ => panic!("ours or peer?"),
     }
 }
-
-#[cfg(target_arch = "x86_64")]
-const SYS_OPEN: i64 = libc::SYS_open;
-/// Newer architectures have no open(2).
-#[cfg(not(target_arch = "x86_64"))]
-const SYS_OPEN: i64 = libc::SYS_openat;

@@ -22,9 +22,7 @@ use std::slice;
 
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, Generator, Uuid, fill_v4, new_v4, reseed};
-
-/// Ready UUIDs of a pool.
-const SLOTS: usize = 251;
+use support::SLOTS;
 
 /// 16 bytes, inverted.
 type Hidden = u128;
@@ -36,6 +34,8 @@ fn hide(bytes: &[u8; 16]) -> Hidden {
 }
 
 /// Start, end and smaps' flags of each mapping that can be written to.
+// Not by `support::memory`: other stack frames would leave other copies where this program
+// searches.
 fn mappings() -> Vec<(usize, usize, String)> {
     let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
     let mut found = vec![];

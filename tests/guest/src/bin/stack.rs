@@ -15,7 +15,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use fork_safe_uuid::{Generator, Uuid, fill_v4, new_v4, now_v1, now_v7, prepare, reseed};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use support::SLOTS;
+use support::seccomp::refuse;
 
 /// What comes before the signal, and what the handler does.
 struct Case {
@@ -32,8 +33,6 @@ const fn case(name: &'static str, before: fn(), handler: fn()) -> Case {
     }
 }
 
-/// Ready UUIDs of a pool.
-const SLOTS: usize = 251;
 /// UUIDs after which a seed is renewed.
 const SEED_LIFE: usize = 4096;
 
@@ -86,13 +85,7 @@ fn fill(count: usize) {
 }
 
 fn refuse_getrandom() {
-    let rules = [(libc::SYS_getrandom, vec![])].into();
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
-    let arch = std::env::consts::ARCH.try_into().expect("known");
-    let filter: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)
-        .and_then(TryInto::try_into)
-        .expect("a filter");
-    apply_filter(&filter).expect("seccomp");
+    refuse(&[libc::SYS_getrandom], libc::EPERM);
 }
 
 const SIZE: usize = 1 << 18;

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::SeqCst};
 
 use fork_safe_uuid::source::{Device, EntropySource, TrackedDevice};
 use guest::trap;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use support::seccomp::refuse;
 
 static STEP: AtomicUsize = AtomicUsize::new(0);
 static TARGET: AtomicUsize = AtomicUsize::new(0);
@@ -137,16 +137,7 @@ fn draw(who: Who, what: What) -> i32 {
             }
         },
         // The record is then another process's.
-        Who::Foreign => {
-            let refused = BTreeMap::from([(libc::SYS_getpid, vec![])]);
-            let action = SeccompAction::Errno(libc::EPERM as u32);
-            let arch = std::env::consts::ARCH.try_into().expect("known");
-            let filter: BpfProgram =
-                SeccompFilter::new(refused, SeccompAction::Allow, action, arch)
-                    .and_then(TryInto::try_into)
-                    .expect("a filter");
-            apply_filter(&filter).expect("seccomp");
-        }
+        Who::Foreign => refuse(&[libc::SYS_getpid], libc::EPERM),
     }
 
     trap(true);

@@ -13,7 +13,6 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{Read, Write, pipe};
 use std::process::exit;
 use std::ptr;
@@ -24,15 +23,17 @@ use fork_safe_uuid::{
     Generator, Uuid, fill_v4, new_v4, now_v1, now_v6, now_v7, random_node, reseed, status,
 };
 use guest::{on, register};
-use seccompiler::{SeccompAction, SeccompFilter};
+use seccompiler::{SeccompAction, apply_filter};
+use support::SLOTS;
+use support::memory::mappings;
+use support::seccomp::filter;
 
 /// Made before the process is copied, and afterwards by each copy.
 const BEFORE: usize = 3;
 const AFTER: usize = 2000;
 
-/// Blocks that are made of one seed, and slots of a pool.
+/// Blocks that are made of one seed.
 const SEED_LIFE: usize = 4096;
-const SLOTS: usize = 251;
 
 static IS_FROZEN: AtomicBool = AtomicBool::new(false);
 
@@ -95,43 +96,20 @@ extern "C" fn answer(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void
 fn freeze() {
     IS_FROZEN.store(true, Relaxed);
     on(libc::SIGSYS, answer);
-    let filter = SeccompFilter::new(
-        [libc::SYS_getrandom, libc::SYS_getpid]
-            .map(|call| (call, vec![]))
-            .into(),
-        SeccompAction::Allow,
-        SeccompAction::Trap,
-        std::env::consts::ARCH.try_into().expect("x86-64"),
-    );
-    let program: seccompiler::BpfProgram = filter.and_then(TryInto::try_into).expect("a filter");
-    seccompiler::apply_filter(&program).expect("a filter");
-}
-
-/// Start and end of each mapping that the kernel wipes at fork.
-fn wiped() -> Vec<(usize, usize)> {
-    let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
-    let mut range = (0, 0);
-    let mut found = vec![];
-    for line in smaps.lines() {
-        if let Some(flags) = line.strip_prefix("VmFlags:") {
-            if flags.split(' ').any(|flag| flag == "wf") {
-                found.push(range);
-            }
-        } else if let Some((start, rest)) = line.split_once('-')
-            && let Ok(start) = usize::from_str_radix(start, 16)
-        {
-            let end = rest.split(' ').next().expect("a word");
-            range = (start, usize::from_str_radix(end, 16).expect("an address"));
-        }
-    }
-    found
+    let calls = [libc::SYS_getrandom, libc::SYS_getpid];
+    let filter = filter(&calls, SeccompAction::Trap, SeccompAction::Allow);
+    apply_filter(&filter.expect("x86-64")).expect("a filter");
 }
 
 /// Puts ordinary memory with the same content in the place of all that is wiped,
 /// as CRIU does, and as a snapshot of a machine keeps it.
 fn lose_marks() {
-    for (start, end) in wiped() {
-        let (address, len) = (ptr::with_exposed_provenance_mut::<u8>(start), end - start);
+    let is_wiped = |flags: &[&str]| flags.contains(&"wf");
+    for range in mappings(is_wiped) {
+        let (address, len) = (
+            ptr::with_exposed_provenance_mut::<u8>(range.start),
+            range.len(),
+        );
         // SAFETY: mapped, and the new mapping has the same content; one thread runs.
         unsafe {
             let content = slice::from_raw_parts(address, len).to_vec();
@@ -144,7 +122,7 @@ fn lose_marks() {
             ptr::copy_nonoverlapping(content.as_ptr(), address, len);
         }
     }
-    assert!(wiped().is_empty());
+    assert!(mappings(is_wiped).is_empty());
 }
 
 /// Whether this is the copy of the two that was made by `become_twins`.

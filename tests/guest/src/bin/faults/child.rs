@@ -1,10 +1,10 @@
 //! The process that makes UUIDs, and what it tells of them.
 
 use std::ffi::c_void;
-use std::ptr;
 
 use fork_safe_uuid::source::TrackedDevice;
 use fork_safe_uuid::{Generator, Status, prepare, reseed, try_new_v4};
+use support::memory::{map_shared, mappings};
 
 use crate::model::{STEPS, UUID, WIPED, error_line};
 
@@ -38,18 +38,7 @@ pub type Report = [Made; STEPS.len()];
 /// A report in memory that a child shares.
 pub fn shared_report() -> &'static mut Report {
     // SAFETY: new memory, zeroed, which is a valid report; never unmapped.
-    unsafe {
-        let memory = libc::mmap(
-            ptr::null_mut(),
-            size_of::<Report>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        );
-        assert_ne!(memory, libc::MAP_FAILED);
-        &mut *memory.cast()
-    }
+    unsafe { &mut *map_shared(size_of::<Report>()).cast() }
 }
 
 /// Takes the steps, and ends.
@@ -119,25 +108,11 @@ fn status_line(status: Status) -> String {
 
 /// What the kernel does in a forked child.
 fn wipe() {
-    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("proc");
-    let mut range = (0, 0);
-    for line in smaps.lines() {
-        if let Some(flags) = line.strip_prefix("VmFlags:") {
-            let has = |wanted| flags.split(' ').any(|flag| flag == wanted);
-            // Not the states of the vDSO, which the kernel may drop: its own matter.
-            if has("wf") && !has("dp") {
-                // SAFETY: memory of the crate, which expects to be wiped.
-                unsafe { libc::madvise(range.0 as *mut c_void, range.1, libc::MADV_DONTNEED) };
-            }
-        } else if let Some((start, rest)) = line.split_once('-')
-            && let Some((end, _)) = rest.split_once(' ')
-            && let (Ok(start), Ok(end)) = (
-                usize::from_str_radix(start, 16),
-                usize::from_str_radix(end, 16),
-            )
-        {
-            range = (start, end - start);
-        }
+    // Not the states of the vDSO, which the kernel may drop: its own matter.
+    for range in mappings(|flags| flags.contains(&"wf") && !flags.contains(&"dp")) {
+        let memory = range.start as *mut c_void;
+        // SAFETY: memory of the crate, which expects to be wiped.
+        unsafe { libc::madvise(memory, range.len(), libc::MADV_DONTNEED) };
     }
 }
 

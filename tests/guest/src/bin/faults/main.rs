@@ -179,18 +179,7 @@ fn main() {
 }
 
 fn kernel_has_vdso() -> bool {
-    let maps = std::fs::read_to_string("/proc/self/maps").expect("proc");
-    let Some(line) = maps.lines().find(|line| line.ends_with("[vdso]")) else {
-        return false;
-    };
-    let addresses = line.split(' ').next().and_then(|range| {
-        let (from, to) = range.split_once('-')?;
-        let parse = |text| usize::from_str_radix(text, 16).ok();
-        Some((parse(from)?, parse(to)?))
-    });
-    let (from, to) = addresses.expect("a range");
-    // SAFETY: mapped by the kernel, and never changed.
-    let image = unsafe { std::slice::from_raw_parts(from as *const u8, to - from) };
     let name = b"__vdso_getrandom\0";
+    let image = support::memory::vdso().unwrap_or_default();
     image.windows(name.len()).any(|bytes| bytes == name)
 }

@@ -8,8 +8,9 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, apply_filter,
 };
+use support::SLOTS;
+use support::seccomp::filter;
 
-use crate::SLOTS;
 use crate::log::{draw, draw_at_once, draw_unbuffered, fork};
 
 pub struct Event {
@@ -108,19 +109,18 @@ static ANSWERS: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 pub static TRAPPED: LazyLock<BpfProgram> = LazyLock::new(|| {
     let flags = SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 0);
     let rule = SeccompRule::new(vec![flags.expect("a condition")]).expect("a rule");
-    filter(libc::SYS_getrandom, vec![rule], SeccompAction::Trap)
+    let rules = [(libc::SYS_getrandom, vec![rule])].into();
+    let arch = std::env::consts::ARCH.try_into().expect("known");
+    SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trap, arch)
+        .and_then(TryInto::try_into)
+        .expect("a filter")
 });
 
 /// Every process has the same id.
-pub static ANONYMOUS: LazyLock<BpfProgram> =
-    LazyLock::new(|| filter(libc::SYS_getpid, vec![], SeccompAction::Errno(1)));
-
-fn filter(call: i64, rules: Vec<SeccompRule>, action: SeccompAction) -> BpfProgram {
-    let arch = std::env::consts::ARCH.try_into().expect("known");
-    SeccompFilter::new([(call, rules)].into(), SeccompAction::Allow, action, arch)
-        .and_then(TryInto::try_into)
-        .expect("a filter")
-}
+pub static ANONYMOUS: LazyLock<BpfProgram> = LazyLock::new(|| {
+    let action = SeccompAction::Errno(1);
+    filter(&[libc::SYS_getpid], action, SeccompAction::Allow).expect("x86-64")
+});
 
 fn answer(answers: &'static [Answer]) {
     for (place, answer) in ANSWERS.iter().zip(answers) {

@@ -6,6 +6,7 @@ use std::slice;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 
 use fork_safe_uuid::{Error, Generator, Uuid, fill_v4, new_v4};
+use support::memory::map_shared;
 
 /// A child of the interrupted call, and a child of that child's, and one more.
 pub const PROCESSES: usize = 4;
@@ -42,24 +43,6 @@ static LOG: AtomicUsize = AtomicUsize::new(0);
 
 /// Which process of the run this one is.
 static ME: AtomicUsize = AtomicUsize::new(0);
-
-/// Maps zeroed memory that all copies of this process share; a page is there
-/// when it is written.
-fn map_shared(bytes: usize) -> *mut libc::c_void {
-    // SAFETY: asks for new memory at an address of the kernel's choice.
-    let memory = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            bytes,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
-    };
-    assert_ne!(memory, libc::MAP_FAILED);
-    memory
-}
 
 /// Maps the log.
 pub fn map() {

@@ -29,13 +29,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use guest::trap;
 use perf_event::Counter;
 use seccompiler::apply_filter;
+use support::SLOTS;
 
 use events::{EVENTS, Event};
 use log::Made;
 use paths::{PATHS, Path};
-
-/// How many UUIDs a pool holds.
-pub const SLOTS: usize = 251;
 
 /// Where the event comes: at an instruction that is executed for the nth time,
 /// which is the `step`-th of the call.

@@ -7,9 +7,10 @@ use fork_safe_uuid::{
     Error, Generator, Uuid, fill_v4, reseed, try_fill_v7, try_new_v4, try_now_v1, try_now_v7,
     try_random_node,
 };
+use support::SLOTS;
 
 use crate::log::{self, Make, draw, draw_unbuffered};
-use crate::{SLOTS, armed, disarm, finish};
+use crate::{armed, disarm, finish};
 
 pub struct Path {
     pub name: &'static str,

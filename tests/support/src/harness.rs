@@ -10,19 +10,24 @@ use std::{env, panic, thread};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-/// A function that panics where a promise is broken.
+/// A test that has a process to itself.
 #[derive(Clone, Copy)]
 pub struct Scenario {
+    /// The path of its function.
     pub name: &'static str,
+    /// The function, which panics if a promise is broken.
     pub run: fn(),
-    /// Does not run where it is told `false`; listed as ignored.
+    /// Returns whether it can run on this machine. If not, it is listed as ignored.
     pub possible: fn() -> bool,
+    /// The seconds after which it is killed and has failed.
     pub seconds: u64,
-    /// Too long for every day: `cargo test --release --test it -- --ignored NAME`.
+    /// Whether it takes too long for every day. Then only
+    /// `cargo test --release --test it -- --ignored NAME` runs it.
     pub slow: bool,
 }
 
 impl Scenario {
+    /// Returns a scenario that can run on any machine and is killed after a minute.
     pub const fn new(name: &'static str, run: fn()) -> Self {
         Self {
             name,
@@ -34,7 +39,8 @@ impl Scenario {
     }
 }
 
-/// `scenarios![a, b]`: the functions, under their names in this module.
+/// Defines `SCENARIOS`: `scenarios![a, b { seconds: 300 }]` lists the functions `a` and `b` of
+/// the calling module, and sets fields of [`Scenario`](crate::harness::Scenario).
 #[macro_export]
 macro_rules! scenarios {
     ($($function:ident $({ $($field:ident: $value:expr),* })?),* $(,)?) => {
@@ -50,17 +56,19 @@ macro_rules! scenarios {
     };
 }
 
+/// The variable that tells this program which scenario it is to be.
 pub const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
 
-/// Words before the program that is a scenario: an emulator and its options.
+/// The variable that has the words before the program that is a scenario: an emulator and its
+/// options.
 pub const RUNNER: &str = "FORK_SAFE_UUID_RUNNER";
 
-/// By how much deadlines are multiplied and [`turns`] divided; 10 under a [`RUNNER`]
-/// unless it is set.
+/// The variable that has the factor by which deadlines are multiplied and [`turns`] divided. It
+/// is 10 under a [`RUNNER`] unless it is set.
 const PATIENCE: &str = "FORK_SAFE_UUID_PATIENCE";
 
-/// Whether an emulator runs this scenario, which is then much slower, and which
-/// may find that its world does not have what it is about.
+/// Returns whether an emulator runs this scenario. It is then much slower, and may find that
+/// its world does not have what it is about.
 pub fn is_emulated() -> bool {
     env::var_os(RUNNER).is_some()
 }
@@ -82,6 +90,8 @@ pub fn leave_out(what: &str) -> ! {
 #[cfg(target_os = "linux")]
 const LEFT_OUT: i32 = libc::SIGUSR2;
 
+/// Runs the scenarios that the arguments of this program name, or is the one that
+/// [`SCENARIO`] names.
 pub fn main(scenarios: Vec<Scenario>) -> ! {
     if let Ok(name) = env::var(SCENARIO) {
         let scenario = scenarios.iter().find(|scenario| scenario.name == name);
@@ -100,11 +110,16 @@ pub fn main(scenarios: Vec<Scenario>) -> ! {
 
 fn be(scenario: &Scenario) -> ! {
     #[cfg(target_os = "linux")]
-    crate::scene::begin();
+    {
+        crate::descriptors::begin();
+        #[cfg(target_endian = "little")]
+        crate::sandbox::begin();
+    }
     let outcome = panic::catch_unwind(scenario.run);
     exit(if outcome.is_ok() { 0 } else { 101 })
 }
 
+/// Returns the factor by which deadlines are multiplied.
 pub fn patience() -> u64 {
     match env::var(PATIENCE) {
         Ok(factor) => factor.parse().expect("a factor"),
@@ -113,9 +128,8 @@ pub fn patience() -> u64 {
     }
 }
 
-/// How often a scenario that needs many turns takes them: `number` times, or a
-/// fraction in a world that is slow.
-#[allow(dead_code)] // The scenarios of `capi` take few.
+/// Returns how many turns a scenario takes that needs many: `number`, or a fraction of it in a
+/// world that is slow.
 pub fn turns(number: usize) -> usize {
     number / patience() as usize
 }

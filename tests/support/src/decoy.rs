@@ -1,0 +1,166 @@
+//! Files, sockets and other objects that take the number of another descriptor, and notice
+//! if they are read, written or closed.
+
+use std::fs::File;
+use std::io::{Error, Seek, Write};
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::ok;
+use crate::process::pipe;
+
+/// What may take a number. Its content must be neither consumed nor emitted, and it must not be
+/// closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A UDP socket with datagrams to be received.
+    Udp,
+    /// The end of a pipe that is read from.
+    Pipe,
+    /// An eventfd(2) with a count.
+    Event,
+    /// A terminal with a line of input.
+    Tty,
+    /// A regular file.
+    File,
+}
+
+/// All kinds.
+pub const KINDS: [Kind; 5] = [Kind::Udp, Kind::Pipe, Kind::Event, Kind::Tty, Kind::File];
+
+/// What the content of a decoy repeats. Its first bytes are the count of an eventfd.
+pub const PATTERN: &[u8; 8] = b"DECOYDEC";
+const COPIES: usize = 32;
+
+/// A descriptor with content that can be checked.
+pub struct Decoy {
+    kind: Kind,
+    fd: OwnedFd,
+    /// The other end, and what else must stay open.
+    _others: Vec<OwnedFd>,
+}
+
+impl Decoy {
+    /// Makes a decoy that nobody has touched.
+    pub fn new(kind: Kind) -> Self {
+        let content = PATTERN.repeat(COPIES);
+        let owned = |fd| {
+            // SAFETY: each is a new descriptor that nothing else owns.
+            unsafe { OwnedFd::from_raw_fd(ok(fd)) }
+        };
+        let (fd, others): (OwnedFd, Vec<OwnedFd>) = match kind {
+            Kind::Udp => {
+                let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+                socket.set_nonblocking(true).expect("a socket");
+                let address = socket.local_addr().expect("bound");
+                for _ in 0..COPIES {
+                    socket
+                        .send_to(&PATTERN.repeat(4), address)
+                        .expect("loopback");
+                }
+                (socket.into(), vec![])
+            }
+            Kind::Pipe => {
+                let (output, mut input) = pipe();
+                input.write_all(&content).expect("a pipe");
+                (output.into(), vec![input.into()])
+            }
+            Kind::Event => {
+                let count = u32::from_ne_bytes(*PATTERN.first_chunk().expect("8 bytes"));
+                // SAFETY: makes a descriptor.
+                (
+                    owned(unsafe { libc::eventfd(count, libc::EFD_NONBLOCK) }),
+                    vec![],
+                )
+            }
+            Kind::Tty => {
+                // SAFETY: makes a descriptor.
+                let master = owned(unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY) });
+                let mut name = [0 as libc::c_char; 64];
+                // SAFETY: `name` is that long, and the calls take the master.
+                let slave = unsafe {
+                    ok(libc::grantpt(master.as_raw_fd()));
+                    ok(libc::unlockpt(master.as_raw_fd()));
+                    ok(libc::ptsname_r(
+                        master.as_raw_fd(),
+                        name.as_mut_ptr(),
+                        name.len(),
+                    ));
+                    owned(libc::open(name.as_ptr(), libc::O_RDWR | libc::O_NOCTTY))
+                };
+                let mut master = File::from(master);
+                master.write_all(&content).expect("a terminal");
+                master.write_all(b"\n").expect("a terminal");
+                (slave, vec![master.into()])
+            }
+            Kind::File => {
+                let mut file = tempfile::tempfile().expect("a file");
+                file.write_all(&content).expect("a file");
+                file.rewind().expect("a file");
+                (file.into(), vec![])
+            }
+        };
+        Self {
+            kind,
+            fd,
+            _others: others,
+        }
+    }
+
+    /// Returns the number that it was made with.
+    pub fn number(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// Takes `number` as well, and closes what has it.
+    #[track_caller]
+    pub fn take(&self, number: RawFd) {
+        // SAFETY: scenarios know whose numbers they take.
+        while unsafe { libc::dup2(self.number(), number) } < 0 {
+            // The number is being opened by another thread.
+            assert_eq!(Error::last_os_error().raw_os_error(), Some(libc::EBUSY));
+        }
+    }
+
+    /// Returns whether `number` leads to this decoy.
+    pub fn stands_at(&self, number: RawFd) -> bool {
+        let identity = |fd| {
+            // SAFETY: zeros are a valid `stat`, and the pointer leads to it.
+            unsafe {
+                let mut stat: libc::stat = std::mem::zeroed();
+                (libc::fstat(fd, &raw mut stat) == 0).then_some((stat.st_dev, stat.st_ino))
+            }
+        };
+        identity(number).is_some() && identity(number) == identity(self.number())
+    }
+
+    /// Reads the content to its end, and returns whether all of it was there.
+    pub fn is_untouched(&self) -> bool {
+        let mut buffer = vec![0; 4096];
+        let fd = self.number();
+        let mut read = |expected: &[u8]| {
+            // SAFETY: the kernel writes at most the buffer's length to it.
+            let length = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
+            usize::try_from(length).is_ok_and(|length| buffer[..length] == *expected)
+        };
+        match self.kind {
+            Kind::Udp => (0..COPIES).all(|_| read(&PATTERN.repeat(4))),
+            Kind::Event => {
+                let count = u32::from_ne_bytes(*PATTERN.first_chunk().expect("8 bytes"));
+                read(&u64::from(count).to_ne_bytes())
+            }
+            Kind::Tty => read(&[PATTERN.repeat(COPIES), b"\n".to_vec()].concat()),
+            Kind::Pipe => read(&PATTERN.repeat(COPIES)),
+            // SAFETY: asks for the offset.
+            Kind::File => unsafe { libc::lseek(fd, 0, libc::SEEK_CUR) == 0 },
+        }
+    }
+}
+
+/// Returns whether `bytes` contains bytes of a decoy, from wherever in its content.
+pub fn shows_decoy(bytes: &[u8]) -> bool {
+    PATTERN
+        .repeat(2)
+        .windows(5)
+        .any(|part| bytes.windows(5).any(|window| window == part))
+}

@@ -1,0 +1,63 @@
+//! The open descriptors of this process.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::RawFd;
+use std::panic;
+
+use crate::ok;
+
+/// Where standard error is kept, out of the way of the numbers that scenarios close and take.
+const REPORT: RawFd = 900;
+
+/// Makes panics write to the standard error of now, which the scenario may close.
+pub(crate) fn begin() {
+    // SAFETY: makes a descriptor.
+    ok(unsafe { libc::dup3(2, REPORT, libc::O_CLOEXEC) });
+    panic::set_hook(Box::new(|info| {
+        let text = format!("{info}\n");
+        // SAFETY: writes from a buffer that is that long.
+        unsafe { libc::write(REPORT, text.as_ptr().cast(), text.len()) };
+    }));
+}
+
+/// Returns the open descriptors and what they lead to, without the one that lists them.
+pub fn descriptors() -> BTreeMap<RawFd, String> {
+    fs::read_dir("/proc/self/fd")
+        .expect("proc")
+        .filter_map(|entry| {
+            let entry = entry.expect("proc");
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            let target = fs::read_link(entry.path()).ok()?;
+            Some((number, target.display().to_string()))
+        })
+        .filter(|(_, target)| !target.ends_with("/fd"))
+        .collect()
+}
+
+/// Returns the number of the one descriptor that leads to /dev/urandom, if there is one.
+#[track_caller]
+pub fn device_number() -> Option<RawFd> {
+    let mut ours = descriptors()
+        .into_iter()
+        .filter(|(_, target)| target == "/dev/urandom");
+    let found = ours.next().map(|(number, _)| number);
+    assert!(
+        ours.next().is_none(),
+        "more than one descriptor of the device"
+    );
+    found
+}
+
+/// Returns whether no descriptor has this number.
+pub fn is_closed(number: RawFd) -> bool {
+    // SAFETY: asks for flags.
+    unsafe { libc::fcntl(number, libc::F_GETFD) == -1 }
+}
+
+/// Closes all descriptors but the one by which panics are reported.
+pub fn close_all() {
+    // SAFETY: nothing that owns one of them is used afterwards.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 0, REPORT - 1, 0) };
+    ok(result as i32);
+}
