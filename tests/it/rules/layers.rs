@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::tags::{SOURCES, files};
 
-crate::scenarios![each_module_imports_only_from_those_below_it];
+support::scenarios![each_module_imports_only_from_those_below_it];
 
 fn each_module_imports_only_from_those_below_it() {
     let src = Path::new(SOURCES);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::ALL;
 
-crate::scenarios![each_tag_is_of_a_promise_and_of_a_rule];
+support::scenarios![each_tag_is_of_a_promise_and_of_a_rule];
 
 pub const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
