@@ -72,7 +72,7 @@ impl Form {
 
 /// The greatest number of blocks under one key, 64 KiB. It is far below 2^64, where the
 /// absence of equal blocks would begin to tell the stream from random bits.
-const STREAM: usize = 4096;
+const BLOCKS_PER_KEY: usize = 4096;
 
 fn counter(nonce: Nonce, i: u32) -> Block {
     let upper = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32;
@@ -92,7 +92,7 @@ pub(crate) fn generate(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Bloc
 /// Not inlined, so that what it leaves lies where `clear_stack` clears.
 #[inline(never)]
 fn stream(backend: Backend, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
-    for dest in dest.chunks_mut(STREAM) {
+    for dest in dest.chunks_mut(BLOCKS_PER_KEY) {
         // SAFETY: `best` has asked the processor.
         unsafe { backend.stream(key, nonce, form, dest) };
     }
@@ -119,7 +119,7 @@ pub(crate) fn prf(key: &Block, block: Block) -> Block {
 }
 
 /// `key ^= seed`, and clears `seed`.
-pub(crate) fn fold(key: &mut [u8], seed: &mut Block) {
+pub(crate) fn xor_and_clear(key: &mut [u8], seed: &mut Block) {
     for (a, b) in key.iter_mut().zip(seed.iter()) {
         *a ^= b;
     }

@@ -250,3 +250,19 @@ impl StdError for Error {
         }
     }
 }
+
+/// Returns the value, or panics with the error's text.
+#[inline]
+#[track_caller]
+pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn failed(error: &Error) -> ! {
+        panic!("{error}")
+    }
+    match result {
+        Ok(value) => value,
+        Err(error) => failed(&error),
+    }
+}

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, Reading, v7};
 use crate::drbg::Block;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::pool::{self, Miss, Pool};
 use crate::source::{EntropySource, Source};
 
@@ -117,7 +117,7 @@ impl Generator {
     pub fn new_v4(&self) -> Uuid {
         match self.pool.take() {
             Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
-            Err(miss) => or_panic(self.missed(miss)),
+            Err(miss) => error::or_panic(self.missed(miss)),
         }
     }
 
@@ -142,7 +142,7 @@ impl Generator {
     #[inline]
     #[track_caller]
     pub fn fill_v4(&self, dest: &mut [Uuid]) {
-        or_panic(self.try_fill_v4(dest));
+        error::or_panic(self.try_fill_v4(dest));
     }
 
     /// Overwrites `dest` with random UUIDs (version 4), or returns an error that says why
@@ -172,7 +172,7 @@ impl Generator {
     #[must_use]
     #[track_caller]
     pub fn now_v7(&self) -> Uuid {
-        or_panic(self.try_now_v7())
+        error::or_panic(self.try_now_v7())
     }
 
     /// Returns a version 7 UUID for the current time, or an error that says why there is
@@ -198,7 +198,7 @@ impl Generator {
     /// If there is no entropy or no timestamp, with the text of the [`Error`].
     #[track_caller]
     pub fn fill_v7(&self, dest: &mut [Uuid]) {
-        or_panic(self.try_fill_v7(dest));
+        error::or_panic(self.try_fill_v7(dest));
     }
 
     /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, or
@@ -208,7 +208,7 @@ impl Generator {
     ///
     /// As [`try_now_v7`](crate::try_now_v7). All of `dest` is then Nil.
     pub fn try_fill_v7(&self, dest: &mut [Uuid]) -> Result<(), Error> {
-        fill(dest, |blocks| {
+        pool::fill(dest, |blocks| {
             let first = v7::word(self.now()?, |now| self.order.next(now, blocks.len()))?;
             let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
             self.pool.fill(blocks, self.source(), shape)
@@ -234,7 +234,7 @@ impl Generator {
     #[cold]
     #[inline(never)]
     fn fill_missed(&self, dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
-        fill(dest, |blocks| {
+        pool::fill(dest, |blocks| {
             self.pool
                 .fill_missed(blocks, miss, self.source(), pool::as_it_is)
         })
@@ -264,37 +264,5 @@ impl Drop for Generator {
 impl fmt::Debug for Generator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Generator").finish_non_exhaustive()
-    }
-}
-
-/// Overwrites all of `dest` by `fill`, or with Nil where that fails.
-pub(crate) fn fill(
-    dest: &mut [Uuid],
-    fill: impl FnOnce(&mut [Block]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    if dest.is_empty() {
-        return Ok(());
-    }
-    let filled = fill(pool::blocks_of(dest));
-    if filled.is_err() {
-        // Half a request is none, and may be raw bytes of a source.
-        dest.fill(Uuid::nil());
-    }
-    filled
-}
-
-/// Returns the value, or panics with the error's text.
-#[inline]
-#[track_caller]
-pub(crate) fn or_panic<T>(result: Result<T, Error>) -> T {
-    #[cold]
-    #[inline(never)]
-    #[track_caller]
-    fn failed(error: &Error) -> ! {
-        panic!("{error}")
-    }
-    match result {
-        Ok(value) => value,
-        Err(error) => failed(&error),
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn nonce(count: u32) -> Nonce {
 pub(crate) fn fold_into(seed: &mut Block) {
     let nonce = nonce(SEEDS.fetch_add(1, Relaxed));
     let input = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32 | u128::from(sys::pid());
-    drbg::fold(seed, &mut drbg::prf(&sys::at_random(), input.to_be_bytes()));
+    drbg::xor_and_clear(seed, &mut drbg::prf(&sys::at_random(), input.to_be_bytes()));
 }
 
 /// Mixes hardware numbers into UUIDs that come straight from the kernel.

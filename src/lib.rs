@@ -21,10 +21,11 @@
 #![deny(unsafe_code)]
 
 // From top to bottom; each module imports only from those below it.
-mod local;
+mod process;
+mod status;
 
 mod generator;
-mod status;
+mod thread;
 
 pub mod clock;
 
@@ -46,11 +47,12 @@ pub use uuid::Uuid;
 
 pub use error::{Error, ErrorKind};
 pub use generator::Generator;
-pub use local::{
-    fill_v4, fill_v7, new_v4, now_v1, now_v6, now_v7, prepare, random_node, reseed, status,
-    try_fill_v4, try_fill_v7, try_new_v4, try_now_v1, try_now_v6, try_now_v7, try_random_node,
+pub use process::{prepare, reseed, status};
+pub use status::{Status, SystemSource};
+pub use thread::{
+    fill_v4, fill_v7, new_v4, now_v1, now_v6, now_v7, random_node, try_fill_v4, try_fill_v7,
+    try_new_v4, try_now_v1, try_now_v6, try_now_v7, try_random_node,
 };
-pub use status::{Serving, Status};
 
 /// Pages that are too long for the first one.
 #[cfg(any(doc, doctest))]

@@ -41,9 +41,9 @@ use crate::wipe::{Borrower, Refusal};
 mod page;
 mod take;
 
-use page::{PAGES, Page, SEED_LIFE, V4};
+use page::{BLOCKS_PER_SEED, PAGES, Page, V4};
 pub(crate) use page::{mark_again, missed_reseeds, reseed};
-pub(crate) use take::{Miss, as_it_is, blocks_of};
+pub(crate) use take::{Miss, as_it_is, blocks_of, fill};
 
 /// A call is under way, and the page is its alone. A pool stays so for good if it was
 /// refused a page, or if its source panicked.
@@ -124,7 +124,7 @@ impl Pool {
                 }
                 _ => 0,
             },
-            Miss::None => {
+            Miss::Unclaimed => {
                 // [P3 nested] This call interrupts one that is changing the page.
                 let ready = self.state.load(Relaxed);
                 if ready == BUSY {
@@ -214,7 +214,7 @@ fn fill_by(
             if was_wiped && done != 0 {
                 continue 'request;
             }
-            let end = dest.len().min(done + SEED_LIFE);
+            let end = dest.len().min(done + BLOCKS_PER_SEED);
             *ready = page.make(secret, *ready, &mut dest[done..end]);
             compiler_fence(SeqCst);
             // [P2 alive-after-refill] A fork before this leaves both with the new blocks.
@@ -258,10 +258,10 @@ fn fill_stateless(
             // only ever a key, and never output.
             hedge::fold_into(&mut seed);
             let mut key = Key::default();
-            drbg::fold(&mut key, &mut seed);
+            drbg::xor_and_clear(&mut key, &mut seed);
             // Each 4096 blocks have their own nonce, as in a pool: machines that are
             // cloned meanwhile repeat no more.
-            for (blocks, count) in dest.chunks_mut(SEED_LIFE).zip(0..) {
+            for (blocks, count) in dest.chunks_mut(BLOCKS_PER_SEED).zip(0..) {
                 drbg::generate(&mut key, hedge::nonce(count), V4, blocks);
             }
             key.zeroize();

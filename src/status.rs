@@ -25,7 +25,7 @@ use crate::sys;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    source: Option<Serving>,
+    source: Option<SystemSource>,
     pooled: bool,
     device: TrackedDevice,
     hardware_random: bool,
@@ -36,7 +36,7 @@ pub struct Status {
 /// An entropy source of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Serving {
+pub enum SystemSource {
     /// getrandom(2), or the system's own call elsewhere.
     Kernel,
     /// /dev/urandom, by the tracked descriptor.
@@ -47,8 +47,8 @@ impl Status {
     pub(crate) fn new(pooled: bool) -> Self {
         Self {
             source: match source::last_served() {
-                Some(Served::Kernel) => Some(Serving::Kernel),
-                Some(Served::Device) => Some(Serving::Device),
+                Some(Served::Kernel) => Some(SystemSource::Kernel),
+                Some(Served::Device) => Some(SystemSource::Device),
                 _ => None,
             },
             pooled,
@@ -62,7 +62,7 @@ impl Status {
     /// Returns the source that answered the last draw, in this process or, before
     /// its first, in the one that it was forked from; `None` before any.
     #[must_use]
-    pub fn source(&self) -> Option<Serving> {
+    pub fn source(&self) -> Option<SystemSource> {
         self.source
     }
 
@@ -124,8 +124,8 @@ impl fmt::Display for Status {
             f,
             "source: {}; pooled: {}; device: {}; hardware: {}; missed reseeds: {}; clock steps: {}",
             match self.source {
-                Some(Serving::Kernel) => "kernel",
-                Some(Serving::Device) => "device",
+                Some(SystemSource::Kernel) => "kernel",
+                Some(SystemSource::Device) => "device",
                 None => "not asked yet",
             },
             if self.pooled { "yes" } else { "no" },

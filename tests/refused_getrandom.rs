@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use fork_safe_uuid::{ErrorKind, Generator, Serving, status};
+use fork_safe_uuid::{ErrorKind, Generator, SystemSource, status};
 
 /// Has `call` answered with `errno` from now on, in this thread.
 fn refuse(call: libc::c_long, errno: i32) {
@@ -60,11 +60,11 @@ fn assert_all_are_whole(errno: i32) {
     };
     // So that what the vDSO keeps is there, and used up later.
     make(100);
-    assert_eq!(status().source(), Some(Serving::Kernel));
+    assert_eq!(status().source(), Some(SystemSource::Kernel));
     refuse(libc::SYS_getrandom, errno);
     make(1000);
     thread::scope(|scope| scope.spawn(|| make(1000)).join()).expect("no panic");
-    assert_eq!(status().source(), Some(Serving::Device));
+    assert_eq!(status().source(), Some(SystemSource::Device));
     for call in [libc::SYS_openat, libc::SYS_pread64] {
         refuse(call, libc::EACCES);
     }

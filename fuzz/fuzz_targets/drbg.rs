@@ -42,7 +42,7 @@ enum Operation {
 }
 
 /// Blocks that one key makes.
-const STREAM: usize = 4096;
+const BLOCKS_PER_KEY: usize = 4096;
 
 /// Blocks of one input, to bound its time.
 const BUDGET: usize = 20_000;
@@ -57,14 +57,14 @@ fn encrypt(key: &Block, block: u128) -> Block {
 }
 
 /// Fast key erasure, by the book: block 0 is the next key, and a key makes
-/// [`STREAM`] blocks at most.
+/// [`BLOCKS_PER_KEY`] blocks at most.
 fn expected(key: &mut Key, nonce: (u64, u32), form: (Block, Block), count: usize) -> Vec<Block> {
     let upper = u128::from(nonce.0) << 64 | u128::from(nonce.1) << 32;
     let mut stream = Vec::with_capacity(count);
     while stream.len() < count {
         let old: Block = key[..16].try_into().expect("16 bytes");
         key[..16].copy_from_slice(&encrypt(&old, upper));
-        for i in 1..=(count - stream.len()).min(STREAM) {
+        for i in 1..=(count - stream.len()).min(BLOCKS_PER_KEY) {
             let mut block = encrypt(&old, upper + i as u128);
             for (byte, (keep, set)) in block.iter_mut().zip(form.0.iter().zip(form.1)) {
                 *byte = *byte & keep | set;
@@ -87,7 +87,7 @@ fuzz_target!(|input: (Key, Vec<Operation>)| {
                 keys,
                 more,
             } => {
-                let count = (STREAM * usize::from(keys % 3)).saturating_add_signed(more.into());
+                let count = (BLOCKS_PER_KEY * usize::from(keys % 3)).saturating_add_signed(more.into());
                 let Some(rest) = budget.checked_sub(count) else {
                     return;
                 };
@@ -103,7 +103,7 @@ fuzz_target!(|input: (Key, Vec<Operation>)| {
                 for (byte, seed) in model.iter_mut().zip(seed) {
                     *byte ^= seed;
                 }
-                drbg::fold(&mut key, &mut seed);
+                drbg::xor_and_clear(&mut key, &mut seed);
                 assert_eq!(seed, Block::default(), "the seed is cleared");
             }
             Operation::Hash(block) => {

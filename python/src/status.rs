@@ -1,6 +1,6 @@
 //! What `status()` and `prepare()` return.
 
-use fork_safe_uuid::Serving;
+use fork_safe_uuid::SystemSource;
 use fork_safe_uuid::source::TrackedDevice;
 use pyo3::prelude::*;
 
@@ -19,8 +19,8 @@ impl Status {
     #[getter]
     fn source(&self) -> Option<&'static str> {
         match self.0.source() {
-            Some(Serving::Kernel) => Some("kernel"),
-            Some(Serving::Device) => Some("device"),
+            Some(SystemSource::Kernel) => Some("kernel"),
+            Some(SystemSource::Device) => Some("device"),
             _ => None,
         }
     }

@@ -117,7 +117,7 @@ fn chacha_is_the_known_stream_and_replaces_the_key_by_its_first_half_block() {
 
 /// Fast key erasure, by the book, with the `aes` crate, one block at a time.
 fn expected(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
-    for dest in dest.chunks_mut(STREAM) {
+    for dest in dest.chunks_mut(BLOCKS_PER_KEY) {
         let aes = aes::Aes128Enc::new_from_slice(&key[..16]).expect("16 bytes");
         let encrypt = |i| {
             let mut block = Array(counter(nonce, i));
@@ -191,8 +191,8 @@ fn the_form_is_of_the_output_and_not_of_the_key() {
 }
 
 #[test]
-fn fold_clears_what_it_folds_in() {
+fn xor_and_clear_clears_what_it_adds() {
     let (mut a, mut b) = ([0b1100; 16], [0b1010; 16]);
-    fold(&mut a, &mut b);
+    xor_and_clear(&mut a, &mut b);
     assert_eq!((a, b), ([0b0110; 16], [0; 16]));
 }

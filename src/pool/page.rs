@@ -23,7 +23,7 @@ pub(super) const SLOTS: usize = 251;
 
 /// How many blocks, 64 KiB, are made from one seed before the next one is drawn. A bulk
 /// request makes at most as many with one key.
-pub(super) const SEED_LIFE: usize = 4096;
+pub(super) const BLOCKS_PER_SEED: usize = 4096;
 
 /// A UUID of version 4 (RFC 9562 section 5.4), the form of all slots.
 pub(super) const V4: Form = {
@@ -127,7 +127,7 @@ impl Page {
         // forks inside a refill, the child writes the parent's next key into its own page,
         // and both would continue that stream.
         let keyless = found != ALIVE;
-        if !keyless && self.age.load(Relaxed) < SEED_LIFE as u64 {
+        if !keyless && self.age.load(Relaxed) < BLOCKS_PER_SEED as u64 {
             return Ok(false);
         }
         compiler_fence(SeqCst);
@@ -145,7 +145,7 @@ impl Page {
         }
         if drawn.is_ok() {
             hedge::fold_into(&mut seed);
-            drbg::fold(key, &mut seed);
+            drbg::xor_and_clear(key, &mut seed);
         } else {
             // The key is as strong as before, only not renewed.
             MISSED_RESEEDS.fetch_add(1, Relaxed);

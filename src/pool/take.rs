@@ -11,12 +11,13 @@ use uuid::Uuid;
 use super::page::{self, Page, SLOTS};
 use super::{BUSY, Pool};
 use crate::drbg::Block;
+use crate::error::Error;
 
 /// Why nothing was ready.
 #[derive(Clone, Copy)]
 pub(crate) enum Miss {
     /// Step 1 or 3: the pool is [`BUSY`] or has too few slots. Nothing is claimed.
-    None,
+    Unclaimed,
     /// Step 5: the page is claimed, and the caller refills it.
     Claimed,
 }
@@ -35,7 +36,7 @@ impl Pool {
         // `left` is greater than any count if too few are ready or `state` is BUSY.
         let left = self.state.load(Relaxed).wrapping_sub(count);
         if left > SLOTS - count {
-            return Err(Miss::None);
+            return Err(Miss::Unclaimed);
         }
         // [P3 claim-slot] Before the slot is copied: a handler would take the same one.
         self.state.store(BUSY, Relaxed);
@@ -91,7 +92,7 @@ impl Pool {
         shape: impl Fn(&mut [Block]),
     ) -> Result<(), Miss> {
         if dest.is_empty() || dest.len() > SLOTS {
-            return Err(Miss::None);
+            return Err(Miss::Unclaimed);
         }
         let (left, page) = self.claim(dest.len())?;
         // SAFETY: claimed, and lent to this pool.
@@ -112,4 +113,20 @@ pub(crate) fn blocks_of(uuids: &mut [Uuid]) -> &mut [Block] {
     // SAFETY: `Uuid` is `repr(transparent)` over `uuid::Bytes`, which is
     // `Block`, as its documentation guarantees; any bytes are a valid `Uuid`.
     unsafe { &mut *(ptr::from_mut(uuids) as *mut [Block]) }
+}
+
+/// Overwrites all of `dest` by `fill`, or with Nil where that fails.
+pub(crate) fn fill(
+    dest: &mut [Uuid],
+    fill: impl FnOnce(&mut [Block]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if dest.is_empty() {
+        return Ok(());
+    }
+    let filled = fill(blocks_of(dest));
+    if filled.is_err() {
+        // Half a request is none, and may be raw bytes of a source.
+        dest.fill(Uuid::nil());
+    }
+    filled
 }

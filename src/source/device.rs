@@ -11,6 +11,7 @@
 //! reads nor closes the other file. `docs/promises.md` states the limits under P1.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
 
 use zeroize::Zeroize;
 
@@ -243,14 +244,17 @@ fn prepared() -> Option<bool> {
 
 /// Reads until a descriptor is tracked.
 fn open_and_track() -> Result<(), Error> {
-    for _ in 0..ATTEMPTS {
+    for attempt in 0..ATTEMPTS {
         read_all(&mut [0], Purpose::Prepare)?;
         // [P4 look-at-prepared] Another thread that draws at the same time may be about to
         // track its own descriptor: then this one was closed.
         if matches!(tracked(), TrackedDevice::Open { .. }) {
             return Ok(());
         }
-        std::thread::yield_now();
+        // 0.2 s in all: the thread may have to wait for its turn.
+        if matches!(record::look(), Tracked::Claimed) {
+            std::thread::sleep(Duration::from_micros(100) * attempt);
+        }
     }
     Err(URANDOM.failed(Call::Openat, Cause::NotKept))
 }

@@ -1,11 +1,14 @@
-//! A fork while a thread of the parent opens the device, where it is held.
+//! A thread is held while it opens or tracks the device; meanwhile the process forks, or
+//! another thread prepares it.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 use std::{mem, ptr, thread};
 
 use fork_safe_uuid::Uuid;
 use seccompiler::SeccompAction;
 use support::ok;
+use support::process::{fork, in_copy};
 use support::sandbox::{confine, refuse_getrandom};
 
 use crate::arena::Arena;
@@ -16,6 +19,9 @@ support::scenarios![
         possible: on_x86_64_glibc
     },
     forking_while_a_thread_opens_the_device_hangs_getrandom {
+        possible: on_x86_64_glibc
+    },
+    prepare_waits_for_a_thread_that_tracks_the_device {
         possible: on_x86_64_glibc
     },
 ];
@@ -60,8 +66,9 @@ extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
 
 const CHILDREN: usize = 4;
 
-/// How many of the children hang.
-fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
+type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+
+fn on_sigsys(handler: Handler) {
     // SAFETY: a handler of this type; zeros are valid in the structure, to which
     // the pointer leads.
     unsafe {
@@ -74,6 +81,11 @@ fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
             ptr::null_mut(),
         ));
     }
+}
+
+/// How many of the children hang.
+fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
+    on_sigsys(handler);
     refuse_getrandom();
     confine(&[libc::SYS_openat], SeccompAction::Trap);
     let arena = Arena::new((CHILDREN + 1) * PORTION);
@@ -111,4 +123,44 @@ fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
         });
     });
     assert_eq!(hung, CHILDREN, "getrandom was mended?");
+}
+
+/// Stands for dup3(2), by which a forked child's thread is tracking its descriptor.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+extern "C" fn hold_dup3(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the context is this handler's.
+    let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    let [from, to] = [libc::REG_RDI, libc::REG_RSI].map(|name| registers[name as usize] as i32);
+    HELD.store(true, Relaxed);
+    // Ten times as long as the attempts of `prepare` take if it does not wait.
+    thread::sleep(Duration::from_millis(50));
+    // SAFETY: dup2(2), which the filter lets pass, and the flag that it has no argument for.
+    registers[libc::REG_RAX as usize] = unsafe {
+        ok(libc::dup2(from, to));
+        ok(libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC));
+        to.into()
+    };
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
+extern "C" fn hold_dup3(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    unreachable!("not possible here");
+}
+
+fn prepare_waits_for_a_thread_that_tracks_the_device() {
+    refuse_getrandom();
+    fork_safe_uuid::prepare().expect("the device");
+    in_copy(fork, || {
+        on_sigsys(hold_dup3);
+        confine(&[libc::SYS_dup3], SeccompAction::Trap);
+        thread::scope(|scope| {
+            scope.spawn(fork_safe_uuid::new_v4);
+            while !HELD.load(Relaxed) {
+                thread::yield_now();
+            }
+            let status = fork_safe_uuid::prepare().expect("a descriptor that stays");
+            assert!(status.device_is_open(), "{status}");
+        });
+        vec![]
+    });
 }

@@ -34,7 +34,7 @@ const fn case(name: &'static str, before: fn(), handler: fn()) -> Case {
 }
 
 /// UUIDs after which a seed is renewed.
-const SEED_LIFE: usize = 4096;
+const BLOCKS_PER_SEED: usize = 4096;
 
 const CASES: [Case; 15] = [
     case("nothing", || {}, || {}),
@@ -42,7 +42,7 @@ const CASES: [Case; 15] = [
     case("a_buffer_of_20000", || {}, || _ = black_box([1_u8; 20_000])),
     case("ready", || make(1), || make(1)),
     case("refill", || make(SLOTS), || make(1)),
-    case("renewal_of_the_seed", || fill(SEED_LIFE), || make(1)),
+    case("renewal_of_the_seed", || fill(BLOCKS_PER_SEED), || make(1)),
     case("first", || {}, || make(1)),
     case(
         "after_reseed",
@@ -78,7 +78,7 @@ fn unbuffered() {
 
 /// Room that is not on the stack, and is there before the handler.
 fn fill(count: usize) {
-    static mut ROOM: [Uuid; SEED_LIFE] = [Uuid::nil(); SEED_LIFE];
+    static mut ROOM: [Uuid; BLOCKS_PER_SEED] = [Uuid::nil(); BLOCKS_PER_SEED];
     // SAFETY: one thread, and no handler comes while this is not its own.
     let room = unsafe { std::slice::from_raw_parts_mut((&raw mut ROOM).cast(), count) };
     fill_v4(room);

@@ -33,7 +33,7 @@ const BEFORE: usize = 3;
 const AFTER: usize = 2000;
 
 /// Blocks that are made of one seed.
-const SEED_LIFE: usize = 4096;
+const BLOCKS_PER_SEED: usize = 4096;
 
 static IS_FROZEN: AtomicBool = AtomicBool::new(false);
 
@@ -204,7 +204,7 @@ fn cloned_in_bulk() -> [Vec<Uuid>; 2] {
         COUNTDOWN.store(1, Relaxed);
     };
     let make = || {
-        let mut ids = vec![Uuid::nil(); 3 * SEED_LIFE];
+        let mut ids = vec![Uuid::nil(); 3 * BLOCKS_PER_SEED];
         fill_v4(&mut ids);
         ids
     };
@@ -232,7 +232,7 @@ fn are_clones_as_promised() -> bool {
         is_as_promised("now_v7", cloned(&now_v7), all_ready),
         is_as_promised("unbuffered", cloned(&|| unbuffered.new_v4()), 0),
         is_as_promised("unbuffered now_v7", cloned(&|| unbuffered.now_v7()), 0),
-        is_as_promised("fill_v4", cloned_in_bulk(), SEED_LIFE),
+        is_as_promised("fill_v4", cloned_in_bulk(), BLOCKS_PER_SEED),
     ]
     .iter()
     .all(|&kept| kept)

@@ -118,13 +118,8 @@ impl Tracer<'_> {
             }
             return None;
         }
-        // The ids take no part, nor does who runs next, nor the clock, for which musl may ask the kernel.
-        let takes_none = [
-            libc::SYS_getpid,
-            libc::SYS_gettid,
-            libc::SYS_clock_gettime,
-            libc::SYS_sched_yield,
-        ];
+        // The ids take no part, nor does the clock, for which musl may ask the kernel.
+        let takes_none = [libc::SYS_getpid, libc::SYS_gettid, libc::SYS_clock_gettime];
         if !self.recording || takes_none.contains(&(number as i64)) {
             return None;
         }

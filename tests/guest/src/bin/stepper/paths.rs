@@ -33,7 +33,7 @@ const fn path(name: &'static str, call: fn(), long: bool, committed: usize) -> P
 }
 
 /// Blocks after which a seed is renewed, and the slots are used up.
-const SEED_LIFE: usize = 4096;
+const BLOCKS_PER_SEED: usize = 4096;
 
 pub const PATHS: [Path; 24] = [
     path("fast", || after(5, one), false, 12),
@@ -42,7 +42,7 @@ pub const PATHS: [Path; 24] = [
     path(
         "renewal of the seed",
         || {
-            fill_v4(&mut [Uuid::nil(); SEED_LIFE]);
+            fill_v4(&mut [Uuid::nil(); BLOCKS_PER_SEED]);
             one();
         },
         true,
@@ -214,11 +214,11 @@ fn many<const COUNT: usize>() {
 #[inline(never)]
 fn more_than_a_seed() {
     const FEW: usize = 5;
-    let mut ids = [Uuid::nil(); SEED_LIFE + 2 * FEW];
+    let mut ids = [Uuid::nil(); BLOCKS_PER_SEED + 2 * FEW];
     armed();
     let filled = fork_safe_uuid::try_fill_v4(&mut ids);
     disarm();
-    ids.copy_within(SEED_LIFE + FEW.., FEW);
+    ids.copy_within(BLOCKS_PER_SEED + FEW.., FEW);
     log::put_call(if filled.is_ok() { &ids[..2 * FEW] } else { &[] });
 }
 

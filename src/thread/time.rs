@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::{POOL, try_new_v4};
 use crate::clock::{Reading, gregorian, v7};
 use crate::drbg::Block;
-use crate::error::Error;
-use crate::generator;
+use crate::error::{self, Error};
+use crate::pool;
 use crate::source::Source;
 
 thread_local! {
@@ -50,7 +50,7 @@ thread_local! {
 #[must_use]
 #[track_caller]
 pub fn now_v7() -> Uuid {
-    generator::or_panic(try_now_v7())
+    error::or_panic(try_now_v7())
 }
 
 /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7), or an error
@@ -102,7 +102,7 @@ fn next_v7(len: usize) -> Result<u64, Error> {
 /// ```
 #[track_caller]
 pub fn fill_v7(dest: &mut [Uuid]) {
-    generator::or_panic(try_fill_v7(dest));
+    error::or_panic(try_fill_v7(dest));
 }
 
 /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, or
@@ -120,7 +120,7 @@ pub fn fill_v7(dest: &mut [Uuid]) {
 /// # Ok::<(), fork_safe_uuid::Error>(())
 /// ```
 pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
-    generator::fill(dest, |blocks| {
+    pool::fill(dest, |blocks| {
         let first = next_v7(blocks.len())?;
         let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
         POOL.with(|pool| pool.fill(blocks, Source::System, shape))
@@ -149,7 +149,7 @@ pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
 #[must_use]
 #[track_caller]
 pub fn now_v6(node: &[u8; 6]) -> Uuid {
-    generator::or_panic(try_now_v6(node))
+    error::or_panic(try_now_v6(node))
 }
 
 /// Returns a version 6 UUID for the current time and `node`, or an error that says why
@@ -215,7 +215,7 @@ pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
 #[must_use]
 #[track_caller]
 pub fn now_v1(node: &[u8; 6]) -> Uuid {
-    generator::or_panic(try_now_v1(node))
+    error::or_panic(try_now_v1(node))
 }
 
 /// Returns a version 1 UUID for the current time and `node`, or an error that says why
@@ -272,7 +272,7 @@ fn random_bits() -> Result<u64, Error> {
 #[must_use]
 #[track_caller]
 pub fn random_node() -> [u8; 6] {
-    generator::or_panic(try_random_node())
+    error::or_panic(try_random_node())
 }
 
 /// Returns this process's random node, or an error that says why there is no entropy.

@@ -1,139 +1,12 @@
-//! The calling thread's generator, behind the free functions.
-
-use uuid::Uuid;
+//! The functions that concern the whole process: `prepare`, `reseed` and `status`.
 
 use crate::clock::{gregorian, v7};
 use crate::error::Error;
-use crate::generator;
-use crate::pool::{self, Miss, Pool};
-use crate::source::{self, Source};
+use crate::pool;
+use crate::source;
 use crate::status::Status;
 use crate::sys;
-
-mod time;
-
-pub use time::{
-    fill_v7, now_v1, now_v6, now_v7, random_node, try_fill_v7, try_now_v1, try_now_v6, try_now_v7,
-    try_random_node,
-};
-
-thread_local! {
-    /// Constant and without a destructor: reaching it allocates nothing and
-    /// works at any time of the thread's life.
-    static POOL: Pool = const { Pool::of_thread() };
-}
-
-/// Returns a random UUID (version 4, RFC 9562 section 5.4).
-///
-/// It returns what `Uuid::new_v4()` returns, and it may be called in a forked child, a
-/// daemon, a sandbox and a signal handler.
-///
-/// **In a signal handler** on an alternate stack, a call needs up to 5 KiB there beside
-/// the kernel's frame (`AT_MINSIGSTKSZ`, getauxval(3)), so the 8 KiB of `SIGSTKSZ` are
-/// enough on most processors. A build without optimisation needs 20 KiB. In a library
-/// that is loaded by dlopen(3), a thread's first use of its thread-local variables
-/// allocates them: make that thread's first UUID outside of signal handlers, which may
-/// have interrupted malloc(3).
-///
-/// # Panics
-///
-/// If there is no entropy, with the text of the [`Error`];
-/// [`try_new_v4`] returns it instead.
-///
-/// # Examples
-///
-/// ```
-/// let id = fork_safe_uuid::new_v4();
-/// assert_eq!(id.get_version_num(), 4);
-/// ```
-#[inline]
-#[must_use]
-#[track_caller]
-pub fn new_v4() -> Uuid {
-    match POOL.with(Pool::take) {
-        Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
-        Err(miss) => generator::or_panic(missed(miss)),
-    }
-}
-
-/// Returns a random UUID (version 4, RFC 9562 section 5.4), or an error that says why
-/// there is no entropy.
-///
-/// # Errors
-///
-/// If no source answers when a seed is needed; see [`Error`]. The next call
-/// tries again.
-///
-/// # Examples
-///
-/// ```
-/// let id = fork_safe_uuid::try_new_v4()?;
-/// # Ok::<(), fork_safe_uuid::Error>(())
-/// ```
-#[inline]
-pub fn try_new_v4() -> Result<Uuid, Error> {
-    match POOL.with(Pool::take) {
-        Ok(bits) => Ok(Uuid::from_bytes(bits.to_ne_bytes())),
-        Err(miss) => missed(miss),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn missed(miss: Miss) -> Result<Uuid, Error> {
-    POOL.with(|pool| pool.take_missed(miss, Source::System))
-        .map(Uuid::from_bytes)
-}
-
-/// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
-///
-/// # Panics
-///
-/// If there is no entropy, with the text of the [`Error`].
-///
-/// # Examples
-///
-/// ```
-/// let mut ids = vec![fork_safe_uuid::Uuid::nil(); 1000];
-/// fork_safe_uuid::fill_v4(&mut ids);
-/// assert!(ids.iter().all(|id| id.get_version_num() == 4));
-/// ```
-#[inline]
-#[track_caller]
-pub fn fill_v4(dest: &mut [Uuid]) {
-    generator::or_panic(try_fill_v4(dest));
-}
-
-/// Overwrites `dest` with random UUIDs (version 4), or returns an error that says why
-/// there is no entropy.
-///
-/// # Errors
-///
-/// If no source answers when a seed is needed; see [`Error`]. All of `dest` is
-/// then Nil.
-///
-/// # Examples
-///
-/// ```
-/// let mut ids = [fork_safe_uuid::Uuid::nil(); 100];
-/// fork_safe_uuid::try_fill_v4(&mut ids)?;
-/// # Ok::<(), fork_safe_uuid::Error>(())
-/// ```
-#[inline]
-pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
-    match POOL.with(|pool| pool.take_all(pool::blocks_of(dest), pool::as_it_is)) {
-        Ok(()) => Ok(()),
-        Err(miss) => fill_missed(dest, miss),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
-    generator::fill(dest, |blocks| {
-        POOL.with(|pool| pool.fill_missed(blocks, miss, Source::System, pool::as_it_is))
-    })
-}
+use crate::thread;
 
 /// Acquires everything that a sandbox might refuse later, and returns which
 /// entropy source is in use.
@@ -149,10 +22,13 @@ fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
 /// - A thread that makes its first UUID in the sandbox has no pool yet, and needs more
 ///   system calls than the thread that called `prepare`.
 ///
+/// If another thread is opening the device at the same time, it waits up to 0.2 s for it.
+///
 /// # System calls
 ///
 /// A prepared process makes these system calls and no others. It makes them by number,
-/// so the list is the same with each libc:
+/// so the list is the same with each libc. On 32-bit systems they are `mmap2` and
+/// `clock_gettime64`:
 ///
 /// | call | when | if it is refused (EPERM, ENOSYS) |
 /// | --- | --- | --- |
@@ -187,7 +63,7 @@ pub fn prepare() -> Result<Status, Error> {
     let device = source::prepare_device();
     // It fills the pool, also in a forked child, whose first UUID the kernel makes
     // otherwise. The device's failure is the lesser one.
-    missed(Miss::None)?;
+    thread::fill_pool()?;
     device?;
     Ok(status())
 }
@@ -201,7 +77,7 @@ pub fn prepare() -> Result<Status, Error> {
 ///
 /// - The next UUID of each thread and of each generator comes from a new seed, and
 ///   the vDSO's getrandom gets a new key.
-/// - The clock sequence and the [`random_node`] are drawn again.
+/// - The clock sequence and the [`random_node`](crate::random_node) are drawn again.
 /// - If the last timestamp of version 7 is ahead of the clock, the order of each thread
 ///   and each generator starts again at the clock. So do versions 6 and 1, with their
 ///   new clock sequence.
@@ -244,5 +120,5 @@ pub fn reseed() {
 /// ```
 #[must_use]
 pub fn status() -> Status {
-    POOL.with(|pool| Status::new(pool.has_page()))
+    Status::new(thread::has_pool())
 }
