@@ -2,7 +2,6 @@
 //! another thread prepares it.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
 use std::{mem, ptr, thread};
 
 use fork_safe_uuid::Uuid;
@@ -133,7 +132,7 @@ extern "C" fn hold_dup3(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_v
     let [from, to] = [libc::REG_RDI, libc::REG_RSI].map(|name| registers[name as usize] as i32);
     HELD.store(true, Relaxed);
     // Ten times as long as the attempts of `prepare` take if it does not wait.
-    thread::sleep(Duration::from_millis(50));
+    thread::sleep(std::time::Duration::from_millis(50));
     // SAFETY: dup2(2), which the filter lets pass, and the flag that it has no argument for.
     registers[libc::REG_RAX as usize] = unsafe {
         ok(libc::dup2(from, to));

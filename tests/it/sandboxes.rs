@@ -463,8 +463,9 @@ const DOCUMENTED: [libc::c_long; 4] = [
 
 #[cfg(not(target_pointer_width = "32"))]
 const SYS_CLOCK_GETTIME: libc::c_long = libc::SYS_clock_gettime;
+/// `clock_gettime64`, which has this number on each 32-bit architecture (Linux 5.1).
 #[cfg(target_pointer_width = "32")]
-const SYS_CLOCK_GETTIME: libc::c_long = libc::SYS_clock_gettime64;
+const SYS_CLOCK_GETTIME: libc::c_long = 403;
 
 /// A prepared process in which all but `allowed` is death, and getrandom(2) is
 /// refused; returns how it ended.
