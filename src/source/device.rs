@@ -252,7 +252,7 @@ fn open_and_track() -> Result<(), Error> {
             return Ok(());
         }
         // 0.2 s in all: the thread may have to wait for its turn.
-        if matches!(record::look(), Tracked::Claimed) {
+        if record::is_claimed() {
             std::thread::sleep(Duration::from_micros(100) * attempt);
         }
     }

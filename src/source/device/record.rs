@@ -132,6 +132,11 @@ pub(super) fn look() -> Tracked {
     look_with(MARK.get_or_map())
 }
 
+/// Returns whether a call is changing the record.
+pub(super) fn is_claimed() -> bool {
+    matches!(look_with(MARK.get()), Tracked::Claimed)
+}
+
 fn look_with(mark: Option<&'static AtomicU64>) -> Tracked {
     let word = Word(RECORD.word.load(Acquire));
     let opened = Opened {
