@@ -105,7 +105,12 @@ const PICTURE: [(&str, &[&str]); 5] = [
 fn all() -> Vec<Series> {
     let unbuffered = Generator::unbuffered();
     let mut all = vec![
-        series(ONE, "ours", 20_000, one_by_one!(fork_safe_uuid::new_v4())),
+        series(
+            ONE,
+            "fork-safe-uuid",
+            20_000,
+            one_by_one!(fork_safe_uuid::new_v4()),
+        ),
         series(
             ONE,
             "uuid + fast-rng",
@@ -127,13 +132,13 @@ fn all() -> Vec<Series> {
     for (group, size) in BULK {
         let count = if size == 1_000_000 { size } else { 20 * 1000 };
         let ours = in_bulk(size, fork_safe_uuid::fill_v4);
-        all.push(series(group, "ours", count, ours));
+        all.push(series(group, "fork-safe-uuid", count, ours));
         let fast_rng = in_bulk(size, |ids| ids.fill_with(peers::fast_rng));
         all.push(series(group, "uuid + fast-rng", count, fast_rng));
     }
     all.push(series(
         UNBUFFERED,
-        "ours",
+        "fork-safe-uuid",
         2000,
         one_by_one!(unbuffered.new_v4()),
     ));
@@ -190,7 +195,7 @@ fn in_pairs() -> Vec<Series> {
 fn beginnings() -> Vec<Series> {
     type Make = fn() -> Uuid;
     const PEERS: [(&str, Make); 3] = [
-        ("ours", fork_safe_uuid::new_v4),
+        ("fork-safe-uuid", fork_safe_uuid::new_v4),
         ("uuid", peers::uuid_default),
         ("uuid + fast-rng", peers::fast_rng),
     ];
@@ -252,7 +257,12 @@ fn of_time() -> Vec<Series> {
     let node = fork_safe_uuid::random_node();
     let v1 = one_by_one!(fork_safe_uuid::now_v1(&node));
     let mut all = vec![
-        series(V7, "ours", 4000, one_by_one!(fork_safe_uuid::now_v7())),
+        series(
+            V7,
+            "fork-safe-uuid",
+            4000,
+            one_by_one!(fork_safe_uuid::now_v7()),
+        ),
         series(V7, "uuid + fast-rng", 2000, one_by_one!(peers::uuid_v7())),
         series(V7, "uuid7", 1000, one_by_one!(peers::uuid7_v7())),
         series(
@@ -263,7 +273,7 @@ fn of_time() -> Vec<Series> {
         ),
         series(
             V7_THOUSAND,
-            "ours",
+            "fork-safe-uuid",
             20_000,
             in_bulk(1000, fork_safe_uuid::fill_v7),
         ),
@@ -273,7 +283,7 @@ fn of_time() -> Vec<Series> {
             2000,
             in_bulk(1000, |ids| ids.fill_with(peers::uuid_v7)),
         ),
-        series(V1, "ours", 4000, v1),
+        series(V1, "fork-safe-uuid", 4000, v1),
         series(V1, "uuid", 2000, one_by_one!(peers::uuid_v1())),
     ];
     if let Some(libuuid) = peers::libuuid_v1() {
@@ -319,7 +329,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{machine}\n");
     println!(
         "{:<30} {:<16} {:>9} {:>8}   of nine rounds in ten",
-        "", "", "ns a UUID", "÷ ours"
+        "", "", "ns a UUID", "÷ first"
     );
     let mut ours = 0;
     for (index, series) in all.iter().enumerate() {
@@ -343,7 +353,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let unbuffered = all.iter().position(|series| series.group == UNBUFFERED);
     let unbuffered = unbuffered.expect("measured");
     let default = quantile(&all[unbuffered + 1].times, 0.5) / quantile(&all[0].times, 0.5);
-    println!("\nuuid's default ÷ ours, one by one: {default:.0}");
+    println!("\nuuid's default ÷ fork-safe-uuid, one by one: {default:.0}");
     small_requests();
     if IS_WHOLE {
         picture(&all, &machine)?;

@@ -108,11 +108,7 @@ impl Reading {
     pub(crate) fn of_system() -> Result<Self, Error> {
         match sys::wall_clock() {
             Ok((seconds, nanos)) => Ok(Self { seconds, nanos }),
-            Err(errno) => Err(Error::clock(Failure {
-                path: Path::None,
-                call: Call::ClockGettime,
-                cause: Cause::Os(errno),
-            })),
+            Err(errno) => Err(unread(errno)),
         }
     }
 
@@ -143,6 +139,15 @@ impl Range {
     fn is_over(&self) -> Error {
         out_of_range(Cause::After(self.end))
     }
+}
+
+#[cold]
+fn unread(errno: i32) -> Error {
+    Error::clock(Failure {
+        path: Path::None,
+        call: Call::ClockGettime,
+        cause: Cause::Os(errno),
+    })
 }
 
 #[cold]

@@ -172,7 +172,8 @@ impl Generator {
     #[must_use]
     #[track_caller]
     pub fn now_v7(&self) -> Uuid {
-        error::or_panic(self.try_now_v7())
+        let word = error::or_panic(self.next_v7());
+        v7::uuid(word, self.new_v4())
     }
 
     /// Returns a version 7 UUID for the current time, or an error that says why there is
@@ -183,9 +184,13 @@ impl Generator {
     /// As [`try_now_v7`](crate::try_now_v7).
     #[inline]
     pub fn try_now_v7(&self) -> Result<Uuid, Error> {
-        let word = v7::word(self.now()?, |now| self.order.next(now, 1))?;
         // The random bits last: a fork before them gives parent and child other bits.
-        Ok(v7::uuid(word, self.try_new_v4()?))
+        Ok(v7::uuid(self.next_v7()?, self.try_new_v4()?))
+    }
+
+    #[inline(always)]
+    fn next_v7(&self) -> Result<u64, Error> {
+        v7::word(self.now()?, |now| self.order.next(now, 1))
     }
 
     /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,

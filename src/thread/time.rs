@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{POOL, try_new_v4};
+use super::{POOL, new_v4, try_new_v4};
 use crate::clock::{Reading, gregorian, v7};
 use crate::drbg::Block;
 use crate::error::{self, Error};
@@ -50,7 +50,8 @@ thread_local! {
 #[must_use]
 #[track_caller]
 pub fn now_v7() -> Uuid {
-    error::or_panic(try_now_v7())
+    let word = error::or_panic(next_v7(1));
+    v7::uuid(word, new_v4())
 }
 
 /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7), or an error
@@ -76,7 +77,7 @@ pub fn try_now_v7() -> Result<Uuid, Error> {
     Ok(v7::uuid(word, try_new_v4()?))
 }
 
-#[inline]
+#[inline(always)]
 fn next_v7(len: usize) -> Result<u64, Error> {
     v7::word(Reading::of_system()?, |now| {
         ORDER.with(|order| order.next(now, len))
