@@ -24,10 +24,6 @@ use crate::object::{Safe, make};
 /// at whether a signal came: 16 KiB on the stack, and some 0.2 ms.
 const CHUNK: usize = 1024;
 
-/// After as many chunks other threads get a turn: some 5 ms, which is also how long
-/// Python lets a thread run that others wait for.
-const TURN: usize = 32;
-
 // Without the GIL, too: the crate keeps its state for each thread, and that of
 // `object` is written by imports alone.
 #[pymodule(gil_used = false)]
@@ -182,10 +178,17 @@ fn list<'py>(
         return Err(PyValueError::new_err("n must not be negative"));
     };
     ask_for_memory(n, size)?;
+    // A call of Python's own code gives other threads their turn and raises what a signal's
+    // handler raises. Releasing the GIL is not enough: a thread that waits for it asks for its
+    // turn only after 5 ms in which nobody released it.
+    let pause = match n {
+        0..=CHUNK => None,
+        _ => Some(py.eval(c"lambda: None", None, None)?),
+    };
     let list = PyList::empty(py);
     let mut ids = [Uuid::nil(); CHUNK];
     let mut left = n;
-    for chunk in 1.. {
+    loop {
         let ids = &mut ids[..left.min(CHUNK)];
         fill(ids).map_err(|error| raise(py, error))?;
         for &id in &*ids {
@@ -193,14 +196,12 @@ fn list<'py>(
         }
         left -= ids.len();
         if left == 0 {
-            break;
+            return Ok(list);
         }
-        py.check_signals()?;
-        if chunk % TURN == 0 {
-            py.detach(|| ());
+        if let Some(pause) = &pause {
+            pause.call0()?;
         }
     }
-    Ok(list)
 }
 
 /// Raises MemoryError at once where the system says that so much is not to be had,
