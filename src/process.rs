@@ -22,7 +22,7 @@ use crate::thread;
 /// - A thread that makes its first UUID in the sandbox has no pool yet, and needs more
 ///   system calls than the thread that called `prepare`.
 ///
-/// If another thread is opening the device at the same time, it waits up to 0.2 s for it.
+/// `prepare` waits up to 0.2 s while another thread is opening the device.
 ///
 /// # System calls
 ///

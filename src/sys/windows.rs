@@ -32,8 +32,8 @@ pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
-/// `None` also where a number has more than 22 bits. The system counts in steps of
-/// four, so that a million threads and processes have none.
+/// Returns `None` where a number has more than 22 bits. The system counts in steps of
+/// four, so that takes more than a million threads and processes.
 pub(crate) fn thread_at_home() -> Option<NonZeroU32> {
     // SAFETY: takes no argument and cannot fail.
     let thread = unsafe { GetCurrentThreadId() };

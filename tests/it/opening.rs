@@ -131,8 +131,9 @@ extern "C" fn hold_dup3(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_v
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let [from, to] = [libc::REG_RDI, libc::REG_RSI].map(|name| registers[name as usize] as i32);
     HELD.store(true, Relaxed);
-    // Ten times as long as the attempts of `prepare` take if it does not wait.
-    thread::sleep(std::time::Duration::from_millis(50));
+    // Several times as long as the attempts of `prepare` take if it does not wait, and a
+    // tenth of what it waits.
+    thread::sleep(std::time::Duration::from_millis(20));
     // SAFETY: dup2(2), which the filter lets pass, and the flag that it has no argument for.
     registers[libc::REG_RAX as usize] = unsafe {
         ok(libc::dup2(from, to));

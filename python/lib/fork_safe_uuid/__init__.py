@@ -44,18 +44,7 @@ __all__ = [
 ]
 
 # Django writes this name into migrations, and pickle into its streams.
-for _function in (
-    bulk,
-    bulk_bytes,
-    prepare,
-    reseed,
-    status,
-    uuid1,
-    uuid4,
-    uuid4_bytes,
-    uuid6,
-    uuid7,
-    uuid7_bytes,
-):
-    _function.__module__ = __name__
-del _function
+for _name in __all__:
+    if isinstance(globals()[_name], type(uuid4)):
+        globals()[_name].__module__ = __name__
+del _name

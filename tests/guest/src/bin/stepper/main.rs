@@ -449,6 +449,7 @@ fn main() {
         .flat_map(|path| EVENTS.iter().map(move |event| (path, event)))
         .filter(|(_, event)| is(&only_event, event.name))
         .collect();
+    assert!(!rows.is_empty(), "there is no such path or event");
     if let Ok(factor) = std::env::var("FORK_SAFE_UUID_PATIENCE") {
         log::multiply_patience(factor.parse().expect("a factor"));
     }
