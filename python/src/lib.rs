@@ -11,6 +11,7 @@ mod object;
 mod status;
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use fork_safe_uuid::Uuid;
 use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
@@ -178,13 +179,13 @@ fn list<'py>(
         return Err(PyValueError::new_err("n must not be negative"));
     };
     ask_for_memory(n, size)?;
-    // A call of Python's own code gives other threads their turn and raises what a signal's
-    // handler raises. Releasing the GIL is not enough: a thread that waits for it asks for its
-    // turn only after 5 ms in which nobody released it.
+    // A thread that waits for the GIL asks for it when nobody has released it for so long,
+    // and only then is releasing it enough to give that thread its turn.
     let pause = match n {
-        0..=CHUNK => None,
-        _ => Some(py.eval(c"lambda: None", None, None)?),
+        0..=CHUNK => Duration::MAX,
+        _ => switch_interval(py)?.saturating_mul(2),
     };
+    let mut since = Instant::now();
     let list = PyList::empty(py);
     let mut ids = [Uuid::nil(); CHUNK];
     let mut left = n;
@@ -198,10 +199,18 @@ fn list<'py>(
         if left == 0 {
             return Ok(list);
         }
-        if let Some(pause) = &pause {
-            pause.call0()?;
+        py.check_signals()?;
+        if since.elapsed() > pause {
+            py.detach(|| ());
+            since = Instant::now();
         }
     }
+}
+
+/// Returns how long Python lets a thread run that others wait for.
+fn switch_interval(py: Python<'_>) -> PyResult<Duration> {
+    let seconds = py.import("sys")?.call_method0("getswitchinterval")?;
+    Ok(Duration::try_from_secs_f64(seconds.extract()?).unwrap_or(Duration::MAX))
 }
 
 /// Raises MemoryError at once where the system says that so much is not to be had,

@@ -165,7 +165,7 @@ def count():
 thread = threading.Thread(target=count)
 thread.start()
 fork_safe_uuid.bulk_bytes(10_000_000)
-# Half a second or more, in which each turn takes 5 ms.
+# Half a second or more, in which each turn takes 10 ms.
 meanwhile = turns
 is_done.set()
 thread.join()
@@ -352,6 +352,7 @@ def forever():
     while True:
         fork_safe_uuid.uuid4()
         fork_safe_uuid.bulk(3000)
+        fork_safe_uuid.bulk_bytes(1_000_000)
 for _ in range(4):
     threading.Thread(target=forever, daemon=True).start()
 time.sleep(0.2)
