@@ -4,10 +4,10 @@ use core::fmt;
 
 use uuid::Uuid;
 
-use crate::clock::{Clock, Reading, v7};
-use crate::drbg::Block;
+use crate::clock::{Clock, Reading, order::Order};
+use crate::engine::pool::Pool;
 use crate::error::{self, Error};
-use crate::pool::{self, Miss, Pool};
+use crate::maker::Maker;
 use crate::source::{EntropySource, Source};
 
 /// A generator with a state of its own.
@@ -29,9 +29,9 @@ use crate::source::{EntropySource, Source};
 /// ```
 pub struct Generator {
     pool: Pool,
+    order: Order,
     /// `None`: the system's sources.
     custom: Option<Box<dyn EntropySource + Send>>,
-    order: v7::Order,
     /// `None`: the system's clock.
     clock: Option<Box<dyn Clock + Send>>,
 }
@@ -49,8 +49,8 @@ impl Generator {
     const fn with_pool(pool: Pool) -> Self {
         Self {
             pool,
+            order: Order::new(),
             custom: None,
-            order: v7::Order::new(),
             clock: None,
         }
     }
@@ -115,10 +115,7 @@ impl Generator {
     #[must_use]
     #[track_caller]
     pub fn new_v4(&self) -> Uuid {
-        match self.pool.take() {
-            Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
-            Err(miss) => error::or_panic(self.missed(miss)),
-        }
+        self.make_v4()
     }
 
     /// Returns a random UUID (version 4), or an error that says why there is no entropy.
@@ -128,10 +125,7 @@ impl Generator {
     /// If the source fails when a seed is needed; see [`Error`].
     #[inline]
     pub fn try_new_v4(&self) -> Result<Uuid, Error> {
-        match self.pool.take() {
-            Ok(bits) => Ok(Uuid::from_bytes(bits.to_ne_bytes())),
-            Err(miss) => self.missed(miss),
-        }
+        self.try_make_v4()
     }
 
     /// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
@@ -153,10 +147,7 @@ impl Generator {
     /// If the source fails when a seed is needed; see [`Error`]. All of `dest` is then Nil.
     #[inline]
     pub fn try_fill_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
-        match self.pool.take_all(pool::blocks_of(dest), pool::as_it_is) {
-            Ok(()) => Ok(()),
-            Err(miss) => self.fill_missed(dest, miss),
-        }
+        self.try_make_all_v4(dest)
     }
 
     /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
@@ -172,8 +163,7 @@ impl Generator {
     #[must_use]
     #[track_caller]
     pub fn now_v7(&self) -> Uuid {
-        let word = error::or_panic(self.next_v7());
-        v7::uuid(word, self.new_v4())
+        self.make_v7()
     }
 
     /// Returns a version 7 UUID for the current time, or an error that says why there is
@@ -184,13 +174,7 @@ impl Generator {
     /// As [`try_now_v7`](crate::try_now_v7).
     #[inline]
     pub fn try_now_v7(&self) -> Result<Uuid, Error> {
-        // The random bits last: a fork before them gives parent and child other bits.
-        Ok(v7::uuid(self.next_v7()?, self.try_new_v4()?))
-    }
-
-    #[inline(always)]
-    fn next_v7(&self) -> Result<u64, Error> {
-        v7::word(self.now()?, |now| self.order.next(now, 1))
+        self.try_make_v7()
     }
 
     /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
@@ -213,11 +197,19 @@ impl Generator {
     ///
     /// As [`try_now_v7`](crate::try_now_v7). All of `dest` is then Nil.
     pub fn try_fill_v7(&self, dest: &mut [Uuid]) -> Result<(), Error> {
-        pool::fill(dest, |blocks| {
-            let first = v7::word(self.now()?, |now| self.order.next(now, blocks.len()))?;
-            let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
-            self.pool.fill(blocks, self.source(), shape)
-        })
+        self.try_make_all_v7(dest)
+    }
+}
+
+impl Maker for Generator {
+    #[inline]
+    fn with_pool<T>(&self, call: impl FnOnce(&Pool) -> T) -> T {
+        call(&self.pool)
+    }
+
+    #[inline]
+    fn with_order<T>(&self, call: impl FnOnce(&Order) -> T) -> T {
+        call(&self.order)
     }
 
     #[inline]
@@ -226,23 +218,6 @@ impl Generator {
             Some(clock) => Ok(clock.now().into()),
             None => Reading::of_system(),
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn missed(&self, miss: Miss) -> Result<Uuid, Error> {
-        self.pool
-            .take_missed(miss, self.source())
-            .map(Uuid::from_bytes)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn fill_missed(&self, dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
-        pool::fill(dest, |blocks| {
-            self.pool
-                .fill_missed(blocks, miss, self.source(), pool::as_it_is)
-        })
     }
 
     fn source(&self) -> Source<'_> {

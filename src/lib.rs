@@ -27,18 +27,17 @@ mod status;
 mod generator;
 mod thread;
 
+mod maker;
+
 pub mod clock;
 
-mod pool;
-
-mod hedge;
-
-mod drbg;
-mod hardware;
+mod engine;
 
 pub mod source;
 
 mod wipe;
+
+mod format;
 
 mod error;
 mod sys;

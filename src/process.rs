@@ -1,8 +1,8 @@
 //! The functions that concern the whole process: `prepare`, `reseed` and `status`.
 
-use crate::clock::{gregorian, v7};
+use crate::clock::{gregorian, order};
+use crate::engine::pool;
 use crate::error::Error;
-use crate::pool;
 use crate::source;
 use crate::status::Status;
 use crate::sys;
@@ -101,7 +101,7 @@ pub fn reseed() {
         source::reseed();
         pool::reseed();
         gregorian::PROCESS.forget();
-        v7::restart();
+        order::restart();
         // Last, as it may wait for the kernel.
         source::mark_again();
         // [P2 mark-pages] CRIU before 4.2 loses the mark, and children would have the keys.

@@ -3,8 +3,8 @@
 use core::fmt;
 
 use crate::clock;
-use crate::hardware;
-use crate::pool;
+use crate::engine::hardware;
+use crate::engine::pool;
 use crate::source::{self, Served, TrackedDevice};
 use crate::sys;
 

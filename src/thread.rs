@@ -2,8 +2,10 @@
 
 use uuid::Uuid;
 
+use crate::clock::{Reading, order::Order};
+use crate::engine::pool::{Miss, Pool};
 use crate::error::{self, Error};
-use crate::pool::{self, Miss, Pool};
+use crate::maker::Maker;
 use crate::source::Source;
 
 mod time;
@@ -17,6 +19,34 @@ thread_local! {
     /// Constant and without a destructor: reaching it allocates nothing and
     /// works at any time of the thread's life.
     static POOL: Pool = const { Pool::of_thread() };
+
+    /// As the pool: constant and without a destructor.
+    static ORDER: Order = const { Order::new() };
+}
+
+/// The calling thread.
+struct Thread;
+
+impl Maker for Thread {
+    #[inline]
+    fn with_pool<T>(&self, call: impl FnOnce(&Pool) -> T) -> T {
+        POOL.with(call)
+    }
+
+    #[inline]
+    fn with_order<T>(&self, call: impl FnOnce(&Order) -> T) -> T {
+        ORDER.with(call)
+    }
+
+    #[inline]
+    fn now(&self) -> Result<Reading, Error> {
+        Reading::of_system()
+    }
+
+    #[inline]
+    fn source(&self) -> Source<'_> {
+        Source::System
+    }
 }
 
 /// Returns a random UUID (version 4, RFC 9562 section 5.4).
@@ -46,10 +76,7 @@ thread_local! {
 #[must_use]
 #[track_caller]
 pub fn new_v4() -> Uuid {
-    match POOL.with(Pool::take) {
-        Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
-        Err(miss) => error::or_panic(missed(miss)),
-    }
+    Thread.make_v4()
 }
 
 /// Returns a random UUID (version 4, RFC 9562 section 5.4), or an error that says why
@@ -68,17 +95,7 @@ pub fn new_v4() -> Uuid {
 /// ```
 #[inline]
 pub fn try_new_v4() -> Result<Uuid, Error> {
-    match POOL.with(Pool::take) {
-        Ok(bits) => Ok(Uuid::from_bytes(bits.to_ne_bytes())),
-        Err(miss) => missed(miss),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn missed(miss: Miss) -> Result<Uuid, Error> {
-    POOL.with(|pool| pool.take_missed(miss, Source::System))
-        .map(Uuid::from_bytes)
+    Thread.try_make_v4()
 }
 
 /// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
@@ -117,23 +134,12 @@ pub fn fill_v4(dest: &mut [Uuid]) {
 /// ```
 #[inline]
 pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
-    match POOL.with(|pool| pool.take_all(pool::blocks_of(dest), pool::as_it_is)) {
-        Ok(()) => Ok(()),
-        Err(miss) => fill_missed(dest, miss),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
-    pool::fill(dest, |blocks| {
-        POOL.with(|pool| pool.fill_missed(blocks, miss, Source::System, pool::as_it_is))
-    })
+    Thread.try_make_all_v4(dest)
 }
 
 /// Fills the calling thread's pool.
 pub(crate) fn fill_pool() -> Result<(), Error> {
-    missed(Miss::Unclaimed).map(|_| ())
+    Thread.missed(Miss::Unclaimed).map(drop)
 }
 
 /// Returns whether the calling thread has a pool that can be filled.

@@ -1,5 +1,5 @@
 //! Requests of any length, reseeds and hashes in any order give the stream that
-//! src/drbg.rs describes for a processor with AES instructions, by a cipher of other
+//! src/engine/drbg.rs describes for a processor with AES instructions, by a cipher of other
 //! authors, block by block.
 #![no_main]
 
@@ -10,7 +10,11 @@ use libfuzzer_sys::fuzz_target;
 // In a module of its own, whose folder is that of the submodules, too.
 #[path = "../../src"]
 mod src {
-    pub mod drbg;
+    pub mod engine {
+        pub mod drbg;
+    }
+    #[allow(dead_code)]
+    pub mod format;
 }
 
 #[path = "../../src/sys/registers.rs"]
@@ -26,7 +30,8 @@ mod sys {
     }
 }
 
-use src::drbg::{self, Block, Form, Key, Nonce};
+use src::engine::drbg::{self, Key, Nonce};
+use src::format::{self, Block, Form};
 
 #[derive(Arbitrary, Debug)]
 enum Operation {

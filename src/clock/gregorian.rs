@@ -15,8 +15,6 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use uuid::Uuid;
-
 use super::{GREGORIAN, Reading, count_step};
 use crate::error::Error;
 use crate::sys;
@@ -216,25 +214,4 @@ impl Gregorian {
 #[inline]
 fn is_ahead(count: u64, now: u64) -> bool {
     count > now + GREGORIAN.held()
-}
-
-#[inline]
-pub(crate) fn v1((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
-    let time = count << 32 | (count >> 16 & 0xffff_0000) | 1 << 12 | count >> 48;
-    assemble(time, sequence, node)
-}
-
-#[inline]
-pub(crate) fn v6((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
-    let time = count >> 12 << 16 | 6 << 12 | count & 0xfff;
-    assemble(time, sequence, node)
-}
-
-/// The count has 60 bits and the clock sequence 14. `uuid`'s builder makes the same by a
-/// call, which takes longer.
-#[inline]
-fn assemble(time: u64, sequence: u16, node: &[u8; 6]) -> Uuid {
-    let [a, b, c, d, e, f] = *node;
-    let node = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-    Uuid::from_u64_pair(time, 1 << 63 | u64::from(sequence) << 48 | node)
 }

@@ -3,17 +3,11 @@
 
 use uuid::Uuid;
 
-use super::{POOL, new_v4, try_new_v4};
-use crate::clock::{Reading, gregorian, v7};
-use crate::drbg::Block;
+use super::{Thread, try_new_v4};
+use crate::clock::{Reading, gregorian::PROCESS};
 use crate::error::{self, Error};
-use crate::pool;
-use crate::source::Source;
-
-thread_local! {
-    /// As the pool: constant and without a destructor.
-    static ORDER: v7::Order = const { v7::Order::new() };
-}
+use crate::format::gregorian;
+use crate::maker::Maker;
 
 /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
 /// than all that this thread returned before, unless the clock was set back.
@@ -50,8 +44,7 @@ thread_local! {
 #[must_use]
 #[track_caller]
 pub fn now_v7() -> Uuid {
-    let word = error::or_panic(next_v7(1));
-    v7::uuid(word, new_v4())
+    Thread.make_v7()
 }
 
 /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7), or an error
@@ -72,16 +65,7 @@ pub fn now_v7() -> Uuid {
 /// ```
 #[inline]
 pub fn try_now_v7() -> Result<Uuid, Error> {
-    let word = next_v7(1)?;
-    // The random bits last: a fork before them gives parent and child other bits.
-    Ok(v7::uuid(word, try_new_v4()?))
-}
-
-#[inline(always)]
-fn next_v7(len: usize) -> Result<u64, Error> {
-    v7::word(Reading::of_system()?, |now| {
-        ORDER.with(|order| order.next(now, len))
-    })
+    Thread.try_make_v7()
 }
 
 /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
@@ -121,11 +105,7 @@ pub fn fill_v7(dest: &mut [Uuid]) {
 /// # Ok::<(), fork_safe_uuid::Error>(())
 /// ```
 pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
-    pool::fill(dest, |blocks| {
-        let first = next_v7(blocks.len())?;
-        let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
-        POOL.with(|pool| pool.fill(blocks, Source::System, shape))
-    })
+    Thread.try_make_all_v7(dest)
 }
 
 /// Returns a version 6 UUID for the current time and `node` (RFC 9562 section 5.6).
@@ -243,7 +223,7 @@ pub fn try_now_v1(node: &[u8; 6]) -> Result<Uuid, Error> {
 
 #[inline]
 fn next_gregorian() -> Result<(u64, u16), Error> {
-    gregorian::PROCESS.next(Reading::of_system, random_bits)
+    PROCESS.next(Reading::of_system, random_bits)
 }
 
 fn random_bits() -> Result<u64, Error> {
@@ -291,5 +271,5 @@ pub fn random_node() -> [u8; 6] {
 /// ```
 #[inline]
 pub fn try_random_node() -> Result<[u8; 6], Error> {
-    gregorian::PROCESS.node(random_bits)
+    PROCESS.node(random_bits)
 }

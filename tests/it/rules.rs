@@ -76,8 +76,8 @@ fn without_any_one_rule_something_breaks() {
     let mut changes = vec![
         (
             "lib.rs",
-            "mod drbg;".to_owned(),
-            format!("mod drbg;{SWITCH}"),
+            "mod engine;".to_owned(),
+            format!("mod engine;{SWITCH}"),
         ),
         (file, from.to_owned(), blindly),
     ];

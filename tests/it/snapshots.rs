@@ -178,13 +178,13 @@ fn nothing_that_was_handed_out_is_left_in_memory() {
 /// The control. Without a switch in the changed program, which would change what
 /// lies on the stack.
 fn without_clearing_the_stack_round_keys_are_found() {
-    let changes = [("drbg.rs", "    clear_stack();", "")];
+    let changes = [("engine/drbg.rs", "    clear_stack();", "")];
     guest::assert_broken_by("memory", &["handed-out"], &changes);
 }
 
 /// The same: from them a forked child can compute its parent's next UUIDs.
 fn without_clearing_the_registers_round_keys_are_found() {
-    let changes = [("drbg.rs", "    sys::clear_registers();", "")];
+    let changes = [("engine/drbg.rs", "    sys::clear_registers();", "")];
     guest::assert_broken_by("memory", &["handed-out"], &changes);
 }
 

@@ -7,7 +7,8 @@ use chacha20::cipher::{Array, KeyIvInit, StreamCipherCore};
 use chacha20::{ChaChaCore, R8, variants::Ietf};
 use zeroize::Zeroize;
 
-use super::{Block, Form, Key, Nonce};
+use super::{Key, Nonce};
+use crate::format::{Block, Form};
 
 /// Bytes of a block of ChaCha.
 const WIDE: usize = 64;

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::page::{self, Page, SLOTS};
 use super::{BUSY, Pool};
-use crate::drbg::Block;
 use crate::error::Error;
+use crate::format::Block;
 
 /// Why nothing was ready.
 #[derive(Clone, Copy)]

@@ -2,7 +2,8 @@
 
 use core::arch::aarch64::*;
 
-use super::{Block, Form, Nonce};
+use super::Nonce;
+use crate::format::{Block, Form};
 
 const ROUNDS: usize = 10;
 

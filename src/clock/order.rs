@@ -1,15 +1,9 @@
-//! Version 7: `unix_ts_ms`, its fraction, a counter, and random bits
-//! (RFC 9562 section 5.7).
+//! The order of version 7: the words of one thread's or one generator's UUIDs increase
+//! (`format::v7` says what a word is).
 //!
-//! ```text
-//!  48 bits     4     12 bits     2   4 bits    58 bits
-//! unix_ts_ms | 7 |  fraction  | 10 | counter | random
-//!             rand_a, by section 6.2, method 3;  rand_b
-//! ```
-//!
-//! **Nothing here is secret, so nothing need be wiped.** A word of timestamp and counter
-//! orders the UUIDs. A forked child continues from it. Its UUIDs differ from its parent's by
-//! the 58 bits, which come from a pool that is empty in the child.
+//! **Nothing here is secret, so nothing need be wiped.** A forked child continues from its
+//! parent's word. Its UUIDs differ from its parent's by the 58 random bits, which come from a
+//! pool that is empty in the child.
 
 use core::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -17,26 +11,12 @@ use core::sync::atomic::{
     compiler_fence,
 };
 
-use uuid::Uuid;
-
 use super::{Reading, V7, count_step};
-use crate::drbg::Block;
 use crate::error::Error;
+use crate::format::v7::{COUNTER, COUNTER_BITS, UUIDS_PER_WORD};
 
 #[cfg(test)]
 mod tests;
-
-/// 16 UUIDs in a tick of 244 ns; a thread that makes more runs ahead of the clock by
-/// 15 ns with each.
-const COUNTER_BITS: u32 = 4;
-const COUNTER: u64 = (1 << COUNTER_BITS) - 1;
-
-const RANDOM_BITS: u32 = 62 - COUNTER_BITS;
-const RANDOM: u64 = (1 << RANDOM_BITS) - 1;
-
-/// How many UUIDs of one request share a word. Their random bits begin below half of
-/// the range and grow by 2^32 at most, so that as many steps cannot pass its end.
-const OF_A_WORD: usize = 1 << (RANDOM_BITS - 1 - 32);
 
 /// How far ahead of the clock a word is held. The counter is no part of the time, so that
 /// all words of the last tick that is held are held.
@@ -85,7 +65,7 @@ impl Order {
     /// one, or more than [`HELD`] before it. Returns `None` if there are no more.
     #[inline]
     pub(crate) fn next(&self, now: u64, len: usize) -> Option<u64> {
-        let count = len.div_ceil(OF_A_WORD) as u64;
+        let count = len.div_ceil(UUIDS_PER_WORD) as u64;
         if self.busy.load(Relaxed) {
             return self.next_nested(now, count);
         }
@@ -176,47 +156,4 @@ fn up_to(limit: u64, word: u64) -> u64 {
 #[inline]
 pub(crate) fn word(now: Reading, next: impl FnOnce(u64) -> Option<u64>) -> Result<u64, Error> {
     next(now.ticks(&V7)? << COUNTER_BITS).ok_or_else(|| V7.is_over())
-}
-
-/// Returns the UUID of a word, with the random bits of a UUID of version 4.
-#[inline]
-pub(crate) fn uuid(word: u64, random: Uuid) -> Uuid {
-    assemble(word, random.as_u64_pair().1)
-}
-
-/// `low` has the variant's bits in their place.
-#[inline]
-fn assemble(word: u64, low: u64) -> Uuid {
-    const FIELDS: u32 = 16;
-    let ms = word >> FIELDS << FIELDS;
-    let rand_a = word >> COUNTER_BITS & 0xfff;
-    let counter = (word & COUNTER) << RANDOM_BITS;
-    Uuid::from_u64_pair(
-        ms | 7 << 12 | rand_a,
-        low & !(COUNTER << RANDOM_BITS) | counter,
-    )
-}
-
-/// Turns `blocks`, UUIDs of version 4, into UUIDs of version 7 in order.
-///
-/// All UUIDs of a word have its timestamp. The random bits of the first one are fresh
-/// except for the topmost, and grow by 1 to 2^32 with each further one (section 6.2,
-/// method 2).
-pub(crate) fn shape(blocks: &mut [Block], first: u64) {
-    shape_by(blocks, first, OF_A_WORD);
-}
-
-fn shape_by(blocks: &mut [Block], first: u64, of_a_word: usize) {
-    for (blocks, word) in blocks.chunks_mut(of_a_word).zip(first..) {
-        let mut random = None;
-        for block in blocks {
-            let (_, low) = Uuid::from_bytes(*block).as_u64_pair();
-            let grown = match random {
-                None => low & RANDOM >> 1,
-                Some(random) => random + 1 + (low & 0xffff_ffff),
-            };
-            random = Some(grown);
-            *block = assemble(word, low & !RANDOM | grown).into_bytes();
-        }
-    }
 }

@@ -9,7 +9,8 @@ use std::arch::is_x86_feature_detected as has;
 use super::aes_arm;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 use super::aes_ni;
-use super::{Block, Form, Key, Nonce, chacha, counter};
+use super::{Key, Nonce, chacha, counter};
+use crate::format::{Block, Form};
 #[cfg(target_arch = "aarch64")]
 use crate::sys;
 

@@ -9,7 +9,8 @@ use core::arch::x86::*;
 #[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::*;
 
-use super::{Block, Form, Nonce};
+use super::Nonce;
+use crate::format::{Block, Form};
 
 const ROUNDS: usize = 10;
 

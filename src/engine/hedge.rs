@@ -6,8 +6,9 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::drbg::{self, Block, Nonce};
-use crate::hardware;
+use crate::engine::drbg::{self, Nonce};
+use crate::engine::hardware;
+use crate::format::Block;
 use crate::sys;
 
 /// Counts the seeds of this process. Relaxed: it need only change. Refills are not

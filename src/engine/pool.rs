@@ -31,9 +31,10 @@ use core::sync::atomic::{
 
 use zeroize::Zeroize;
 
-use crate::drbg::{self, Block, Key};
+use crate::engine::drbg::{self, Key};
+use crate::engine::hedge::{self, Mixer};
 use crate::error::Error;
-use crate::hedge::{self, Mixer};
+use crate::format::{Block, V4};
 use crate::source::{Served, Source};
 use crate::sys;
 use crate::wipe::{Borrower, Refusal};
@@ -41,7 +42,7 @@ use crate::wipe::{Borrower, Refusal};
 mod page;
 mod take;
 
-use page::{BLOCKS_PER_SEED, PAGES, Page, V4};
+use page::{BLOCKS_PER_SEED, PAGES, Page};
 pub(crate) use page::{mark_again, missed_reseeds, reseed};
 pub(crate) use take::{Miss, as_it_is, blocks_of, fill};
 

@@ -9,9 +9,10 @@ use core::sync::atomic::{
 
 use zeroize::Zeroize;
 
-use crate::drbg::{self, Block, Form, Key};
+use crate::engine::drbg::{self, Key};
+use crate::engine::hedge;
 use crate::error::Error;
-use crate::hedge;
+use crate::format::{Block, V4};
 use crate::source::Source;
 use crate::wipe::{Lent, Wiped, WipedSlab};
 
@@ -24,20 +25,6 @@ pub(super) const SLOTS: usize = 251;
 /// How many blocks, 64 KiB, are made from one seed before the next one is drawn. A bulk
 /// request makes at most as many with one key.
 pub(super) const BLOCKS_PER_SEED: usize = 4096;
-
-/// A UUID of version 4 (RFC 9562 section 5.4), the form of all slots.
-pub(super) const V4: Form = {
-    const fn bytes(byte_6: u8, byte_8: u8, others: u8) -> Block {
-        let mut bytes = [others; 16];
-        bytes[6] = byte_6;
-        bytes[8] = byte_8;
-        bytes
-    }
-    Form {
-        keep: bytes(0x0f, 0x3f, 0xff),
-        set: bytes(0x40, 0x80, 0x00),
-    }
-};
 
 /// How many seeds could not be renewed. Relaxed: only a count.
 static MISSED_RESEEDS: AtomicU64 = AtomicU64::new(0);

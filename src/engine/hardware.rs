@@ -5,7 +5,7 @@
 //! state of the kernel's generator, unless the hypervisor tells the kernel (`vmgenid`).
 //! The processor's numbers differ in the two from the first call on.
 //!
-//! None of them is a source. [`hedge`](crate::hedge) hashes them under a key and adds them
+//! None of them is a source. [`hedge`](super::hedge) hashes them under a key and adds them
 //! to entropy: a processor whose numbers are constant or known makes nothing weaker.
 
 use crate::sys;

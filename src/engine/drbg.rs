@@ -26,6 +26,7 @@ use core::hint::black_box;
 
 use zeroize::Zeroize;
 
+use crate::format::{Block, Form};
 use crate::sys;
 
 #[cfg(target_arch = "aarch64")]
@@ -39,9 +40,6 @@ mod tests;
 
 use backend::Backend;
 
-/// 16 bytes: a block of output, the bytes of a UUID.
-pub(crate) type Block = [u8; 16];
-
 /// AES uses the first 16 bytes, ChaCha all.
 pub(crate) type Key = [u8; 32];
 
@@ -50,24 +48,6 @@ pub(crate) type Key = [u8; 32];
 pub(crate) struct Nonce {
     pub(crate) high: u64,
     pub(crate) low: u32,
-}
-
-/// Bits of the output that are not random: `block & keep | set`.
-#[derive(Clone, Copy)]
-pub(crate) struct Form {
-    pub(crate) keep: Block,
-    pub(crate) set: Block,
-}
-
-impl Form {
-    /// Byte by byte, which the compiler makes one vector operation; on a u128
-    /// it would go through two other registers.
-    #[inline(always)]
-    pub(crate) fn give(&self, block: &mut Block) {
-        for (byte, (keep, set)) in block.iter_mut().zip(self.keep.iter().zip(&self.set)) {
-            *byte = *byte & keep | set;
-        }
-    }
 }
 
 /// The greatest number of blocks under one key, 64 KiB. It is far below 2^64, where the
