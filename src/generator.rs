@@ -75,7 +75,10 @@ impl Generator {
         Self::with_pool(Pool::none())
     }
 
-    /// Returns a generator that is seeded from `source` alone and keeps 251 UUIDs ready.
+    /// Returns this generator with `source` as its only source of entropy.
+    ///
+    /// What it has ready from another source is discarded. A generator that is
+    /// [unbuffered](Self::unbuffered) draws from `source` for each call.
     ///
     /// # Panics
     ///
@@ -87,18 +90,21 @@ impl Generator {
     /// ```
     /// use fork_safe_uuid::{Generator, source::Kernel};
     ///
-    /// // No descriptor, whatever a sandbox refuses.
-    /// let id = Generator::with_source(Kernel).try_new_v4()?;
+    /// // It uses no descriptor, even if a sandbox refuses getrandom(2).
+    /// let id = Generator::new().with_source(Kernel).try_new_v4()?;
     /// # Ok::<(), fork_safe_uuid::Error>(())
     /// ```
     #[must_use]
-    pub fn with_source(source: impl EntropySource + Send + 'static) -> Self {
-        let mut generator = Self::new();
-        generator.custom = Some(Box::new(source));
-        generator
+    pub fn with_source(mut self, source: impl EntropySource + Send + 'static) -> Self {
+        if self.pool.has_page() {
+            self.pool.retire();
+            self.pool = Pool::new();
+        }
+        self.custom = Some(Box::new(source));
+        self
     }
 
-    /// Returns this generator with another clock for [`now_v7`](Self::now_v7). It is meant
+    /// Returns this generator with `clock` for its [`now_v7`](Self::now_v7). This is meant
     /// for tests and for simulated time; see [`Clock`].
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock + Send + 'static) -> Self {

@@ -49,7 +49,7 @@ pub use kernel::Kernel;
 ///     }
 /// }
 ///
-/// let id = Generator::with_source(Audited).new_v4();
+/// let id = Generator::new().with_source(Audited).new_v4();
 /// assert_eq!(id.get_version_num(), 4);
 /// ```
 pub trait EntropySource {

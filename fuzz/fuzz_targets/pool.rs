@@ -145,7 +145,7 @@ fuzz_target!(|operations: Vec<Operation>| {
     // SAFETY: the handler makes UUIDs and calls nothing that it could interrupt.
     unsafe { libc::signal(libc::SIGURG, on_signal as *const () as libc::sighandler_t) };
 
-    let mut generator = Generator::with_source(Source);
+    let mut generator = Generator::new().with_source(Source);
     GENERATOR.store(&raw mut generator, Relaxed);
     for operation in operations {
         match operation {
@@ -166,7 +166,7 @@ fuzz_target!(|operations: Vec<Operation>| {
                 see(&[fork_safe_uuid::new_v4()]);
             }
             Operation::Anew => {
-                generator = Generator::with_source(Source);
+                generator = Generator::new().with_source(Source);
                 KEYLESS.set(true);
             }
             Operation::Now(event) => event.happen(),

@@ -25,12 +25,16 @@ mod tests;
 
 /// The bit of a word that says that it was drawn; the other bits are random. All of a
 /// clock sequence's bits are compared, and 14 are used.
-const DRAWN: u64 = 1 << 63;
+const IS_DRAWN: u64 = 1 << 63;
 
 const SEQUENCES: u64 = 1 << 14;
 
-const CLOCK_SEQUENCE: usize = 0;
-const NODE: usize = 1;
+/// What each process draws for itself, as an index of its words.
+#[derive(Clone, Copy)]
+enum Drawn {
+    ClockSequence,
+    Node,
+}
 
 /// All words here are Relaxed: none of them guards another, and each is taken
 /// by an exchange.
@@ -66,13 +70,13 @@ impl Gregorian {
         draw: impl Fn() -> Result<u64, Error>,
     ) -> Result<(u64, u16), Error> {
         loop {
-            let sequence = self.drawing(CLOCK_SEQUENCE, &draw)?;
+            let sequence = self.drawing(Drawn::ClockSequence, &draw)?;
             let Some(count) = self.count(sequence, now()?)? else {
                 continue;
             };
             // [P2 sequence-after-count] A handler that forks in between would leave the same
             // count with the same clock sequence in both processes.
-            if self.is_still(CLOCK_SEQUENCE, sequence) {
+            if self.is_still(Drawn::ClockSequence, sequence) {
                 return Ok((count, (sequence % SEQUENCES) as u16));
             }
         }
@@ -82,7 +86,7 @@ impl Gregorian {
     /// (RFC 9562 section 6.10).
     #[inline]
     pub(crate) fn node(&self, draw: impl Fn() -> Result<u64, Error>) -> Result<[u8; 6], Error> {
-        let [_, _, mut node @ ..] = self.drawing(NODE, &draw)?.to_be_bytes();
+        let [_, _, mut node @ ..] = self.drawing(Drawn::Node, &draw)?.to_be_bytes();
         node[0] |= 1;
         Ok(node)
     }
@@ -141,7 +145,8 @@ impl Gregorian {
                     .map(|step| sequence - own + (own + step) % SEQUENCES)
                     .find(|next| !is_ahead(self.last_of(*next).load(Relaxed), now));
                 let Some(next) = next else { return false };
-                words[CLOCK_SEQUENCE].compare_exchange(sequence, next, Relaxed, Relaxed)
+                words[Drawn::ClockSequence as usize]
+                    .compare_exchange(sequence, next, Relaxed, Relaxed)
             }
             // Each call has its own clock sequence already.
             None => self.unkept.compare_exchange(last, now, Relaxed, Relaxed),
@@ -155,38 +160,38 @@ impl Gregorian {
 
     /// Returns whether the word has not been wiped, where it can be.
     #[inline]
-    fn is_still(&self, word: usize, drawing: u64) -> bool {
+    fn is_still(&self, which: Drawn, drawing: u64) -> bool {
         match self.drawings.get() {
-            Some(words) => words[word].load(Relaxed) == drawing,
+            Some(words) => words[which as usize].load(Relaxed) == drawing,
             None => true,
         }
     }
 
     #[inline]
-    fn drawing(&self, word: usize, draw: &impl Fn() -> Result<u64, Error>) -> Result<u64, Error> {
+    fn drawing(&self, which: Drawn, draw: &impl Fn() -> Result<u64, Error>) -> Result<u64, Error> {
         if let Some(words) = self.drawings.get() {
-            let drawing = words[word].load(Relaxed);
-            if drawing & DRAWN != 0 {
+            let drawing = words[which as usize].load(Relaxed);
+            if drawing & IS_DRAWN != 0 {
                 return Ok(drawing);
             }
         }
-        self.drawing_anew(word, draw)
+        self.draw_and_keep(which, draw)
     }
 
     #[cold]
-    fn drawing_anew(
+    fn draw_and_keep(
         &self,
-        word: usize,
+        which: Drawn,
         draw: &impl Fn() -> Result<u64, Error>,
     ) -> Result<u64, Error> {
         let Some(words) = sys::keeping_errno(|| self.drawings.get_or_map()) else {
             // Nothing can be kept: each call draws its own.
-            return Ok(draw()? | DRAWN);
+            return Ok(draw()? | IS_DRAWN);
         };
-        let word = &words[word];
+        let word = &words[which as usize];
         loop {
             let mut claim = word.load(Relaxed);
-            if claim & DRAWN != 0 {
+            if claim & IS_DRAWN != 0 {
                 return Ok(claim);
             }
             // [P2 claim-drawing] A handler that forks between the drawing and its storing
@@ -199,7 +204,7 @@ impl Gregorian {
                 }
             }
             // Another call's claim is as good: it was there before the drawing.
-            let drawing = draw()? | DRAWN;
+            let drawing = draw()? | IS_DRAWN;
             if word
                 .compare_exchange(claim, drawing, Relaxed, Relaxed)
                 .is_ok()

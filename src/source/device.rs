@@ -55,7 +55,7 @@ use record::{Purpose, Seen, Tracked};
 /// ```
 /// use fork_safe_uuid::{Generator, source::Device};
 ///
-/// match Generator::with_source(Device).try_new_v4() {
+/// match Generator::new().with_source(Device).try_new_v4() {
 ///     Ok(id) => println!("{id}"),
 ///     Err(error) => eprintln!("{error}"), // no /dev/urandom here
 /// }
@@ -88,10 +88,28 @@ fn read_all(mut dest: &mut [u8], purpose: Purpose) -> Result<(), Error> {
 /// closes and opens descriptors without a pause makes it so many.
 const ATTEMPTS: u32 = 64;
 
+/// Reads a prefix of `dest`, which is not empty, and returns its length.
+fn read(dest: &mut [u8], purpose: Purpose) -> Result<usize, Error> {
+    let mut passed_over = None;
+    for _ in 0..ATTEMPTS {
+        let Some(device) = CheckedOut::check_out(passed_over, purpose)? else {
+            continue;
+        };
+        match device.read_proven(dest)? {
+            Read::Proven(length) => return Ok(length),
+            Read::Another => {}
+            // Another thread may have put a readable one in its place since, which must
+            // not be replaced while it is open.
+            Read::Unreadable => passed_over = device.record,
+        }
+    }
+    Err(URANDOM.failed(Call::Pread, Cause::Replaced(ATTEMPTS)))
+}
+
 /// A descriptor of the device for one read.
 struct CheckedOut {
     opened: Opened,
-    /// It is tracked, and stays open.
+    /// Whether it is tracked, and stays open.
     kept: bool,
     /// The record that it was proven by.
     record: Option<Seen>,
@@ -103,7 +121,7 @@ enum Read {
     Proven(usize),
     /// Another descriptor took the number.
     Another,
-    /// The device, but opened by the program itself, and not for reading.
+    /// The descriptor is the device, but the program opened it, and not for reading.
     Unreadable,
 }
 
@@ -116,9 +134,9 @@ impl CheckedOut {
         }
     }
 
-    /// Proves the tracked descriptor, unless it is to be passed over, or opens one;
-    /// `None` where another thread took its number meanwhile.
-    fn new(passed_over: Option<Seen>, purpose: Purpose) -> Result<Option<Self>, Error> {
+    /// Proves the tracked descriptor, unless it is to be passed over, or opens one. Returns
+    /// `None` if another thread took its number meanwhile.
+    fn check_out(passed_over: Option<Seen>, purpose: Purpose) -> Result<Option<Self>, Error> {
         let tracked = record::look();
         // [P1 prove-before-read] Another file may have taken the number since the last
         // use.
@@ -128,6 +146,11 @@ impl CheckedOut {
         {
             return Ok(Some(Self::kept(opened, Some(seen))));
         }
+        Self::open(tracked, purpose)
+    }
+
+    /// Opens the device, and tracks the descriptor if the record allows it.
+    fn open(tracked: Tracked, purpose: Purpose) -> Result<Option<Self>, Error> {
         let (seen, inherited) = match tracked {
             Tracked::Own(_, seen) => (Some(seen), None),
             // A child of vfork(2), which its thread shows, would leave its parent a record
@@ -170,21 +193,19 @@ impl CheckedOut {
         }))
     }
 
-    fn read(&self, dest: &mut [u8]) -> Result<Read, Error> {
+    /// Reads a prefix of `dest`, and clears it unless the descriptor is still the device.
+    fn read_proven(&self, dest: &mut [u8]) -> Result<Read, Error> {
         // pread(2), because the kernel refuses it on sockets, pipes and terminals, and
         // because it moves no file's offset.
         let result = retried(|| sys::pread(self.opened.fd, dest));
         let is_proven = self.opened.is_proven();
-        if is_proven.is_err() && !self.kept {
+        if !self.kept && !matches!(is_proven, Ok(false)) {
             self.opened.close();
         }
         // [P1 prove-after-read] The bytes may be those of another file.
         if !matches!(is_proven, Ok(true)) {
             dest.zeroize();
             return is_proven.map(|_| Read::Another);
-        }
-        if !self.kept {
-            self.opened.close();
         }
         match result {
             // It was closed at the read, and another thread of this crate opened it again.
@@ -196,24 +217,6 @@ impl CheckedOut {
             Err(errno) => Err(URANDOM.failed(Call::Pread, Cause::Os(errno))),
         }
     }
-}
-
-/// Reads a prefix of `dest`, which is not empty, and returns its length.
-fn read(dest: &mut [u8], purpose: Purpose) -> Result<usize, Error> {
-    let mut passed_over = None;
-    for _ in 0..ATTEMPTS {
-        let Some(device) = CheckedOut::new(passed_over, purpose)? else {
-            continue;
-        };
-        match device.read(dest)? {
-            Read::Proven(length) => return Ok(length),
-            Read::Another => {}
-            // Another thread may have put a readable one in its place since, which must
-            // not be replaced while it is open.
-            Read::Unreadable => passed_over = device.record,
-        }
-    }
-    Err(URANDOM.failed(Call::Pread, Cause::Replaced(ATTEMPTS)))
 }
 
 /// The process that called `prepare` last, and in the lowest bit whether that

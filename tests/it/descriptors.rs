@@ -259,7 +259,7 @@ fn a_number_closed_under_four_threads_leaves_one_descriptor() {
     refuse_getrandom();
     for _ in 0..turns(300) {
         in_copy(fork, || {
-            let generator = || Generator::with_source(Device);
+            let generator = || Generator::new().with_source(Device);
             black_box(generator().new_v4());
             let number = device_number().expect("a descriptor of the device");
             let begin = Barrier::new(5);
@@ -429,7 +429,7 @@ fn hammer(draw: impl Fn()) -> Found {
 
 fn hammered_nothing_is_consumed_emitted_or_closed() {
     let found = hammer(|| {
-        let generator = Generator::with_source(Device);
+        let generator = Generator::new().with_source(Device);
         let mut ids = Vec::new();
         let end = Instant::now() + Duration::from_secs(3);
         while Instant::now() < end || ids.len() <= 1000 {

@@ -120,7 +120,7 @@ fn a_source_that_reseeds_lets_its_generator_return() {
             Ok(())
         }
     }
-    let generator = Generator::with_source(Reseeding);
+    let generator = Generator::new().with_source(Reseeding);
     let mut ids: Vec<_> = (0..1000).map(|_| generator.new_v4()).collect();
     let mut many = vec![Uuid::nil(); 1000];
     generator.fill_v4(&mut many);

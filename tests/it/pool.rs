@@ -93,7 +93,7 @@ impl EntropySource for Forking {
 #[track_caller]
 fn assert_diverges(before: usize, call: fn(&Generator) -> Vec<Uuid>) {
     let (mut output, mut input) = pipe();
-    let generator = Generator::with_source(Forking);
+    let generator = Generator::new().with_source(Forking);
     let mut ids: Vec<_> = (0..before).map(|_| generator.new_v4()).collect();
     FORKS.set(true);
     let mut after = call(&generator);

@@ -233,7 +233,8 @@ fn assert_refused(cause: &str) {
         let error = fork_safe_uuid::try_new_v4().expect_err("not the device");
         assert_eq!(error.kind(), ErrorKind::NoSource);
         assert!(error.to_string().contains(cause), "{error}");
-        let device = Generator::with_source(Device)
+        let device = Generator::new()
+            .with_source(Device)
             .try_new_v4()
             .expect_err("not the device");
         assert_eq!(device.kind(), ErrorKind::Device);

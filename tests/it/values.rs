@@ -116,7 +116,7 @@ fn reseeding_while_threads_generate_and_end_repeats_nothing() {
 
 fn a_failing_source_is_an_error_and_the_next_call_tries_again() {
     let source = Told::default();
-    let generator = Generator::with_source(source.clone());
+    let generator = Generator::new().with_source(source.clone());
     source.fails.store(1, Relaxed);
     let error = generator.try_new_v4().expect_err("no entropy");
     assert_eq!(error.kind(), ErrorKind::Custom);
@@ -155,7 +155,7 @@ fn a_sources_error_prints_its_text_once_in_a_chain() {
 
 fn a_failing_reseed_goes_on_and_is_counted() {
     let source = Told::default();
-    let generator = Generator::with_source(source.clone());
+    let generator = Generator::new().with_source(source.clone());
     let mut ids = vec![generator.new_v4()];
     source.fails.store(1, Relaxed);
     ids.extend((0..50_000).map(|_| generator.new_v4()));
@@ -175,7 +175,7 @@ fn a_failing_reseed_goes_on_and_is_counted() {
 
 fn a_panicking_source_leaves_a_generator_that_is_never_without_key() {
     let source = Told::default();
-    let generator = Generator::with_source(source.clone());
+    let generator = Generator::new().with_source(source.clone());
     source.fails.store(2, Relaxed);
     for _ in 0..3 {
         assert!(catch_unwind(AssertUnwindSafe(|| generator.new_v4())).is_err());
@@ -195,7 +195,7 @@ fn a_constant_source_gives_distinct_uuids_that_do_not_show_it() {
     // Not secure, and still the hedge keeps two generators apart.
     let ids: Vec<_> = (0..100)
         .flat_map(|_| {
-            let generator = Generator::with_source(Constant);
+            let generator = Generator::new().with_source(Constant);
             [generator.new_v4(), generator.new_v4()]
         })
         .collect();
@@ -217,7 +217,7 @@ fn without_a_pool_a_constant_source_does_not_show_either() {
         }
     }
     let told = Told::default();
-    let generator = Generator::with_source(PanicsOnce(told.clone()));
+    let generator = Generator::new().with_source(PanicsOnce(told.clone()));
     assert!(catch_unwind(AssertUnwindSafe(|| generator.new_v4())).is_err());
     let mut ids: Vec<_> = (0..100).map(|_| generator.new_v4()).collect();
     let mut many = [Uuid::nil(); 100];

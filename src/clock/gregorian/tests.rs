@@ -87,7 +87,10 @@ fn ten_seconds_back_are_held_and_a_tick_more_steps_to_the_next_clock_sequence() 
     assert_eq!(next(1, 0), (ticks(1), 1));
     // What is drawn is no other for it.
     let words = state.drawings.get().expect("wiped memory");
-    assert_eq!(words[CLOCK_SEQUENCE].load(Relaxed) >> 14, u64::MAX >> 14);
+    assert_eq!(
+        words[Drawn::ClockSequence as usize].load(Relaxed) >> 14,
+        u64::MAX >> 14
+    );
 }
 
 /// Of a loop that makes more than there are timestamps: it begins 3 before
@@ -277,7 +280,8 @@ fn a_wipe_while_a_node_is_drawn_leaves_what_was_drawn_after_it() {
                 } else {
                     // A thread of the child has claimed and not yet drawn.
                     let words = state.drawings.get().expect("wiped memory");
-                    words[NODE].store(state.claims.fetch_add(1, Relaxed) + 1, Relaxed);
+                    words[Drawn::Node as usize]
+                        .store(state.claims.fetch_add(1, Relaxed) + 1, Relaxed);
                 }
             }
             Ok(drawn)
