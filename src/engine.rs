@@ -1,4 +1,4 @@
-//! The engine: it turns seeds into ready UUIDs.
+//! The engine: it turns seeds into UUIDs, and keeps some of them ready.
 
 pub(crate) mod pool;
 

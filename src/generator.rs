@@ -1,4 +1,4 @@
-//! The public object: a generator with a pool of its own, or with none.
+//! The public object: a generator that has its own pool, or none.
 
 use core::fmt;
 
@@ -10,7 +10,7 @@ use crate::error::{self, Error};
 use crate::maker::Maker;
 use crate::source::{EntropySource, Source};
 
-/// A generator with a state of its own.
+/// A generator with its own pool and its own order.
 ///
 /// The free functions, such as [`new_v4`](crate::new_v4), are the usual choice. Create a
 /// generator to use another entropy source or another clock, to keep nothing ready, or to
@@ -30,9 +30,9 @@ use crate::source::{EntropySource, Source};
 pub struct Generator {
     pool: Pool,
     order: Order,
-    /// `None`: the system's sources.
+    /// `None` means the system's sources.
     custom: Option<Box<dyn EntropySource + Send>>,
-    /// `None`: the system's clock.
+    /// `None` means the system's clock.
     clock: Option<Box<dyn Clock + Send>>,
 }
 
@@ -40,7 +40,7 @@ impl Generator {
     /// Returns a generator that draws from the system and keeps 251 UUIDs ready.
     ///
     /// The first UUID maps its memory, one page. Where the kernel does not zero memory
-    /// at fork, it is [unbuffered](Self::unbuffered).
+    /// at fork, the generator is [unbuffered](Self::unbuffered).
     #[must_use]
     pub const fn new() -> Self {
         Self::with_pool(Pool::new())
@@ -63,7 +63,8 @@ impl Generator {
     /// hypervisor that tells the kernel of the snapshot (`vmgenid`); otherwise both machines
     /// make the same UUIDs.
     ///
-    /// A UUID costs a system call, or a quarter of that by the vDSO (since Linux 6.11).
+    /// A UUID costs a system call, or a quarter of its time with the vDSO's getrandom (since
+    /// Linux 6.11).
     ///
     /// # Examples
     ///
@@ -246,7 +247,7 @@ impl Drop for Generator {
     }
 }
 
-/// Prints the name alone, and no secret.
+/// Prints only the name, and no secret.
 impl fmt::Debug for Generator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Generator").finish_non_exhaustive()

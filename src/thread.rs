@@ -1,4 +1,4 @@
-//! The calling thread's generator, behind the free functions.
+//! The free functions, which make UUIDs with the calling thread's pool.
 
 use uuid::Uuid;
 
@@ -16,11 +16,11 @@ pub use time::{
 };
 
 thread_local! {
-    /// Constant and without a destructor: reaching it allocates nothing and
-    /// works at any time of the thread's life.
+    /// Constant and without a destructor, so that its use allocates nothing and works at any
+    /// time of the thread's life.
     static POOL: Pool = const { Pool::of_thread() };
 
-    /// As the pool: constant and without a destructor.
+    /// Constant and without a destructor, as the pool.
     static ORDER: Order = const { Order::new() };
 }
 
@@ -54,17 +54,17 @@ impl Maker for Thread {
 /// It returns what `Uuid::new_v4()` returns, and it may be called in a forked child, a
 /// daemon, a sandbox and a signal handler.
 ///
-/// **In a signal handler** on an alternate stack, a call needs up to 5 KiB there beside
-/// the kernel's frame (`AT_MINSIGSTKSZ`, getauxval(3)), so the 8 KiB of `SIGSTKSZ` are
-/// enough on most processors. A build without optimisation needs 20 KiB. In a library
+/// **In a signal handler** on an alternate stack, a call needs up to 5 KiB of that stack
+/// beside the kernel's frame (`AT_MINSIGSTKSZ`, getauxval(3)), so the 8 KiB of `SIGSTKSZ`
+/// are enough on most processors. A build without optimisation needs 20 KiB. In a library
 /// that is loaded by dlopen(3), a thread's first use of its thread-local variables
-/// allocates them: make that thread's first UUID outside of signal handlers, which may
-/// have interrupted malloc(3).
+/// allocates them: make the thread's first UUID outside of signal handlers, because a handler
+/// may have interrupted malloc(3).
 ///
 /// # Panics
 ///
-/// If there is no entropy, with the text of the [`Error`];
-/// [`try_new_v4`] returns it instead.
+/// If there is no entropy, with the text of the [`Error`].
+/// [`try_new_v4`] returns the error instead.
 ///
 /// # Examples
 ///
@@ -142,7 +142,7 @@ pub(crate) fn fill_pool() -> Result<(), Error> {
     Thread.missed(Miss::Unclaimed).map(drop)
 }
 
-/// Returns whether the calling thread has a pool that can be filled.
+/// Returns whether the calling thread has memory for a pool.
 pub(crate) fn has_pool() -> bool {
     POOL.with(Pool::has_page)
 }

@@ -42,7 +42,8 @@ fn a_refused_clock_is_an_error_and_the_next_call_tries_again() {
         assert_eq!(error.kind(), ErrorKind::Clock);
         assert_eq!(error.raw_os_error(), Some(libc::EPERM));
         let cause = io::Error::from_raw_os_error(libc::EPERM);
-        let text = format!("no timestamp: clock_gettime(2): {cause}; have the sandbox allow it");
+        let text =
+            format!("no timestamp: clock_gettime(2): {cause}; allow this call in the sandbox");
         assert_eq!(error.to_string(), text);
     }
     assert_eq!(ids, [Uuid::nil(); 3]);

@@ -18,36 +18,36 @@ use crate::format::v7::{COUNTER, COUNTER_BITS, UUIDS_PER_WORD};
 #[cfg(test)]
 mod tests;
 
-/// How far ahead of the clock a word is held. The counter is no part of the time, so that
-/// all words of the last tick that is held are held.
+/// How far a word may be ahead of the clock. The counter is no part of the time, so this
+/// includes all words of the last tick.
 const HELD: u64 = V7.held() << COUNTER_BITS | COUNTER;
 
-/// How often [`restart`] was called: so rarely that each processor keeps it in its cache.
+/// How often [`restart`] was called. It changes so rarely that each processor keeps it in its
+/// cache.
 static RESTARTS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes each [`Order`] of this process continue from the clock with its next word, if the
-/// last one is ahead of it.
+/// Makes the next word of each [`Order`] of this process be the clock's, if the last word is
+/// ahead of the clock.
 pub(crate) fn restart() {
     RESTARTS.fetch_add(1, Relaxed);
 }
 
-/// The order of one thread's or one generator's UUIDs: the last words, each of them the
-/// 60 bits of a timestamp above those of the counter.
+/// The last words of one thread or one generator. A word has the 60 bits of a timestamp, and
+/// below them those of the counter.
 ///
-/// The calls of a handler that interrupts a call use a word of their own, and later calls
-/// continue from the greater of the two. Only the owning thread and its handlers use an
-/// order, so that compiler fences are enough. An exchange of one word takes 11 ns of 40 on
-/// Zen 4.
+/// If a handler interrupts a call, the handler's calls use `nested`, and later calls continue
+/// from the greater of the two words. Only the owning thread and its handlers use an order, so
+/// compiler fences are enough; an atomic exchange of one word would take 11 ns of 40 on Zen 4.
 ///
-/// A word that is too far ahead of the clock counts as none. Each call judges
-/// that for both words by its own time: a handler may have read the clock after
-/// it was set back, and the call that it interrupts before.
+/// A word that is too far ahead of the clock is ignored. Each call judges both words by its
+/// own time: the clock may be set back after the interrupted call has read it and before the
+/// handler reads it.
 pub(crate) struct Order {
     last: AtomicU64,
     /// The last word of a handler that interrupted a call.
     nested: AtomicU64,
     busy: AtomicBool,
-    /// [`RESTARTS`] at the last word of a call that interrupts none.
+    /// The value of [`RESTARTS`] at the last word of a call that interrupted no other.
     restarts: AtomicU64,
 }
 
@@ -61,8 +61,8 @@ impl Order {
         }
     }
 
-    /// Returns the first word for `len` UUIDs: the clock's, if it is later than the last
-    /// one, or more than [`HELD`] before it. Returns `None` if there are no more.
+    /// Returns the first word for `len` UUIDs, or `None` if there are no more words. It is the
+    /// clock's word if that is later than the last one, or earlier by more than [`HELD`].
     #[inline]
     pub(crate) fn next(&self, now: u64, len: usize) -> Option<u64> {
         let count = len.div_ceil(UUIDS_PER_WORD) as u64;
@@ -75,7 +75,7 @@ impl Order {
         let latest = self.last.load(Relaxed).max(nested);
         let restarts = RESTARTS.load(Relaxed);
         let first = if latest > held(now) || restarts != self.restarts.load(Relaxed) {
-            self.begin_anew(now, count, nested, restarts)
+            self.start_over(now, count, nested, restarts)
         } else {
             let first = after(latest, now);
             first.checked_add(count).map(|end| {
@@ -88,9 +88,9 @@ impl Order {
         first
     }
 
-    /// `next` if the clock was set back, or after [`restart`].
+    /// Does the work of [`Order::next`] if the clock was set back, or after [`restart`].
     #[cold]
-    fn begin_anew(&self, now: u64, count: u64, nested: u64, restarts: u64) -> Option<u64> {
+    fn start_over(&self, now: u64, count: u64, nested: u64, restarts: u64) -> Option<u64> {
         let last = self.last.load(Relaxed);
         if last.max(nested) > held(now) {
             count_step();
@@ -102,13 +102,13 @@ impl Order {
         };
         let first = after(up_to(limit, last).max(up_to(limit, nested)), now);
         let end = first.checked_add(count)?;
-        // First `last`: handlers that come between the two stores, or after them, then
-        // continue from it, and not each from the clock again.
+        // `last` first: a handler that comes between the two stores, or after them, then
+        // continues from this word, and not from the clock again.
         self.last.store(end - 1, Relaxed);
         compiler_fence(SeqCst);
         if nested > limit {
-            // Only the word that was judged above: later calls continue from that of a
-            // handler that came since.
+            // Exchanged, so that only the word that was judged above is dropped. If a handler
+            // has stored another one since, later calls continue from that.
             let _ = self.nested.compare_exchange(nested, 0, Relaxed, Relaxed);
         }
         self.restarts.store(restarts, Relaxed);
@@ -119,8 +119,8 @@ impl Order {
     fn next_nested(&self, now: u64, count: u64) -> Option<u64> {
         let mut nested = self.nested.load(Relaxed);
         loop {
-            // The interrupted call may be about to replace `last`, and is the
-            // one that counts the step: a handler leaves both to it.
+            // A handler leaves `last` and the count of steps to the interrupted call, which may
+            // be about to change them.
             let last = up_to(held(now), self.last.load(Relaxed));
             let first = after(last.max(up_to(held(now), nested)), now);
             let end = first.checked_add(count)?;
@@ -129,15 +129,15 @@ impl Order {
                 .compare_exchange(nested, end - 1, Relaxed, Relaxed)
             {
                 Ok(_) => return Some(first),
-                // A handler interrupted this one.
+                // Another handler has interrupted this one.
                 Err(other) => nested = other,
             }
         }
     }
 }
 
-/// Returns the word after `latest`, or the clock's if that is greater. It saturates: no
-/// words follow the last of all, which is not used.
+/// Returns the word after `latest`, or the clock's if that is greater. The greatest word of
+/// all is never used, so the sum may saturate.
 #[inline]
 fn after(latest: u64, now: u64) -> u64 {
     now.max(latest.saturating_add(1))

@@ -1,17 +1,17 @@
 //! The deterministic generator: a cipher in counter mode with fast key erasure.
 //!
-//! No I/O, no state, no clock. One key makes one keystream
+//! It has no I/O, no state and no clock. One key makes one keystream
 //!
 //! ```text
 //! block i = AES-128(key, i ‖ nonce)      i = 0, 1, 2 …   (128 bits, little-endian)
 //! ```
 //!
-//! whose block 0 replaces the key at once and is never output, so that nobody
-//! who reads the memory later can compute what was handed out before
-//! (backtracking resistance; Bernstein,
+//! whose block 0 replaces the key at once and is never output. An attacker who reads the
+//! memory later cannot compute the blocks that were output before (backtracking resistance;
+//! Bernstein,
 //! [Fast-key-erasure random-number generators](https://blog.cr.yp.to/20170723-random.html)).
-//! The nonce is the caller's hedge: two copies of one key that are given
-//! different nonces go apart at once, the next key included.
+//! The nonce is the caller's hedge: with different nonces, two copies of one key make
+//! different blocks and different next keys.
 //!
 //! | processor | cipher | file |
 //! | --- | --- | --- |
@@ -40,18 +40,18 @@ mod tests;
 
 use backend::Backend;
 
-/// AES uses the first 16 bytes, ChaCha all.
+/// AES uses the first 16 bytes, and ChaCha uses all.
 pub(crate) type Key = [u8; 32];
 
-/// The upper 96 bits of the counter block, which make the streams of one key different.
+/// The upper 96 bits of the counter block, by which the streams of one key differ.
 #[derive(Clone, Copy)]
 pub(crate) struct Nonce {
     pub(crate) high: u64,
     pub(crate) low: u32,
 }
 
-/// The greatest number of blocks under one key, 64 KiB. It is far below 2^64, where the
-/// absence of equal blocks would begin to tell the stream from random bits.
+/// The greatest number of blocks under one key, 64 KiB in all. At 2^64 blocks, the absence of
+/// equal blocks would begin to tell the stream from random bits.
 const BLOCKS_PER_KEY: usize = 4096;
 
 fn counter(nonce: Nonce, i: u32) -> Block {
@@ -60,31 +60,31 @@ fn counter(nonce: Nonce, i: u32) -> Block {
 }
 
 /// Fills `dest` with output of the given form, replaces `key` by the next one,
-/// and leaves nothing of either on the stack or in registers.
+/// and leaves no part of either on the stack or in registers.
 pub(crate) fn generate(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
-    // [P2 erase-key] The next key replaces this one: a child that reads the memory later
-    // cannot compute what was handed out before.
+    // [P2 erase-key] The next key replaces this one, so that a child which reads the memory
+    // later cannot compute what was handed out before.
     stream(Backend::best(), key, nonce, form, dest);
     clear_stack();
     sys::clear_registers();
 }
 
-/// Not inlined, so that what it leaves lies where `clear_stack` clears.
+/// Not inlined, so that its remains on the stack are in the range that `clear_stack` clears.
 #[inline(never)]
 fn stream(backend: Backend, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
     for dest in dest.chunks_mut(BLOCKS_PER_KEY) {
-        // SAFETY: `best` has asked the processor.
+        // SAFETY: the processor has the instructions, as `Backend::best` found out.
         unsafe { backend.stream(key, nonce, form, dest) };
     }
 }
 
 /// Clears the stack below the caller's frame, where the cipher leaves round keys.
 ///
-/// `black_box` keeps the compiler from dropping an array that nobody reads.
+/// `black_box` keeps the compiler from dropping the array, which is never read.
 #[inline(never)]
 fn clear_stack() {
-    /// Some 1,200 bytes, and without optimisation 10,000. No more than is used anyway:
-    /// a handler's alternate stack may be small.
+    /// The cipher uses some 1,200 bytes, and without optimisation 10,000. This is not much
+    /// more, because a handler's alternate stack may be small.
     const DEPTH: usize = if cfg!(debug_assertions) {
         12 << 10
     } else {
@@ -93,12 +93,13 @@ fn clear_stack() {
     black_box(&mut [0_u64; DEPTH / 8]);
 }
 
+/// Returns a pseudorandom function of `block` under `key`.
 pub(crate) fn prf(key: &Block, block: Block) -> Block {
-    // SAFETY: `best` has asked the processor.
+    // SAFETY: the processor has the instructions, as `Backend::best` found out.
     unsafe { Backend::best().prf(key, block) }
 }
 
-/// `key ^= seed`, and clears `seed`.
+/// Adds `seed` to `key` by exclusive or, and clears `seed`.
 pub(crate) fn xor_and_clear(key: &mut [u8], seed: &mut Block) {
     for (a, b) in key.iter_mut().zip(seed.iter()) {
         *a ^= b;

@@ -1,6 +1,6 @@
-//! Hedges that are mixed in beside the entropy, so that no single failure repeats a
-//! stream: the clock, a counter, the process, the processor's random numbers, and the
-//! kernel's `AT_RANDOM`.
+//! Hedges, which are mixed into the entropy so that no single failure repeats a stream: the
+//! clock, a counter, the process, the processor's random numbers, and the kernel's
+//! `AT_RANDOM`.
 //!
 //! None of them is a source: without entropy there is no UUID.
 
@@ -11,20 +11,20 @@ use crate::engine::hardware;
 use crate::format::Block;
 use crate::sys;
 
-/// Counts the seeds of this process. Relaxed: it need only change. Refills are not
-/// counted, as threads would pass the cache line to and fro.
+/// Counts the seeds of this process. Relaxed: it must only change. Refills do not count,
+/// because threads would contend for the cache line.
 static SEEDS: AtomicU32 = AtomicU32::new(0);
 
 /// Returns the nonce of one refill: a hardware number, the wall clock, and the caller's
 /// count. The cipher hashes all of it under the pool's secret key.
 pub(crate) fn nonce(count: u32) -> Nonce {
-    // A clock that cannot be read is one hedge less.
+    // If the clock cannot be read, there is one hedge less.
     let (seconds, nanos) = sys::wall_clock().unwrap_or_default();
     let clock = (seconds as u64)
         .wrapping_mul(1_000_000_000)
         .wrapping_add(nanos.into());
-    // [P5 hardware-in-nonce] Two clones of a virtual machine have the same key and the
-    // same count, and the same clock but for the time that each takes to start.
+    // [P5 hardware-in-nonce] Two clones of a virtual machine have the same key, the same
+    // count, and nearly the same clock.
     Nonce {
         high: clock ^ hardware::number().unwrap_or_default(),
         low: count,
@@ -43,15 +43,16 @@ pub(crate) fn fold_into(seed: &mut Block) {
 
 /// Mixes hardware numbers into UUIDs that come straight from the kernel.
 ///
-/// Its key is made before the kernel is asked. A machine that is cloned in the instructions
-/// between the number and the end of the call returns the same UUID in both clones.
+/// Its key is made before the kernel is asked. If a machine is cloned between the hardware
+/// number and the end of the call, both clones return the same UUID.
 pub(crate) struct Mixer {
     key: u64,
 }
 
 impl Mixer {
     pub(crate) fn new() -> Self {
-        /// A hash of `AT_RANDOM`, or 0 until it is made. Relaxed: each thread makes the same.
+        /// A hash of `AT_RANDOM`, or 0 before it is made. Relaxed: each thread makes the same
+        /// hash.
         static KEY: AtomicU64 = AtomicU64::new(0);
         let key = match KEY.load(Relaxed) {
             0 => {
@@ -67,9 +68,8 @@ impl Mixer {
     /// Mixes a hash of a new number into the lower half of `block`, to which the
     /// random bits of version 7 belong.
     ///
-    /// A uniform block stays uniform, as what is added to it does not depend on it.
-    /// Two equal blocks become different ones, but for once in 2^61, or 2^57 where
-    /// only the random bits of version 7 are used.
+    /// A uniform block stays uniform, because the hash does not depend on it. Two equal blocks
+    /// stay equal once in 2^61, or once in 2^57 if only the random bits of version 7 are used.
     #[inline]
     pub(crate) fn mix_into(&self, block: &mut Block) {
         if let Some(number) = hardware::number() {
@@ -79,11 +79,11 @@ impl Mixer {
     }
 }
 
-/// Returns the product's halves added without carry: a universal hash, of which
-/// each bit depends on the key and on the number.
+/// Returns both halves of the product, added without carry. This is a universal hash, of
+/// which each bit depends on the key and on the number.
 ///
-/// It need not withstand more: it is only seen added to the kernel's bytes or, of two
-/// clones, to the other's hash.
+/// A stronger hash is not needed: an attacker sees it only added to the kernel's bytes or, in
+/// two clones, to the other clone's hash.
 #[inline]
 fn hash(key: u64, number: u64) -> u64 {
     let product = u128::from(key) * u128::from(number);

@@ -1,25 +1,25 @@
 //! Ready UUIDs, and the protocol that claims them.
 //!
-//! A [`Page`] in wiped memory holds the key and the slots. `state`, a word beside it in
-//! ordinary memory, says how many slots are ready, or that a call is under way. A call
-//! takes these steps:
+//! A [`Page`] in wiped memory holds the key and the slots. `state`, a word in ordinary
+//! memory, says how many slots are ready, or that a call is under way. A call takes these
+//! steps:
 //!
-//! 1. If `state` is [`BUSY`], this call is nested in another one: it belongs to a signal
-//!    handler. The source serves it, and it changes nothing.
+//! 1. If `state` is [`BUSY`], a signal handler has interrupted another call, and this call is
+//!    the handler's. It draws from the source and changes nothing.
 //! 2. Set `state` to [`BUSY`].
 //! 3. If too few slots are ready, refill: set `alive`, draw a seed, and make the next
 //!    key and the slots. If `alive` has changed by then, start over. A bulk request
 //!    does this for each 4096 UUIDs.
-//! 4. Copy as many slots as are asked for, from the last one down, and zero them.
+//! 4. Copy the requested number of slots, from the last one down, and zero them.
 //! 5. If one of them was zero, or `alive` has changed, start over with an empty pool.
 //! 6. Set `state` to the number of slots left.
 //!
-//! A fork needs no check of its own. The kernel zeroes the child's page, so that there
-//! is no key and no UUID in it. `state` still counts the parent's slots, and the first
-//! one that is asked for fails step 5.
+//! No step asks whether there was a fork. The kernel zeroes the child's page, so it has
+//! neither a key nor a UUID. `state` still counts the parent's slots, and a call that copies
+//! one of them starts over at step 5.
 //!
-//! A signal handler that forks after step 5 leaves both processes with the one value
-//! that was made before the fork.
+//! If a signal handler forks after step 5, both processes return the value that was made
+//! before the fork.
 #![allow(unsafe_code)]
 
 use core::cell::Cell;
@@ -46,19 +46,20 @@ use page::{BLOCKS_PER_SEED, PAGES, Page};
 pub(crate) use page::{mark_again, missed_reseeds, reseed};
 pub(crate) use take::{Miss, as_it_is, blocks_of, fill};
 
-/// A call is under way, and the page is its alone. A pool stays so for good if it was
-/// refused a page, or if its source panicked.
+/// A call is under way, and only that call may use the page. A pool stays busy for good if
+/// it was refused a page, or if its source panicked.
 const BUSY: usize = usize::MAX;
 
-/// How often `reseed` may interrupt one request before the source serves the rest.
-const PATIENCE: u32 = 8;
+/// How often `reseed` may interrupt one request. The rest of the request is then drawn from
+/// the source.
+const MAX_RESEEDS: u32 = 8;
 
-/// One thread's or one generator's ready bytes.
+/// The ready UUIDs of one thread or one generator.
 ///
 /// It has no destructor; a generator calls [`Pool::retire`].
 pub(crate) struct Pool {
-    /// How many slots are ready, or [`BUSY`]. Relaxed, as in [`Page`]: only the owning
-    /// thread and its handlers use it.
+    /// The number of ready slots, or [`BUSY`]. Relaxed, as the words of [`Page`]: only the
+    /// owning thread and its handlers use it.
     state: AtomicUsize,
     /// `None` before the first refill, and after [`Pool::retire`].
     page: Cell<Option<&'static Page>>,
@@ -74,7 +75,7 @@ impl Pool {
         }
     }
 
-    /// Returns a pool that has no slots: the source serves each request.
+    /// Returns a pool that has no slots. It draws each request from the source.
     pub(crate) const fn none() -> Self {
         Self {
             state: AtomicUsize::new(BUSY),
@@ -152,9 +153,9 @@ impl Pool {
         sys::keeping_errno(|| {
             let page = match self.page_or_lend() {
                 Ok(page) => page,
-                // It stays busy, so that later calls do not ask again.
-                Err(Refusal::None) => return fill_stateless(dest, source, shape),
-                Err(Refusal::NotAtHome) => {
+                // The pool stays busy, so that later calls do not ask again.
+                Err(Refusal::NoMemory) => return fill_stateless(dest, source, shape),
+                Err(Refusal::UnknownThread) => {
                     let filled = fill_stateless(dest, source, shape);
                     self.state.store(ready, Relaxed);
                     return filled;
@@ -171,9 +172,9 @@ impl Pool {
         if let Some(page) = self.page.get() {
             return Ok(page);
         }
-        // [P3 no-destructor] Nothing is registered that would return the page when the
-        // thread ends: that allocates, takes the libc's locks, and leaves the libc an
-        // address that is gone once this library is unloaded.
+        // [P3 no-destructor] No destructor returns the page when the thread ends. To register
+        // one allocates memory and takes the libc's locks, and the libc would keep its address
+        // after this library is unloaded.
         let page = PAGES.lend(self.borrower)?;
         // The mixer's key is made now, so that a forked child need not write it.
         Mixer::new();
@@ -185,12 +186,12 @@ impl Pool {
         self.page.get().is_some()
     }
 
-    /// Gives the page back. The source serves each later request.
+    /// Gives the page back. Each later request is drawn from the source.
     pub(crate) fn retire(&mut self) {
         self.state.store(BUSY, Relaxed);
         if let Some(page) = self.page.take() {
-            // SAFETY: borrowed mutably, so no call is under way, and the pool
-            // has forgotten the page.
+            // SAFETY: the pool is borrowed mutably, so no call is under way, and it no longer
+            // refers to the page.
             unsafe { PAGES.take_back(page) };
         }
     }
@@ -203,15 +204,15 @@ fn fill_by(
     source: Source<'_>,
     shape: impl Fn(&mut [Block]),
 ) -> Result<(), Error> {
-    // SAFETY: claimed, and lent to the caller's pool.
+    // SAFETY: the caller has claimed its pool, to which alone the page is lent.
     let secret = unsafe { &mut *page.secret.get() };
-    let mut patience = PATIENCE;
+    let mut reseeds = 0;
     'request: loop {
         let mut done = 0;
         while done < dest.len() {
             let was_wiped = page.seed(secret, source)?;
-            // [P2 begin-anew] There was a fork between two seeds of the request, and the
-            // parent returns what was made before it.
+            // [P2 start-over] If there was a fork between two seeds of the request, the parent
+            // returns what was made before it.
             if was_wiped && done != 0 {
                 continue 'request;
             }
@@ -223,16 +224,16 @@ fn fill_by(
                 done = end;
             } else if page.is_wiped() {
                 continue 'request;
-            } else if patience == 0 {
+            } else if reseeds == MAX_RESEEDS {
                 fill_stateless(&mut dest[done..], source, as_it_is)?;
                 done = dest.len();
             } else {
-                // Only these blocks have a key from before `reseed`.
-                patience -= 1;
+                // Only these blocks come from a key that is older than the `reseed`.
+                reseeds += 1;
             }
         }
-        // [P2 shape-first] Before `alive` is asked for the last time: it takes long, and a
-        // handler that forks meanwhile would make both processes return the same.
+        // [P2 shape-first] Before `alive` is read for the last time. Shaping takes long, and if
+        // a handler forks meanwhile, both processes would return the same UUIDs.
         shape(dest);
         compiler_fence(SeqCst);
         if !page.is_wiped() {
@@ -255,13 +256,13 @@ fn fill_stateless(
         if source.draw_output(dest.as_flattened_mut(), &mut seed)? == Served::Kernel {
             mix_into(dest, &mixer);
         } else {
-            // [P1 key-only] Bytes from a descriptor or from the program's own source are
-            // only ever a key, and never output.
+            // [P1 key-only] Bytes from a descriptor or from the program's own source become a
+            // key and are never output.
             hedge::fold_into(&mut seed);
             let mut key = Key::default();
             drbg::xor_and_clear(&mut key, &mut seed);
-            // Each 4096 blocks have their own nonce, as in a pool: machines that are
-            // cloned meanwhile repeat no more.
+            // Each 4096 blocks have their own nonce, as in a pool, so that machines which are
+            // cloned meanwhile repeat no more than these.
             for (blocks, count) in dest.chunks_mut(BLOCKS_PER_SEED).zip(0..) {
                 drbg::generate(&mut key, hedge::nonce(count), V4, blocks);
             }
@@ -274,8 +275,9 @@ fn fill_stateless(
 
 /// Fills `dest` by the system call alone, or returns `false`.
 ///
-/// It makes the first UUID of a forked child. Many children make only one, and each page
-/// that they touch takes longer than the call: the pool, the vDSO's state, the libc.
+/// It makes the first UUID of a forked child. Many children make only one UUID, and the
+/// kernel must copy each page that they write to (of the pool, of the vDSO's state, of the
+/// libc), which takes longer than the call.
 fn fill_by_call(dest: &mut [Block], source: Source<'_>) -> bool {
     let mixer = Mixer::new();
     let is_filled = source.draw_by_call(dest.as_flattened_mut());

@@ -65,7 +65,7 @@ fn what_an_object_has_is_lent_again_only_when_it_was_taken_back() {
         .map(|_| slab.lend(Borrower::Object).ok().expect("a value"))
         .collect();
     assert!(!others.iter().any(|other| ptr::eq(*other, first)));
-    assert!(slab.lend(Borrower::Object).err() == Some(Refusal::None));
+    assert!(slab.lend(Borrower::Object).err() == Some(Refusal::NoMemory));
     first.store(1, Relaxed);
     // SAFETY: not used from here on.
     unsafe { slab.take_back(first) };

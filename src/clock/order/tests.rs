@@ -129,7 +129,7 @@ fn a_step_back_drops_the_nested_word_that_it_saw_and_no_later_one() {
     let order = Order::new();
     order.nested.store(anew(now) + 5, Relaxed);
     let seen = anew(later);
-    let first = word(now, |now| order.begin_anew(now, 1, seen, 0));
+    let first = word(now, |now| order.start_over(now, 1, seen, 0));
     assert_eq!(first.ok(), Some(anew(now)));
     assert_eq!(next(&order, now), Some(anew(now) + 6));
 }

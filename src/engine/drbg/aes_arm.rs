@@ -1,4 +1,4 @@
-//! AES-128 in counter mode by the instructions of 64-bit Arm (`FEAT_AES`).
+//! AES-128 in counter mode with the instructions of 64-bit Arm (`FEAT_AES`).
 
 use core::arch::aarch64::*;
 
@@ -24,15 +24,15 @@ fn store(block: &mut Block, value: uint8x16_t) {
     unsafe { vst1q_u8(block.as_mut_ptr(), value) };
 }
 
-/// Block number `i` of the counter.
+/// Returns counter block `i`.
 #[inline]
 #[target_feature(enable = "neon")]
 fn count(nonce: Nonce, i: u32) -> uint8x16_t {
     load(&super::counter(nonce, i))
 }
 
-/// The key schedule (FIPS 197, section 5.2). `AESE` on four equal columns is
-/// `SubWord`, as `ShiftRows` does not change them.
+/// The key schedule (FIPS 197, section 5.2). On four equal columns, `AESE` is `SubWord`,
+/// because `ShiftRows` does not change them.
 #[inline]
 #[target_feature(enable = "aes")]
 fn expand(key: &Block) -> RoundKeys {
@@ -82,7 +82,7 @@ pub(super) fn prf(key: &Block, block: Block) -> Block {
     hash
 }
 
-/// Eight blocks at once, and those that are left one by one.
+/// Makes eight blocks at once, and the rest one by one.
 #[target_feature(enable = "aes")]
 pub(super) fn stream(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
     const GROUP: usize = 8;

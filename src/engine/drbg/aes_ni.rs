@@ -1,8 +1,8 @@
-//! AES-128 in counter mode by the instructions of x86: AES-NI, and VAES with
+//! AES-128 in counter mode with the instructions of x86: AES-NI, and VAES with
 //! vectors of two (AVX2) or four blocks (AVX-512).
 //!
-//! Each loop has as many blocks under way at once as the latency of an
-//! instruction asks for, so that its throughput is the only limit.
+//! Each loop works on enough blocks at once to hide the latency of an instruction, so that
+//! only its throughput is a limit.
 
 #[cfg(target_arch = "x86")]
 use core::arch::x86::*;
@@ -31,7 +31,7 @@ fn store(block: &mut Block, value: __m128i) {
     unsafe { _mm_storeu_si128(block.as_mut_ptr().cast(), value) };
 }
 
-/// Block 0 of the counter.
+/// Returns counter block 0.
 #[inline]
 #[target_feature(enable = "sse2")]
 fn first(nonce: Nonce) -> __m128i {
@@ -40,13 +40,13 @@ fn first(nonce: Nonce) -> __m128i {
 
 /// The key schedule (FIPS 197, section 5.2).
 ///
-/// `aesenclast` on four equal columns is `SubWord`, as `ShiftRows` does not
-/// change them, and takes half as long as `aeskeygenassist`.
+/// On four equal columns, `aesenclast` is `SubWord`, because `ShiftRows` does not change
+/// them. It takes half as long as `aeskeygenassist`.
 #[inline]
 #[target_feature(enable = "aes,ssse3")]
 fn expand(key: &Block) -> RoundKeys {
     const ROUND_CONSTANTS: [i32; ROUNDS] = [1, 2, 4, 8, 16, 32, 64, 128, 27, 54];
-    // Of the last word, rotated, four times.
+    // Selects the last word, rotated, four times.
     let rotated = _mm_set1_epi32(0x0c0f_0e0d);
     let mut keys = [load(key); ROUNDS + 1];
     for round in 0..ROUNDS {
@@ -79,7 +79,7 @@ pub(super) fn prf(key: &Block, block: Block) -> Block {
 
 #[target_feature(enable = "aes,ssse3")]
 pub(super) fn stream(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
-    /// Blocks of a group: as many registers.
+    /// The blocks of a group, each in a register.
     const GROUP: usize = 8;
 
     let keys = expand(key);
@@ -110,11 +110,11 @@ pub(super) fn stream(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Bloc
     }
 }
 
-/// By VAES, with vectors of two blocks.
+/// Does the same as [`stream`] with VAES, on vectors of two blocks.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "vaes,avx2,aes,ssse3")]
 pub(super) fn stream_by_256(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
-    /// Blocks of a group: eight registers, and as many for the rest.
+    /// The blocks of a group, in eight registers. Eight more are left for keys and counters.
     const GROUP: usize = 16;
 
     let keys = expand(key);
@@ -159,11 +159,11 @@ pub(super) fn stream_by_256(key: &mut Block, nonce: Nonce, form: Form, dest: &mu
     }
 }
 
-/// By VAES, with vectors of four blocks.
+/// Does the same as [`stream`] with VAES, on vectors of four blocks.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "vaes,avx512f,avx2,aes,ssse3")]
 pub(super) fn stream_by_512(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
-    /// Blocks of a group: eight registers.
+    /// The blocks of a group, in eight registers.
     const GROUP: usize = 32;
 
     let keys = expand(key);
@@ -196,10 +196,10 @@ pub(super) fn stream_by_512(key: &mut Block, nonce: Nonce, form: Form, dest: &mu
             *block = _mm512_aesenclast_epi128(*block, fourfold[ROUNDS]);
             *block = _mm512_or_si512(_mm512_and_si512(*block, keep), set);
         }
-        // The last group may have less room: two words of a mask are a block.
+        // The last group may have less room. Two bits of the mask stand for a block.
         for (four, block) in group.chunks_mut(4).zip(blocks) {
             let mask = 0xff >> (8 - 2 * four.len());
-            // SAFETY: the mask has the words of `four` alone, of any alignment.
+            // SAFETY: the mask selects only the words of `four`, of any alignment.
             unsafe { _mm512_mask_storeu_epi64(four.as_mut_ptr().cast(), mask, block) };
         }
     }

@@ -14,7 +14,7 @@ use crate::format::{Block, Form};
 #[cfg(target_arch = "aarch64")]
 use crate::sys;
 
-/// What makes the stream.
+/// A cipher, and the instructions that it uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Backend {
     #[cfg(target_arch = "x86_64")]
@@ -29,7 +29,7 @@ pub(super) enum Backend {
 }
 
 impl Backend {
-    /// All of this architecture, the fastest first.
+    /// All ciphers of this architecture, the fastest first.
     pub(super) const ALL: &[Self] = &[
         #[cfg(target_arch = "x86_64")]
         Self::Vaes512,
@@ -42,7 +42,7 @@ impl Backend {
         Self::ChaCha,
     ];
 
-    /// Whether the processor has what it needs. `std` remembers what it found, and
+    /// Returns whether the processor has the instructions. `std` caches the answer, and
     /// neither locks nor allocates.
     #[inline]
     pub(super) fn is_there(self) -> bool {
@@ -59,11 +59,11 @@ impl Backend {
         }
     }
 
-    /// The fastest that the processor has and that is right.
+    /// Returns the fastest cipher that the processor has and that is right.
     #[inline]
     pub(super) fn best() -> Self {
-        /// Its place in `Self::ALL`, from 1; 0 until it is found. Relaxed: each thread
-        /// finds the same.
+        /// The cipher's place in `Self::ALL`, counted from 1, or 0 before it is found.
+        /// Relaxed: each thread finds the same.
         static FOUND: AtomicUsize = AtomicUsize::new(0);
         let place = match FOUND.load(Relaxed) {
             0 => {
@@ -93,8 +93,8 @@ impl Backend {
         found.unwrap_or(last) + 1
     }
 
-    /// Whether it makes the stream that it should: qemu 7.2 claims VAES, and encrypts
-    /// one block of two.
+    /// Returns whether the cipher makes the right stream. qemu 7.2 claims VAES, and encrypts
+    /// only one block of two.
     #[cold]
     pub(super) fn is_right(self) -> bool {
         // FIPS 197, appendix C.1.
@@ -109,10 +109,10 @@ impl Backend {
         let half = KEY.to_be_bytes();
         let mut key = Key::default();
         key[..16].copy_from_slice(&half);
-        // More than a group of each, and a rest.
+        // More than one group of each loop, and a rest.
         let mut blocks = [Block::default(); 39];
         super::stream(self, &mut key, nonce, form, &mut blocks);
-        // SAFETY: the caller has asked the processor.
+        // SAFETY: the caller asked `is_there`.
         let encrypt = |block| unsafe { self.prf(&half, block) };
         encrypt(PLAIN.to_be_bytes()) == ENCRYPTED.to_be_bytes()
             && is_stream(&key, &blocks, |i| encrypt(counter(nonce, i)))
@@ -120,11 +120,11 @@ impl Backend {
 
     /// # Safety
     ///
-    /// [`Backend::is_there`].
+    /// [`Backend::is_there`] must have returned `true`.
     #[inline]
-    #[allow(unused_unsafe)] // Where there is ChaCha alone.
+    #[allow(unused_unsafe)] // Some architectures have only ChaCha.
     pub(super) unsafe fn stream(self, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller promises that the processor has the instructions.
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
@@ -142,10 +142,10 @@ impl Backend {
 
     /// # Safety
     ///
-    /// [`Backend::is_there`].
+    /// [`Backend::is_there`] must have returned `true`.
     #[allow(unused_unsafe)]
     pub(super) unsafe fn prf(self, key: &Block, block: Block) -> Block {
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller promises that the processor has the instructions.
         unsafe {
             match self {
                 Self::ChaCha => chacha::prf(key, block),
@@ -158,12 +158,12 @@ impl Backend {
     }
 }
 
-/// Whether the next key is block 0, and the output the blocks that follow.
+/// Returns whether the next key is block 0, and the output is the blocks that follow.
 pub(super) fn is_stream(key: &Key, blocks: &[Block], block: impl Fn(u32) -> Block) -> bool {
     key[..16] == block(0) && blocks.iter().zip(1..).all(|(made, i)| *made == block(i))
 }
 
-/// The key of AES.
+/// Returns the part of the key that AES uses.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
 fn first_half(key: &mut Key) -> &mut Block {
     key.first_chunk_mut().expect("32 bytes")

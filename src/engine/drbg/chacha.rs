@@ -1,7 +1,7 @@
 //! ChaCha8, for processors without instructions for AES.
 //!
-//! Its key has 32 bytes. Block 0 of 64 bytes begins with the next key, and what
-//! is left of it is not used.
+//! Its key has 32 bytes. Its block 0, of 64 bytes, begins with the next key, and the rest of
+//! that block is not used.
 
 use chacha20::cipher::{Array, KeyIvInit, StreamCipherCore};
 use chacha20::{ChaChaCore, R8, variants::Ietf};
@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 use super::{Key, Nonce};
 use crate::format::{Block, Form};
 
-/// Bytes of a block of ChaCha.
+/// The bytes of a block of ChaCha.
 const WIDE: usize = 64;
 
 type Cipher = ChaChaCore<R8, Ietf>;
@@ -22,7 +22,7 @@ fn cipher(key: &Key, nonce: Nonce) -> Cipher {
     Cipher::new(&Array(*key), &Array(bytes))
 }
 
-/// The beginning of the block of 64 bytes whose counter and nonce are `block`.
+/// Returns the beginning of the block of 64 bytes whose counter and nonce are `block`.
 pub(super) fn prf(key: &Block, block: Block) -> Block {
     let mut long = Key::default();
     long[..16].copy_from_slice(key);

@@ -1,4 +1,4 @@
-//! What belongs to one process: the key and what it has made.
+//! The page that the kernel wipes at fork: the key, and the UUIDs that it has made.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{
@@ -16,17 +16,19 @@ use crate::format::{Block, V4};
 use crate::source::Source;
 use crate::wipe::{Lent, Wiped, WipedSlab};
 
-/// How many slots fit into 4 KiB with the key; two clones repeat as many of each thread.
+/// The number of slots that fit into 4 KiB beside the key. Two clones repeat as many UUIDs of
+/// each thread.
 ///
-/// A refill takes some 430 ns on Zen 3, of which 180 do not depend on how many slots
-/// there are (key schedule, clock, hardware number, a share of the seed).
+/// A refill takes some 430 ns on Zen 3, of which 180 ns do not depend on the number of slots
+/// (key schedule, clock, hardware number, a share of the seed).
 pub(super) const SLOTS: usize = 251;
 
-/// How many blocks, 64 KiB, are made from one seed before the next one is drawn. A bulk
+/// The number of blocks, 64 KiB in all, that are made before the next seed is drawn. A bulk
 /// request makes at most as many with one key.
 pub(super) const BLOCKS_PER_SEED: usize = 4096;
 
-/// How many seeds could not be renewed. Relaxed: only a count.
+/// The number of seeds that could not be drawn while there was a key. Relaxed: it is only a
+/// count.
 static MISSED_RESEEDS: AtomicU64 = AtomicU64::new(0);
 
 /// All pages of this process: 16,384. Further threads have no pool.
@@ -41,15 +43,15 @@ const STALE: u64 = 2;
 
 /// A key and the slots that it filled, in wiped memory.
 ///
-/// Handlers of the owning thread and the kernel's wipe interrupt a call at any instruction,
-/// so the words are atomics with compiler fences between the steps. Relaxed, because another
+/// The kernel's wipe and the owning thread's handlers can interrupt a call at any instruction,
+/// so the words are atomics, and compiler fences separate the steps. Relaxed, because another
 /// thread only stores [`STALE`], and a call that the program orders after `reseed` sees it.
 #[repr(C, align(64))]
 pub(super) struct Page {
     alive: AtomicU64,
-    /// Blocks made since the last seed.
+    /// The number of blocks made since the last seed.
     age: AtomicU64,
-    /// Only the call that has claimed the pool uses it.
+    /// Only the call that has claimed the pool uses this.
     pub(super) secret: UnsafeCell<Secret>,
 }
 
@@ -59,11 +61,10 @@ pub(super) struct Secret {
     pub(super) slots: [Block; SLOTS],
 }
 
-// SAFETY: a page is lent to one pool, which is not `Sync`, and only that touches
-// `secret`.
+// SAFETY: a page is lent to one pool, which is not `Sync`, and only this pool uses `secret`.
 unsafe impl Sync for Page {}
 
-// SAFETY: integers, for which zero is valid; no destructor.
+// SAFETY: it has only integers, for which zero is valid, and no destructor.
 unsafe impl Wiped for Page {}
 
 const _: () = assert!(size_of::<Page>() == 4096, "a page of memory each");
@@ -71,7 +72,7 @@ const _: () = assert!(size_of::<Page>() == 4096, "a page of memory each");
 impl Lent for Page {
     unsafe fn clear(&self) {
         self.alive.store(WIPED, Relaxed);
-        // SAFETY: the caller says that nobody uses the page.
+        // SAFETY: the caller promises that no call uses the page.
         let secret = unsafe { &mut *self.secret.get() };
         secret.key.zeroize();
         secret.slots.fill(Block::default());
@@ -90,15 +91,16 @@ impl Page {
         self.alive.load(Relaxed) == WIPED
     }
 
-    /// Draws a key if there is none, and folds a new seed into an old one. Returns
+    /// Draws a key if there is none, or folds a new seed into a key that is old. Returns
     /// whether the page was wiped.
     pub(super) fn seed(
         &self,
         Secret { key, slots }: &mut Secret,
         source: Source<'_>,
     ) -> Result<bool, Error> {
-        // [P2 alive-first] Before the draw: if a fork comes in between, the child's page
-        // says 0, and the child draws anew. Exchanged, so that a fork just before is seen.
+        // [P2 alive-first] Before the draw: if there is a fork in between, the child's page
+        // says 0, and the child draws its own seed. Exchanged, so that a fork just before is
+        // seen.
         let found = loop {
             let found = self.alive.load(Relaxed);
             if found == ALIVE
@@ -110,9 +112,9 @@ impl Page {
                 break found;
             }
         };
-        // [P2 alive-tells] `alive`, not the key, says whether there is a key. If a handler
-        // forks inside a refill, the child writes the parent's next key into its own page,
-        // and both would continue that stream.
+        // [P2 alive-tells] `alive` says whether there is a key, not the key itself. If a
+        // handler forks inside a refill, the child writes the parent's next key into its own
+        // page, and both would continue that stream.
         let keyless = found != ALIVE;
         if !keyless && self.age.load(Relaxed) < BLOCKS_PER_SEED as u64 {
             return Ok(false);
@@ -122,27 +124,27 @@ impl Page {
         let drawn = source.draw(&mut seed);
         if keyless {
             if let Err(error) = drawn {
-                // [P4 alive-back] The next call must draw a key, too.
+                // [P4 alive-back] There is still no key, and the next call must draw one.
                 self.alive.store(WIPED, Relaxed);
                 return Err(error);
             }
-            // [P2 clear-slots] They are of a key before `reseed`, or of the parent's key
-            // if a handler forked inside the refill.
+            // [P2 clear-slots] They were made with a key that `reseed` discarded, or with the
+            // parent's key if a handler forked inside the refill.
             slots.fill(Block::default());
         }
         if drawn.is_ok() {
             hedge::fold_into(&mut seed);
             drbg::xor_and_clear(key, &mut seed);
         } else {
-            // The key is as strong as before, only not renewed.
+            // The old key is as strong as before.
             MISSED_RESEEDS.fetch_add(1, Relaxed);
         }
         self.age.store(0, Relaxed);
         Ok(found == WIPED)
     }
 
-    /// Fills `dest` from the first `ready` slots and the key, and returns how many are
-    /// ready then. The result may be used only if the page is alive afterwards.
+    /// Fills `dest` from the first `ready` slots and the key, and returns how many slots are
+    /// ready then. `dest` may be used only if the page is alive afterwards.
     pub(super) fn make(
         &self,
         Secret { key, slots }: &mut Secret,
@@ -152,7 +154,7 @@ impl Page {
         loop {
             let mut moved = 0;
             for (to, slot) in dest.iter_mut().zip(slots[..ready].iter_mut().rev()) {
-                // `ready` is out of date if the slot is zero, and the others may be, too.
+                // If the slot is zero, `ready` is out of date, and other slots may be zero, too.
                 if !move_out(slot, to) {
                     break;
                 }
@@ -180,7 +182,7 @@ impl Page {
 /// Moves a UUID out of its slot, and returns whether there was one.
 #[inline(always)]
 pub(super) fn move_out(slot: &mut Block, to: &mut Block) -> bool {
-    // A number is held by two registers; a block would go through memory.
+    // A u128 is held in two registers; a block would go through memory.
     let bits = u128::from_ne_bytes(*slot);
     // [P3 zero-moved] The slot is zero afterwards, as in `Pool::take`.
     if bits != 0 {
@@ -190,11 +192,12 @@ pub(super) fn move_out(slot: &mut Block, to: &mut Block) -> bool {
     bits != 0
 }
 
-/// Marks the keys of all pages of this process as old. A page that was wiped stays so,
-/// for the call that the fork interrupted.
+/// Marks the keys of all pages of this process as stale. A wiped page stays wiped, because the
+/// call that a fork interrupted must still see that.
 pub(crate) fn reseed() {
     for page in PAGES.iter() {
-        // An exchange would make the kernel provide a page that nobody used.
+        // Read first: an exchange would make the kernel provide memory for a page that was
+        // never used.
         if page.is_alive() {
             let _ = page.alive.compare_exchange(ALIVE, STALE, Relaxed, Relaxed);
         }

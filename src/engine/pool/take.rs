@@ -1,4 +1,4 @@
-//! Requests that find enough slots ready.
+//! The fast path: requests for which enough slots are ready.
 
 use core::ptr;
 use core::sync::atomic::{
@@ -13,12 +13,13 @@ use super::{BUSY, Pool};
 use crate::error::Error;
 use crate::format::Block;
 
-/// Why nothing was ready.
+/// The reason why the fast path could not serve a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Miss {
-    /// Step 1 or 3: the pool is [`BUSY`] or has too few slots. Nothing is claimed.
+    /// The pool is [`BUSY`] (step 1) or has too few slots (step 3). Nothing is claimed.
     Unclaimed,
-    /// Step 5: the page is claimed, and the caller refills it.
+    /// A slot was zero, or the page is not alive (step 5). The page is claimed, and the caller
+    /// refills it.
     Claimed,
 }
 
@@ -26,55 +27,57 @@ pub(crate) enum Miss {
 pub(crate) fn as_it_is(_: &mut [Block]) {}
 
 impl Pool {
-    /// Claims `count` ready slots, which are those from the returned number on.
+    /// Claims `count` ready slots, and returns the index of the first one.
     #[inline(always)]
     fn claim(&self, count: usize) -> Result<(usize, &'static Page), Miss> {
         // [P2 claim-survives] `state` is not in the page, where a fork would end the claim: a
         // handler in the child could refill the page, and the interrupted call would find it
         // alive.
         //
-        // `left` is greater than any count if too few are ready or `state` is BUSY.
+        // If too few slots are ready or `state` is BUSY, `left` is greater than any number of
+        // slots.
         let left = self.state.load(Relaxed).wrapping_sub(count);
         if left > SLOTS - count {
             return Err(Miss::Unclaimed);
         }
-        // [P3 claim-slot] Before the slot is copied: a handler would take the same one.
+        // [P3 claim-slot] Before the slot is copied, because a handler would take the same one.
         self.state.store(BUSY, Relaxed);
         compiler_fence(SeqCst);
-        // SAFETY: a pool without a page never has a slot ready.
+        // SAFETY: a slot is ready only if the pool has a page.
         Ok((left, unsafe { self.page.get().unwrap_unchecked() }))
     }
 
     /// Ends the claim with `left` slots, if the page is still alive.
     #[inline(always)]
     fn release(&self, page: &Page, left: usize) -> Result<(), Miss> {
-        // [P2 alive-after-copy] A handler that forks before this leaves both processes
-        // with the copy. Only the child's page says that it is another process's.
+        // [P2 alive-after-copy] If a handler forked before this, both processes have the copy.
+        // Only in the child, the page says so.
         if !page.is_alive() {
             return Err(Miss::Claimed);
         }
         compiler_fence(SeqCst);
-        // [P2 release-last] If the claim ended before `alive` is asked, a handler that forks
-        // could refill the page in the child, and this call would find it alive.
+        // [P2 release-last] After `alive` is read: if the claim had ended before, a handler
+        // could fork and refill the page in the child, and this call would find it alive.
         self.state.store(left, Relaxed);
         Ok(())
     }
 
     /// Returns a UUID if one is ready.
     ///
-    /// It is a number, which two registers hold; an array inside a `Result` goes through
-    /// memory.
+    /// The result is a u128, which two registers hold; an array inside a `Result` would go
+    /// through memory.
     #[inline]
     pub(crate) fn take(&self) -> Result<u128, Miss> {
         let (last, page) = self.claim(1)?;
-        // SAFETY: claimed, and lent to this pool.
+        // SAFETY: the page is lent to this pool, which is claimed.
         let slot = unsafe { &mut (*page.secret.get()).slots[last] };
         let bits = u128::from_ne_bytes(*slot);
-        // [P3 zero-slot] A handler that came before the claim made its UUIDs undisturbed,
-        // so `last` may be out of date. But a slot is zeroed as it is handed out, and no
-        // UUID is zero: a slot that is not zero was never handed out.
+        // [P3 zero-slot] If a handler came just before the claim, it took UUIDs from the pool,
+        // and `last` is out of date. But a slot is zeroed when it is handed out, and no UUID is
+        // zero, so a slot that is not zero was never handed out.
         //
-        // A zero is not written again: the kernel would copy the page for a forked child.
+        // A zero is not written again, because the kernel would copy the page for a forked
+        // child.
         if bits == 0 {
             return Err(Miss::Claimed);
         }
@@ -84,7 +87,7 @@ impl Pool {
         Ok(bits)
     }
 
-    /// Fills `dest` if as many are ready.
+    /// Fills `dest` if enough slots are ready.
     #[inline]
     pub(crate) fn take_all(
         &self,
@@ -95,10 +98,10 @@ impl Pool {
             return Err(Miss::Unclaimed);
         }
         let (left, page) = self.claim(dest.len())?;
-        // SAFETY: claimed, and lent to this pool.
+        // SAFETY: the page is lent to this pool, which is claimed.
         let slots = unsafe { &mut (&mut (*page.secret.get()).slots)[left..] };
         for (to, slot) in dest.iter_mut().zip(slots) {
-            // [P3 zero-in-request] A slot that is zero was handed out, as in `take`.
+            // [P3 zero-in-request] A slot that is zero was handed out, as `take` explains.
             if !page::move_out(slot, to) {
                 return Err(Miss::Claimed);
             }
@@ -115,7 +118,7 @@ pub(crate) fn blocks_of(uuids: &mut [Uuid]) -> &mut [Block] {
     unsafe { &mut *(ptr::from_mut(uuids) as *mut [Block]) }
 }
 
-/// Overwrites all of `dest` by `fill`, or with Nil where that fails.
+/// Fills `dest` by calling `fill`, and overwrites all of it with Nil if that fails.
 pub(crate) fn fill(
     dest: &mut [Uuid],
     fill: impl FnOnce(&mut [Block]) -> Result<(), Error>,
@@ -125,7 +128,7 @@ pub(crate) fn fill(
     }
     let filled = fill(blocks_of(dest));
     if filled.is_err() {
-        // Half a request is none, and may be raw bytes of a source.
+        // What `fill` left may be raw bytes of a source.
         dest.fill(Uuid::nil());
     }
     filled

@@ -110,7 +110,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "a fork between two blocks of a request begins it anew",
         changes: &[(
-            "begin-anew",
+            "start-over",
             "was_wiped && done != 0",
             "!WITHOUT && was_wiped && done != 0",
         )],

@@ -165,8 +165,8 @@ impl Model {
             }
         }
         Err(said(
-            "/dev/urandom: openat(2): its descriptor cannot be kept, for this process shares its \
-             memory with another, or other threads close it",
+            "/dev/urandom: openat(2): its descriptor cannot be kept, because this process shares \
+             its memory with another one, or other threads close the descriptor",
         ))
     }
 
@@ -234,7 +234,7 @@ impl Model {
                     "call prepare() in this process before it enters a chroot or sandbox"
                 }
                 (None, Some(_)) if device.errno.is_some() && device.text.contains("pread(2)") => {
-                    "have the sandbox allow this call"
+                    "allow this call in the sandbox"
                 }
                 (None, Some(false)) => {
                     "prepare() failed in this process: look at the error that it returned"
@@ -494,7 +494,7 @@ fn advice(device: &Failure) -> Option<&'static str> {
     match device.errno {
         Some(EMFILE) => Some(""),
         None if device.text.contains("another descriptor") => {
-            Some("let no other thread reuse descriptor numbers it did not open")
+            Some("let no other thread close descriptors that it did not open")
         }
         _ => None,
     }
