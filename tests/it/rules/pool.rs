@@ -297,8 +297,8 @@ pub const RULES: &[Rule] = &[
         name: "version 1: the clock sequence is asked again after the count",
         changes: &[(
             "sequence-after-count",
-            "self.is_still(CLOCK_SEQUENCE, sequence)",
-            "WITHOUT || self.is_still(CLOCK_SEQUENCE, sequence)",
+            "self.is_still(Drawn::ClockSequence, sequence)",
+            "WITHOUT || self.is_still(Drawn::ClockSequence, sequence)",
         )],
         program: STEPPER,
         arguments: &["1", "version 1", "forks"],
