@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// Not by way of `SystemTime`, which counts by 100 ns on Windows, from 1601 on.
+    /// Made without a `SystemTime`, which counts by 100 ns from 1601 on Windows.
     const fn at(seconds: i64, nanos: u32) -> Reading {
         Reading { seconds, nanos }
     }

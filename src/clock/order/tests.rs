@@ -14,8 +14,8 @@ fn next(order: &Order, now: Reading) -> Option<u64> {
     word(now, |now| order.next(now, 1)).ok()
 }
 
-/// The word that a new order begins with.
-fn anew(now: Reading) -> u64 {
+/// Returns the word that a new order begins with.
+fn fresh(now: Reading) -> u64 {
     next(&Order::new(), now).expect("in range")
 }
 
@@ -48,7 +48,7 @@ fn ten_seconds_back_are_held_and_a_tick_more_is_followed() {
         for _ in 0..words {
             next(&order, later);
         }
-        assert_eq!(next(&order, exactly), Some(anew(later) + words));
+        assert_eq!(next(&order, exactly), Some(fresh(later) + words));
     }
     for words in [1, 16] {
         let order = Order::new();
@@ -56,10 +56,10 @@ fn ten_seconds_back_are_held_and_a_tick_more_is_followed() {
             next(&order, later);
         }
         let steps = crate::clock::steps();
-        assert_eq!(next(&order, more), Some(anew(more)));
+        assert_eq!(next(&order, more), Some(fresh(more)));
         assert!(crate::clock::steps() > steps);
-        assert_eq!(next(&order, more), Some(anew(more) + 1));
-        assert_eq!(next(&order, later), Some(anew(later)));
+        assert_eq!(next(&order, more), Some(fresh(more) + 1));
+        assert_eq!(next(&order, later), Some(fresh(later)));
     }
 }
 
@@ -69,7 +69,7 @@ fn a_clock_that_jumps_to_and_fro_is_followed_each_time() {
     for year in [9, 1, 8, 2, 7, 0, 8900, 0, 8900] {
         let now = after(year * YEAR + 1, 0);
         for more in 0..3 {
-            assert_eq!(next(&order, now), Some(anew(now) + more));
+            assert_eq!(next(&order, now), Some(fresh(now) + more));
         }
     }
 }
@@ -79,28 +79,27 @@ fn after_restart_an_order_begins_at_the_clock_once() {
     let (later, now) = (after(YEAR, 0), after(YEAR - 9, 0));
     let order = Order::new();
     next(&order, later);
-    assert_eq!(next(&order, now), Some(anew(later) + 1), "held");
-    order.nested.store(anew(later) + 7, Relaxed);
-    // What `restart` would do to all tests that run now.
+    assert_eq!(next(&order, now), Some(fresh(later) + 1), "held");
+    order.nested.store(fresh(later) + 7, Relaxed);
+    // `restart` would do this to all tests that run now.
     order.restarts.store(u64::MAX, Relaxed);
     for more in 0..3 {
-        assert_eq!(next(&order, now), Some(anew(now) + more));
+        assert_eq!(next(&order, now), Some(fresh(now) + more));
     }
-    // What is not ahead of the clock stays in order.
+    // An order that is not ahead of the clock continues.
     order.restarts.store(u64::MAX, Relaxed);
-    assert_eq!(next(&order, now), Some(anew(now) + 3));
+    assert_eq!(next(&order, now), Some(fresh(now) + 3));
 }
 
-/// What a handler finds, as the interrupted call comes to drop both words:
-/// before the first store, where there was no nested word and where there
-/// was one; and after it.
+/// A handler may interrupt a call that is dropping both words: before the first store, without or
+/// with a nested word, and after it.
 #[test]
-fn handlers_inside_a_step_back_are_in_order_and_the_next_call_goes_on_from_them() {
+fn handlers_inside_a_step_back_are_in_order_and_the_next_call_continues_from_them() {
     let (later, now) = (after(YEAR, 0), after(YEAR - 11, 0));
     for (last, nested, first) in [
-        (anew(later), 0, anew(now)),
-        (anew(later), anew(later) + 5, anew(now)),
-        (anew(now), anew(later) + 5, anew(now) + 1),
+        (fresh(later), 0, fresh(now)),
+        (fresh(later), fresh(later) + 5, fresh(now)),
+        (fresh(now), fresh(later) + 5, fresh(now) + 1),
     ] {
         let order = Order::new();
         order.last.store(last, Relaxed);
@@ -110,7 +109,7 @@ fn handlers_inside_a_step_back_are_in_order_and_the_next_call_goes_on_from_them(
             assert_eq!(next(&order, now), Some(first + more));
         }
         // The interrupted call had read the clock before it was set.
-        order.last.store(anew(later) + 1, Relaxed);
+        order.last.store(fresh(later) + 1, Relaxed);
         order.busy.store(false, Relaxed);
         assert_eq!(next(&order, now), Some(first + 3));
         assert_eq!(next(&order, now), Some(first + 4));
@@ -121,23 +120,23 @@ fn handlers_inside_a_step_back_are_in_order_and_the_next_call_goes_on_from_them(
 fn a_step_back_drops_the_nested_word_that_it_saw_and_no_later_one() {
     let (later, now, near) = (after(YEAR, 0), after(YEAR - 11, 0), after(YEAR - 5, 0));
     let order = Order::new();
-    order.nested.store(anew(later), Relaxed);
-    assert_eq!(next(&order, now), Some(anew(now)));
-    assert_eq!(next(&order, near), Some(anew(near)));
+    order.nested.store(fresh(later), Relaxed);
+    assert_eq!(next(&order, now), Some(fresh(now)));
+    assert_eq!(next(&order, near), Some(fresh(near)));
 
     // A handler comes after the call has asked for `nested`.
     let order = Order::new();
-    order.nested.store(anew(now) + 5, Relaxed);
-    let seen = anew(later);
+    order.nested.store(fresh(now) + 5, Relaxed);
+    let seen = fresh(later);
     let first = word(now, |now| order.start_over(now, 1, seen, 0));
-    assert_eq!(first.ok(), Some(anew(now)));
-    assert_eq!(next(&order, now), Some(anew(now) + 6));
+    assert_eq!(first.ok(), Some(fresh(now)));
+    assert_eq!(next(&order, now), Some(fresh(now) + 6));
 }
 
 #[test]
 fn after_the_last_word_there_is_none_while_the_clock_is_near_it() {
     let order = Order::new();
-    // 2^48 ms but for 1 ns.
+    // 1 ns before 2^48 ms.
     let end = after(281_474_976_710, 655_999_999);
     let first = next(&order, end).expect("in range");
     assert_eq!(first, u64::MAX - 15);
@@ -151,10 +150,10 @@ fn after_the_last_word_there_is_none_while_the_clock_is_near_it() {
 }
 
 #[test]
-fn a_handler_that_interrupts_a_call_moves_the_next_one_on() {
+fn the_call_after_a_handler_continues_from_the_handlers_last_word() {
     let order = Order::new();
     let first = next(&order, at(0)).expect("in range");
-    // As a call leaves it in the middle.
+    // So a call leaves it in the middle.
     order.busy.store(true, Relaxed);
     let nested: Vec<_> = (0..3)
         .map(|_| next(&order, at(0)).expect("in range"))

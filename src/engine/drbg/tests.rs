@@ -1,5 +1,5 @@
-//! The expected values of AES are OpenSSL's (`openssl enc -aes-128-ecb -nopad`)
-//! over the counter blocks.
+//! The expected values of AES are those of OpenSSL for the counter blocks
+//! (`openssl enc -aes-128-ecb -nopad`).
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use proptest::prelude::*;
 
@@ -95,14 +95,14 @@ fn the_key_changes_every_64_kib() {
 fn prf_of_aes_is_one_encryption() {
     let input = 0x0123_4567_89ab_cdef_fedc_ba98_0000_0007_u128;
     for backend in with_aes() {
-        // SAFETY: it is there.
+        // SAFETY: the processor has the instructions.
         let hash = unsafe { backend.prf(&KEY.to_be_bytes(), input.to_be_bytes()) };
         assert_block(&hash, 0xc1be_76f9_d6be_1e1a_ecdd_3c76_50e0_7856);
     }
 }
 
-/// By a program of its own from RFC 8439, section 2.3, with 8 rounds, which has the
-/// section's answer with 20.
+/// The expected values come from a separate program after RFC 8439, section 2.3, with 8 rounds.
+/// With 20 rounds, that program gives the section's example.
 #[test]
 fn chacha_is_the_known_stream_and_replaces_the_key_by_its_first_half_block() {
     let mut key: Key = core::array::from_fn(|i| i as u8);
@@ -115,7 +115,7 @@ fn chacha_is_the_known_stream_and_replaces_the_key_by_its_first_half_block() {
     assert_block(&blocks[8], 0x091a_e921_dd30_7095_d745_27ec_d213_5f52);
 }
 
-/// Fast key erasure, by the book, with the `aes` crate, one block at a time.
+/// Does what `stream` must do, with the `aes` crate and one block at a time.
 fn expected(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
     for dest in dest.chunks_mut(BLOCKS_PER_KEY) {
         let aes = aes::Aes128Enc::new_from_slice(&key[..16]).expect("16 bytes");
@@ -147,7 +147,7 @@ proptest! {
         let mut all = vec![0x55_u8; 16 * len + 64];
         for backend in with_aes() {
             let mut own_key = key;
-            // At any address.
+            // The blocks may have any address.
             let place = &mut all[shift..][..16 * len];
             let (blocks, _) = place.as_chunks_mut();
             stream(backend, &mut own_key, nonce, form, blocks);
@@ -175,7 +175,7 @@ proptest! {
 }
 
 #[test]
-fn the_form_is_of_the_output_and_not_of_the_key() {
+fn the_form_changes_the_output_and_not_the_key() {
     for backend in there() {
         let (mut plain_key, mut formed_key) = (key(), key());
         let (mut plain, mut formed) = ([Block::default()], [Block::default()]);
