@@ -117,7 +117,7 @@ impl Generator {
     ///
     /// # Panics
     ///
-    /// If there is no entropy, with the text of the [`Error`].
+    /// Panics if there is no entropy, with the text of the [`Error`].
     #[inline]
     #[must_use]
     #[track_caller]
@@ -129,7 +129,7 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// If the source fails when a seed is needed; see [`Error`].
+    /// Returns an error if the source fails when a seed is needed; see [`Error`].
     #[inline]
     pub fn try_new_v4(&self) -> Result<Uuid, Error> {
         self.try_make_v4()
@@ -139,7 +139,7 @@ impl Generator {
     ///
     /// # Panics
     ///
-    /// If there is no entropy, with the text of the [`Error`].
+    /// Panics if there is no entropy, with the text of the [`Error`].
     #[inline]
     #[track_caller]
     pub fn fill_v4(&self, dest: &mut [Uuid]) {
@@ -151,7 +151,8 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// If the source fails when a seed is needed; see [`Error`]. All of `dest` is then Nil.
+    /// Returns an error if the source fails when a seed is needed; see [`Error`]. All of `dest`
+    /// is then Nil.
     #[inline]
     pub fn try_fill_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
         self.try_make_all_v4(dest)
@@ -165,7 +166,7 @@ impl Generator {
     ///
     /// # Panics
     ///
-    /// If there is no entropy or no timestamp, with the text of the [`Error`].
+    /// Panics if there is no entropy or no timestamp, with the text of the [`Error`].
     #[inline]
     #[must_use]
     #[track_caller]
@@ -178,7 +179,7 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// As [`try_now_v7`](crate::try_now_v7).
+    /// Returns the same errors as [`try_now_v7`](crate::try_now_v7).
     #[inline]
     pub fn try_now_v7(&self) -> Result<Uuid, Error> {
         self.try_make_v7()
@@ -191,7 +192,7 @@ impl Generator {
     ///
     /// # Panics
     ///
-    /// If there is no entropy or no timestamp, with the text of the [`Error`].
+    /// Panics if there is no entropy or no timestamp, with the text of the [`Error`].
     #[track_caller]
     pub fn fill_v7(&self, dest: &mut [Uuid]) {
         error::or_panic(self.try_fill_v7(dest));
@@ -202,7 +203,7 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// As [`try_now_v7`](crate::try_now_v7). All of `dest` is then Nil.
+    /// Returns the same errors as [`try_now_v7`](crate::try_now_v7). All of `dest` is then Nil.
     pub fn try_fill_v7(&self, dest: &mut [Uuid]) -> Result<(), Error> {
         self.try_make_all_v7(dest)
     }

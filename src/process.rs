@@ -46,9 +46,9 @@ use crate::thread;
 ///
 /// # Errors
 ///
-/// - If no source answers at all.
-/// - If getrandom(2) answers, but /dev/urandom cannot be opened: then a sandbox that
-///   refuses getrandom(2) leaves no source. This error's kind is
+/// - Returns an error if no source answers at all.
+/// - Returns an error if getrandom(2) answers, but /dev/urandom cannot be opened: then a
+///   sandbox that refuses getrandom(2) leaves no source. This error's kind is
 ///   [`ErrorKind::Device`](crate::ErrorKind::Device), and its text says which call failed.
 ///   A program whose sandbox allows getrandom(2) may ignore it: its pool is filled.
 ///

@@ -58,7 +58,7 @@ pub trait EntropySource {
     ///
     /// # Errors
     ///
-    /// [`Error::custom`], if the source cannot fill all of `dest`.
+    /// Returns [`Error::custom`] if the source cannot fill all of `dest`.
     fn fill(&self, dest: &mut [u8]) -> Result<(), Error>;
 }
 

@@ -63,7 +63,7 @@ impl Maker for Thread {
 ///
 /// # Panics
 ///
-/// If there is no entropy, with the text of the [`Error`].
+/// Panics if there is no entropy, with the text of the [`Error`].
 /// [`try_new_v4`] returns the error instead.
 ///
 /// # Examples
@@ -84,7 +84,7 @@ pub fn new_v4() -> Uuid {
 ///
 /// # Errors
 ///
-/// If no source answers when a seed is needed; see [`Error`]. The next call
+/// Returns an error if no source answers when a seed is needed; see [`Error`]. The next call
 /// tries again.
 ///
 /// # Examples
@@ -102,7 +102,7 @@ pub fn try_new_v4() -> Result<Uuid, Error> {
 ///
 /// # Panics
 ///
-/// If there is no entropy, with the text of the [`Error`].
+/// Panics if there is no entropy, with the text of the [`Error`].
 ///
 /// # Examples
 ///
@@ -122,7 +122,7 @@ pub fn fill_v4(dest: &mut [Uuid]) {
 ///
 /// # Errors
 ///
-/// If no source answers when a seed is needed; see [`Error`]. All of `dest` is
+/// Returns an error if no source answers when a seed is needed; see [`Error`]. All of `dest` is
 /// then Nil.
 ///
 /// # Examples

@@ -42,8 +42,8 @@ use record::{Purpose, Seen, Tracked};
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Device`](crate::ErrorKind::Device): the path does not lead to
-/// the character device 1:9, it cannot be opened, or another thread keeps
+/// Returns [`ErrorKind::Device`](crate::ErrorKind::Device) if the path does not lead to
+/// the character device 1:9, if it cannot be opened, or if another thread keeps
 /// putting descriptors at its number. The text names the call that failed.
 ///
 /// # References

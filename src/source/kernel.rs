@@ -12,8 +12,8 @@ use crate::sys;
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) with the errno, also ENOSYS and
-/// EPERM: this source alone does not turn to the device.
+/// Returns [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) with the errno, also ENOSYS and
+/// EPERM: this source does not turn to the device.
 ///
 /// # References
 ///

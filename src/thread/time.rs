@@ -30,7 +30,7 @@ use crate::maker::Maker;
 ///
 /// # Panics
 ///
-/// If there is no entropy, or the clock shows a time before 1970 or after 10889,
+/// Panics if there is no entropy, or the clock shows a time before 1970 or after 10889,
 /// with the text of the [`Error`]. [`try_now_v7`] returns the error instead.
 ///
 /// # Examples
@@ -52,7 +52,7 @@ pub fn now_v7() -> Uuid {
 ///
 /// # Errors
 ///
-/// As [`try_new_v4`](crate::try_new_v4), and with
+/// Returns the same errors as [`try_new_v4`](crate::try_new_v4), and
 /// [`ErrorKind::Clock`](crate::ErrorKind::Clock) if the clock cannot be read, or
 /// shows a time that 48 bits of milliseconds since 1970 do not reach: before
 /// 1970, or after 10889-08-02.
@@ -76,7 +76,7 @@ pub fn try_now_v7() -> Result<Uuid, Error> {
 ///
 /// # Panics
 ///
-/// As [`now_v7`].
+/// Panics if [`now_v7`] would.
 ///
 /// # Examples
 ///
@@ -95,7 +95,7 @@ pub fn fill_v7(dest: &mut [Uuid]) {
 ///
 /// # Errors
 ///
-/// As [`try_now_v7`]. All of `dest` is then Nil.
+/// Returns the same errors as [`try_now_v7`]. All of `dest` is then Nil.
 ///
 /// # Examples
 ///
@@ -116,7 +116,7 @@ pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
 ///
 /// # Panics
 ///
-/// As [`now_v1`].
+/// Panics if [`now_v1`] would.
 ///
 /// # Examples
 ///
@@ -138,7 +138,7 @@ pub fn now_v6(node: &[u8; 6]) -> Uuid {
 ///
 /// # Errors
 ///
-/// As [`try_now_v1`].
+/// Returns the same errors as [`try_now_v1`].
 ///
 /// # Examples
 ///
@@ -183,7 +183,7 @@ pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
 ///
 /// # Panics
 ///
-/// If there is no entropy, or the clock shows a time before 1582 or after 5236,
+/// Panics if there is no entropy, or the clock shows a time before 1582 or after 5236,
 /// with the text of the [`Error`]. [`try_now_v1`] returns the error instead.
 ///
 /// # Examples
@@ -204,7 +204,7 @@ pub fn now_v1(node: &[u8; 6]) -> Uuid {
 ///
 /// # Errors
 ///
-/// As [`try_new_v4`](crate::try_new_v4), and with
+/// Returns the same errors as [`try_new_v4`](crate::try_new_v4), and
 /// [`ErrorKind::Clock`](crate::ErrorKind::Clock) if the clock cannot be read, or
 /// shows a time that 60 bits of 100 ns since 1582-10-15 do not reach: before
 /// that day, or after 5236-03-31.
@@ -241,7 +241,7 @@ fn random_bits() -> Result<u64, Error> {
 ///
 /// # Panics
 ///
-/// As [`new_v4`](crate::new_v4).
+/// Panics if [`new_v4`](crate::new_v4) would.
 ///
 /// # Examples
 ///
@@ -260,7 +260,7 @@ pub fn random_node() -> [u8; 6] {
 ///
 /// # Errors
 ///
-/// As [`try_new_v4`](crate::try_new_v4).
+/// Returns the same errors as [`try_new_v4`](crate::try_new_v4).
 ///
 /// # Examples
 ///
