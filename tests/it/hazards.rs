@@ -25,10 +25,10 @@ use support::seccomp::SYS_OPEN;
 use support::{SLOTS, ok};
 
 use crate::arena::{Arena, duplicates};
-use crate::copies::{both, both_as_pid_1};
 use crate::guest::{self, on_x86_64};
-use crate::snapshots::{freeze_kernel, keep_on_fork};
-use crate::torture::{IMPATIENCE, hung_of, patience};
+use crate::p2::copies::{both, both_as_pid_1};
+use crate::p3::torture::{IMPATIENCE, hung_of, patience};
+use crate::p5::snapshots::{freeze_kernel, keep_on_fork};
 
 support::scenarios![
     the_readme_has_rows_of_the_table,

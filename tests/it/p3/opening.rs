@@ -11,7 +11,9 @@ use support::process::{fork, in_copy};
 use support::sandbox::{confine, refuse_getrandom};
 
 use crate::arena::Arena;
-use crate::torture::{IMPATIENCE, PORTION, assert_all_distinct, hung, ours, patience, start_child};
+use crate::p3::torture::{
+    IMPATIENCE, PORTION, assert_all_distinct, hung, ours, patience, start_child,
+};
 
 support::scenarios![
     forking_while_a_thread_opens_the_device_hangs_nobody {

@@ -14,7 +14,7 @@ use support::sandbox::refuse_getrandom;
 use support::uuids::{assert_all_good, make};
 
 use crate::arena::{Arena, duplicates};
-use crate::copies::{clone3, clone3_by, raw_clone, underscore_fork};
+use crate::p2::copies::{clone3, clone3_by, raw_clone, underscore_fork};
 
 support::scenarios![
     a_daemon_diverges,

@@ -21,7 +21,7 @@ use support::uuids::{assert_all_good, make};
 
 use crate::arena::Arena;
 use crate::guest::{self, on_x86_64};
-use crate::vfork::{clone_vm, in_sharing};
+use crate::p2::vfork::{clone_vm, in_sharing};
 
 support::scenarios![
     closed_and_retaken_nothing_is_consumed_emitted_or_closed,

@@ -8,8 +8,8 @@ use fork_safe_uuid::{Generator, Uuid, now_v1, now_v7, random_node};
 use support::process::{fork, in_copy, start_copy};
 
 use super::{Set, YEAR, assert_distinct, assert_increasing, noon, of_all_kinds, time_of};
-use crate::torture::{IMPATIENCE, hung_of, patience};
-use crate::vfork::{clone_vm, in_sharing};
+use crate::p2::vfork::{clone_vm, in_sharing};
+use crate::p3::torture::{IMPATIENCE, hung_of, patience};
 
 pub fn a_forked_child_follows_a_clock_that_was_set_back() {
     let clock = Set::at(noon() + YEAR);

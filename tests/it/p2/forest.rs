@@ -11,9 +11,9 @@ use support::process::{Copy, fork, wait};
 use support::sandbox::refuse_getrandom;
 
 use crate::arena::{Arena, duplicates};
-use crate::copies::{clone3, raw_clone, underscore_fork};
 use crate::guest::on_x86_64;
-use crate::vfork::{clone_vm, in_sharing, vfork};
+use crate::p2::copies::{clone3, raw_clone, underscore_fork};
+use crate::p2::vfork::{clone_vm, in_sharing, vfork};
 
 support::scenarios![
     a_small_forest_repeats_nothing {

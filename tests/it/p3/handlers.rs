@@ -10,7 +10,7 @@ use fork_safe_uuid::{Error, Generator, Uuid, fill_v4, reseed};
 use support::uuids::{assert_all_good, make};
 
 use crate::guest::{self, on_x86_64};
-use crate::torture::assert_all_distinct;
+use crate::p3::torture::assert_all_distinct;
 
 support::scenarios![
     a_bulk_request_returns_while_a_timer_reseeds_each_millisecond,

@@ -14,7 +14,7 @@ use support::sandbox::refuse;
 use support::uuids::make;
 
 use super::{FIXED, assert_distinct, noon, of_all_kinds};
-use crate::snapshots::keep_on_fork;
+use crate::p5::snapshots::keep_on_fork;
 
 /// The clock sequence of a version 1, as a UUID.
 fn sequence_of(id: Uuid) -> Uuid {
