@@ -31,6 +31,8 @@ mod p6;
 mod promises;
 #[cfg(target_os = "linux")]
 mod rules;
+#[cfg(target_os = "linux")]
+mod timestamps;
 mod values;
 
 fn main() {

@@ -2,8 +2,13 @@
 //! getrandom(2) answers.
 
 pub mod descriptors;
+pub mod sandboxes;
 pub mod static_build;
 
 use support::harness::Scenario;
 
-pub const SCENARIOS: &[&[Scenario]] = &[descriptors::SCENARIOS, static_build::SCENARIOS];
+pub const SCENARIOS: &[&[Scenario]] = &[
+    descriptors::SCENARIOS,
+    sandboxes::SCENARIOS,
+    static_build::SCENARIOS,
+];

@@ -1,7 +1,8 @@
 //! P5: a clone of a virtual machine repeats a bounded number of UUIDs, and none after `reseed()`.
 
+pub mod clocks;
 pub mod snapshots;
 
 use support::harness::Scenario;
 
-pub const SCENARIOS: &[&[Scenario]] = &[snapshots::SCENARIOS];
+pub const SCENARIOS: &[&[Scenario]] = &[clocks::SCENARIOS, snapshots::SCENARIOS];

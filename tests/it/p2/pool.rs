@@ -34,10 +34,6 @@ support::scenarios![
     a_fork_inside_the_first_seed_diverges,
     a_fork_inside_a_reseed_diverges,
     a_fork_inside_a_bulk_request_diverges,
-    threads_that_come_and_go_leave_nothing {
-        possible: on_x86_64,
-        seconds: 600
-    },
 ];
 
 /// One in so many instructions of the long paths; the fast path is complete.
@@ -128,8 +124,4 @@ fn a_fork_inside_a_bulk_request_diverges() {
         generator.fill_v4(&mut ids);
         ids
     });
-}
-
-fn threads_that_come_and_go_leave_nothing() {
-    guest::assert_passes("memory", &["threads"]);
 }

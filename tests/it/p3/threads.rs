@@ -9,7 +9,13 @@ use std::thread;
 use fork_safe_uuid::{Generator, new_v4, status};
 use support::harness::{is_emulated, turns};
 
+use crate::guest::{self, on_x86_64};
+
 support::scenarios![
+    threads_that_come_and_go_leave_nothing {
+        possible: on_x86_64,
+        seconds: 600
+    },
     twenty_thousand_threads_that_make_their_first_when_they_end_leave_nothing { seconds: 180 },
     a_key_set_in_the_last_round_of_destructors_is_not_called,
 ];
@@ -124,4 +130,8 @@ fn a_key_set_in_the_last_round_of_destructors_is_not_called() {
     end_threads(10, key);
     assert_eq!(CALLED.load(Relaxed), 10 * ROUNDS);
     assert_eq!(COUNT.load(Relaxed), 1);
+}
+
+fn threads_that_come_and_go_leave_nothing() {
+    guest::assert_passes("memory", &["threads"]);
 }

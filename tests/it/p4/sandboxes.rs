@@ -1,15 +1,14 @@
 //! getrandom(2) refused, from the start or later; the device refused, replaced
 //! or out of reach.
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs::File;
 
-use fork_safe_uuid::source::{Device, TrackedDevice};
+use fork_safe_uuid::source::TrackedDevice;
 use fork_safe_uuid::{ErrorKind, Generator, SystemSource};
 use support::descriptors::{descriptors, device_number};
 use support::harness::turns;
 use support::memory;
-use support::namespaces::{may_unshare, mount, unshare};
+use support::namespaces::{may_unshare, unshare};
 use support::ok;
 use support::process::{fork, in_copy, pipe, status_of};
 use support::sandbox::{allow_only, refuse, refuse_getrandom};
@@ -21,7 +20,6 @@ support::scenarios![
     getrandom_refused_with_enosys_from_the_start,
     getrandom_refused_after_the_first_thousand,
     getrandom_failing_otherwise_is_an_error_that_names_it,
-    with_getrandom_no_descriptor_is_ever_opened,
     prepared_before_a_chroot_a_million_go_on {
         possible: may_unshare
     },
@@ -30,15 +28,6 @@ support::scenarios![
     },
     no_descriptor_allowed_is_an_error_that_is_not_remembered,
     every_descriptor_in_use_is_an_error_that_is_not_remembered,
-    a_regular_file_at_the_path_is_refused {
-        possible: may_unshare
-    },
-    a_symbolic_link_to_the_true_device_is_followed {
-        possible: may_unshare
-    },
-    a_symbolic_link_to_anything_else_is_refused {
-        possible: may_unshare
-    },
     each_call_that_is_refused_is_named,
     a_refused_ioctl_is_waited_for_by_poll,
     where_statx_is_refused_fstat_serves {
@@ -48,16 +37,6 @@ support::scenarios![
     a_lost_descriptor_of_prepare_is_told,
     under_exactly_the_documented_filter_a_prepared_process_lives,
     without_a_call_of_the_documented_filter_it_is_killed,
-    zero_null_full_and_random_at_the_path_are_refused {
-        possible: may_unshare
-    },
-    a_fifo_at_the_path_is_refused_and_not_waited_for {
-        possible: may_unshare
-    },
-    stdio_closed_our_descriptor_is_above_it,
-    an_executed_program_does_not_inherit_the_descriptor,
-    memory_that_is_not_wiped_is_not_used,
-    advice_that_is_accepted_and_ignored_is_noticed,
     no_memory_is_no_error,
     unbuffered_makes_no_system_call {
         possible: vdso_has_getrandom
@@ -114,19 +93,6 @@ fn getrandom_failing_otherwise_is_an_error_that_names_it() {
         format!("no entropy source: getrandom(2): {}", text_of(libc::EIO))
     );
     assert_eq!(device_number(), None);
-}
-
-fn with_getrandom_no_descriptor_is_ever_opened() {
-    let before = descriptors();
-    let mut ids = make(turns(1_000_000));
-    ids.extend(in_copy(fork, || {
-        let before = descriptors();
-        let ids = make(1000);
-        assert_eq!(descriptors(), before);
-        ids
-    }));
-    assert_all_good(&ids);
-    assert_eq!(descriptors(), before);
 }
 
 /// Goes into an empty directory for good, and refuses both ways out of it.
@@ -216,101 +182,6 @@ fn every_descriptor_in_use_is_an_error_that_is_not_remembered() {
     assert_no_descriptor_left();
     files.pop();
     assert_all_good(&make(1000));
-}
-
-/// Puts `source` where the device stood, for this process.
-fn replace_device(source: &Path) {
-    unshare(libc::CLONE_NEWNS);
-    mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
-    mount(source, "/dev/urandom", "", libc::MS_BIND);
-}
-
-#[track_caller]
-fn assert_refused(cause: &str) {
-    refuse_getrandom();
-    let before = descriptors();
-    for _ in 0..2 {
-        let error = fork_safe_uuid::try_new_v4().expect_err("not the device");
-        assert_eq!(error.kind(), ErrorKind::NoSource);
-        assert!(error.to_string().contains(cause), "{error}");
-        let device = Generator::with_source(Device)
-            .try_new_v4()
-            .expect_err("not the device");
-        assert_eq!(device.kind(), ErrorKind::Device);
-    }
-    assert_eq!(descriptors(), before);
-}
-
-const IMPOSTOR: &str = "/dev/urandom: is not the kernel's /dev/urandom";
-
-fn a_regular_file_at_the_path_is_refused() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    fs::write(&file, b"not random at all".repeat(100)).expect("a file");
-    replace_device(file.path());
-    assert_refused(IMPOSTOR);
-}
-
-/// Gives this process a /dev in which the device is a symbolic link to `target`.
-fn link_device(target: &Path) {
-    mount(Path::new("none"), "/dev", "tmpfs", 0);
-    std::os::unix::fs::symlink(target, "/dev/urandom").expect("a link");
-}
-
-/// An empty file in whose place the true device is.
-fn true_device_elsewhere() -> tempfile::TempPath {
-    unshare(libc::CLONE_NEWNS);
-    mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
-    let real = tempfile::NamedTempFile::new().expect("a file");
-    let path = real.path().to_str().expect("UTF-8").to_owned();
-    mount(Path::new("/dev/urandom"), &path, "", libc::MS_BIND);
-    real.into_temp_path()
-}
-
-fn a_symbolic_link_to_the_true_device_is_followed() {
-    let real = true_device_elsewhere();
-    link_device(&real);
-    refuse_getrandom();
-    assert_all_good(&make(1000));
-    assert_served_by(SystemSource::Device);
-    // Unmounted before it is removed.
-    let name = std::ffi::CString::new(real.to_str().expect("UTF-8")).expect("no zero byte");
-    // SAFETY: the name ends in a zero byte.
-    ok(unsafe { libc::umount2(name.as_ptr(), libc::MNT_DETACH) });
-}
-
-fn a_symbolic_link_to_anything_else_is_refused() {
-    for target in ["/etc/passwd", "/proc/self/fd/0", "/nowhere"] {
-        in_copy(fork, || {
-            unshare(libc::CLONE_NEWNS);
-            mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
-            link_device(Path::new(target));
-            assert_refused(match target {
-                "/nowhere" => "/dev/urandom: statx(2): No such file",
-                _ => "/dev/urandom: is a symbolic link, and not to the kernel's /dev/urandom",
-            });
-            vec![]
-        });
-    }
-}
-
-fn zero_null_full_and_random_at_the_path_are_refused() {
-    for device in ["/dev/zero", "/dev/null", "/dev/full", "/dev/random"] {
-        in_copy(fork, || {
-            replace_device(Path::new(device));
-            assert_refused(IMPOSTOR);
-            vec![]
-        });
-    }
-}
-
-fn a_fifo_at_the_path_is_refused_and_not_waited_for() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let fifo = directory.path().join("fifo");
-    let name = std::ffi::CString::new(fifo.to_str().expect("UTF-8")).expect("no zero byte");
-    // SAFETY: the name ends in a zero byte.
-    ok(unsafe { libc::mkfifo(name.as_ptr(), 0o600) });
-    replace_device(&fifo);
-    assert_refused(IMPOSTOR);
 }
 
 /// The text of the error where `call` is refused besides getrandom(2).
@@ -492,63 +363,6 @@ fn without_a_call_of_the_documented_filter_it_is_killed() {
         assert!(libc::WIFSIGNALED(status), "{left_out}: {status:#x}");
         assert_eq!(libc::WTERMSIG(status), libc::SIGSYS);
     }
-}
-
-fn stdio_closed_our_descriptor_is_above_it() {
-    refuse_getrandom();
-    for number in 0..3 {
-        // SAFETY: the scenario reports elsewhere.
-        ok(unsafe { libc::close(number) });
-    }
-    assert_all_good(&make(1000));
-    let ours = device_number().expect("open");
-    assert!(ours >= 3, "{ours}");
-    // SAFETY: asks for flags.
-    let flags = ok(unsafe { libc::fcntl(ours, libc::F_GETFD) });
-    assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
-    for number in 0..3 {
-        assert!(
-            !descriptors().contains_key(&number),
-            "{number} was left open"
-        );
-    }
-}
-
-fn an_executed_program_does_not_inherit_the_descriptor() {
-    refuse_getrandom();
-    assert_all_good(&make(10));
-    assert!(device_number().is_some());
-    let output = std::process::Command::new("/bin/ls")
-        .args(["-l", "/proc/self/fd"])
-        .output()
-        .expect("ls");
-    let listing = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(listing.contains("->"), "{listing}");
-    assert!(!listing.contains("urandom"), "{listing}");
-}
-
-#[track_caller]
-fn assert_unbuffered() {
-    let mut ids = make(1000);
-    assert!(!fork_safe_uuid::status().pooled());
-    ids.extend(in_copy(fork, || make(1000)));
-    ids.extend(make(1000));
-    let generator = Generator::new();
-    let mut more = [uuid::Uuid::nil(); 100];
-    generator.fill_v4(&mut more);
-    ids.extend(more);
-    assert_all_good(&ids);
-}
-
-fn memory_that_is_not_wiped_is_not_used() {
-    refuse(&[libc::SYS_madvise], libc::EINVAL);
-    assert_unbuffered();
-}
-
-fn advice_that_is_accepted_and_ignored_is_noticed() {
-    // Errno 0: the call succeeds without being made, as in some emulators.
-    refuse(&[libc::SYS_madvise], 0);
-    assert_unbuffered();
 }
 
 fn no_memory_is_no_error() {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use support::harness::turns;
 
-use super::{Set, noon, time_of, word_of};
+use crate::timestamps::{Set, noon, time_of, word_of};
 
 /// 10 s.
 const HELD: u64 = 40_960_000;

@@ -8,7 +8,7 @@ use fork_safe_uuid::Generator;
 use fork_safe_uuid::clock::Clock;
 use support::ok;
 
-use super::{SECOND, YEAR, noon, time_of, word_of};
+use crate::timestamps::{SECOND, YEAR, noon, time_of, word_of};
 
 /// Runs a handler that touches atomics and a generator, each 20 µs.
 fn repeat_alarm(handler: extern "C" fn(i32)) {

@@ -9,7 +9,9 @@ use fork_safe_uuid::{
     ErrorKind, Generator, Uuid, fill_v7, now_v1, now_v6, now_v7, random_node, reseed, status,
 };
 
-use super::{FIXED, SECOND, Set, YEAR, assert_distinct, assert_increasing, noon, time_of};
+use crate::timestamps::{
+    FIXED, SECOND, Set, YEAR, assert_distinct, assert_increasing, noon, time_of,
+};
 
 pub fn versions_variants_and_times_are_what_uuid_reads() {
     let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).expect("now");
