@@ -1,0 +1,69 @@
+//! The program's own descriptor of the device has the tracked number.
+
+use std::fs::File;
+use std::os::fd::{IntoRawFd, RawFd};
+
+use fork_safe_uuid::Generator;
+use support::descriptors::{device_number, is_closed};
+use support::ok;
+use support::process::{fork, in_copy};
+use support::sandbox::refuse_getrandom;
+use support::uuids::{assert_all_good, make};
+
+use super::devices;
+
+/// The same device and inode, so that only the read can tell.
+pub fn the_programs_own_device_that_cannot_be_read_is_passed_over() {
+    for flags in [libc::O_WRONLY, libc::O_PATH] {
+        in_copy(fork, || {
+            refuse_getrandom();
+            let mut ids = make(1);
+            let number = device_number().expect("a descriptor of the device");
+            // SAFETY: the number is nobody else's in this copy, and the path
+            // ends in a zero byte.
+            let own = unsafe {
+                libc::close(number);
+                libc::open(c"/dev/urandom".as_ptr(), flags)
+            };
+            assert_eq!(own, number);
+            let mut byte = 0_u8;
+            // SAFETY: the kernel writes at most the one byte.
+            let read = unsafe { libc::pread(own, (&raw mut byte).cast(), 1, 0) };
+            assert_eq!(read, -1);
+            let unbuffered = Generator::unbuffered();
+            ids.extend((0..1000).map(|_| unbuffered.new_v4()));
+            assert!(!is_closed(own));
+            ids
+        });
+    }
+}
+
+/// Opened as a program does.
+fn open_device() -> RawFd {
+    File::open("/dev/urandom")
+        .expect("the device")
+        .into_raw_fd()
+}
+
+/// It stands at the tracked number, in the process itself and in a child, which
+/// inherits the number in its parent's record.
+pub fn the_programs_own_device_is_never_closed() {
+    refuse_getrandom();
+    let mut ids = make(1);
+    let number = device_number().expect("a descriptor of the device");
+    // SAFETY: the number is nobody else's.
+    ok(unsafe { libc::close(number) });
+    assert_eq!(open_device(), number);
+    // SAFETY: asks for flags.
+    let flags = || unsafe { libc::fcntl(number, libc::F_GETFL) };
+    let own = flags();
+    fork_safe_uuid::reseed();
+    ids.extend(make(10));
+    assert_eq!((devices(), flags()), (vec![number], own));
+    ids.extend(in_copy(fork, || {
+        let ids = make(10);
+        assert_eq!((devices().len(), flags()), (2, own), "its own beside it");
+        ids
+    }));
+    assert_all_good(&ids);
+}

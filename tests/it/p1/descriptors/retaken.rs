@@ -1,0 +1,88 @@
+//! A daemon closes all descriptors, and other files take their numbers.
+
+use std::os::fd::RawFd;
+
+use fork_safe_uuid::Generator;
+use support::decoy::{Decoy, KINDS, Kind, shows_decoy};
+use support::descriptors::{close_all, device_number, is_closed};
+use support::process::{fork, in_copy};
+use support::sandbox::refuse_getrandom;
+use support::uuids::{assert_all_good, make};
+
+/// Numbers that a decoy takes after all were closed; the device's was one.
+const TAKEN: std::ops::Range<RawFd> = 0..40;
+
+/// The daemon: `before`, then every descriptor closed and a decoy at each low
+/// number.
+fn daemonize(kind: Kind, before: impl FnOnce()) -> Decoy {
+    refuse_getrandom();
+    before();
+    let number = device_number().expect("a descriptor of the device");
+    assert!(TAKEN.contains(&number));
+    close_all();
+    let decoy = Decoy::new(kind);
+    // What the decoy consists of stands at the lowest numbers.
+    for number in TAKEN.filter(|&number| is_closed(number)) {
+        decoy.take(number);
+    }
+    assert!(decoy.stands_at(number), "{kind:?} has not taken {number}");
+    decoy
+}
+
+pub fn closed_and_retaken_nothing_is_consumed_emitted_or_closed() {
+    for kind in KINDS {
+        in_copy(fork, || {
+            let mut ids = vec![];
+            let decoy = daemonize(kind, || {
+                ids = make(1000);
+                assert!(fork_safe_uuid::status().device_is_open());
+            });
+            assert!(!fork_safe_uuid::status().device_is_open());
+            let standing: Vec<_> = TAKEN.filter(|&number| decoy.stands_at(number)).collect();
+            assert!(standing.len() > 30);
+            ids.extend(make(50_000));
+            let unbuffered = Generator::unbuffered();
+            ids.extend((0..1000).map(|_| unbuffered.new_v4()));
+            assert!(device_number().is_some_and(|number| !TAKEN.contains(&number)));
+            assert!(
+                !ids.iter().any(|id| shows_decoy(id.as_bytes())),
+                "{kind:?} emitted"
+            );
+            for number in standing {
+                assert!(decoy.stands_at(number), "{kind:?} at {number} closed");
+            }
+            assert!(decoy.is_untouched(), "{kind:?} consumed");
+            assert_all_good(&ids);
+            vec![]
+        });
+    }
+}
+
+/// On riscv64, where each kernel has getrandom(2), the `getrandom` crate returns
+/// the refusal.
+pub fn getrandom_opens_the_device() -> bool {
+    !cfg!(target_arch = "riscv64")
+}
+
+/// The control: the same scene with the `getrandom` crate, which keeps its
+/// descriptor in a static.
+pub fn closed_and_retaken_getrandom_reads_foreign_bytes() {
+    for kind in KINDS {
+        in_copy(fork, || {
+            let mut bytes = [0; 16];
+            let decoy = daemonize(kind, || getrandom::fill(&mut bytes).expect("the device"));
+            let result = getrandom::fill(&mut bytes);
+            match kind {
+                // Eight bytes that are no text, and then an error.
+                Kind::Event => assert!(!decoy.is_untouched(), "getrandom was mended?"),
+                // Moves the offset that all share.
+                _ => {
+                    result.expect("bytes");
+                    assert!(shows_decoy(&bytes), "{kind:?}: getrandom was mended?");
+                    assert!(!decoy.is_untouched());
+                }
+            }
+            vec![]
+        });
+    }
+}

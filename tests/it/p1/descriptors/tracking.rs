@@ -1,0 +1,207 @@
+//! Each process keeps one descriptor of the device, and leaves none behind.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
+use fork_safe_uuid::Generator;
+use fork_safe_uuid::source::{Device, TrackedDevice};
+use support::descriptors::device_number;
+use support::harness::turns;
+use support::ok;
+use support::process::{fork, in_copy, wait};
+use support::sandbox::{refuse, refuse_getrandom};
+use support::uuids::{assert_all_good, make};
+
+use super::devices;
+use crate::arena::Arena;
+use crate::p2::vfork::{clone_vm, in_sharing};
+
+/// Each generation draws through the device, forks and waits for the next one.
+pub fn a_thousand_generations_keep_one_descriptor_each() {
+    let generations = turns(1000);
+    refuse_getrandom();
+    let arena = Arena::new(generations);
+    for generation in 0..generations {
+        let mut one = make(1);
+        assert_eq!(devices().len(), 1, "generation {generation}");
+        arena.claim(1).expect("room").swap_with_slice(&mut one);
+        // SAFETY: a child that goes on with the next generation, and a parent that
+        // waits for it; the pointer leads to an int.
+        unsafe {
+            let pid = ok(libc::fork());
+            if pid != 0 {
+                let mut status = 0;
+                ok(libc::waitpid(pid, &raw mut status, 0));
+                if generation == 0 {
+                    assert_eq!(status, 0, "a generation failed");
+                    assert_all_good(arena.into_ids());
+                    return;
+                }
+                libc::_exit(i32::from(status != 0));
+            }
+        }
+    }
+    // SAFETY: ends the last generation.
+    unsafe { libc::_exit(0) };
+}
+
+pub fn a_child_of_a_full_table_takes_the_inherited_place() {
+    refuse_getrandom();
+    let mut ids = make(1);
+    let number = device_number().expect("a descriptor of the device");
+    ids.extend(in_copy(fork, || {
+        let limit = libc::rlimit {
+            rlim_cur: 64,
+            rlim_max: 64,
+        };
+        // SAFETY: the pointer leads to a limit.
+        ok(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) });
+        let mut files = vec![];
+        while let Ok(file) = File::open("/dev/null") {
+            files.push(file);
+        }
+        let ids = make(10);
+        drop(files);
+        assert_eq!(devices(), [number]);
+        ids
+    }));
+    assert_all_good(&ids);
+}
+
+/// clone(2) with `CLONE_FILES` alone: memory is copied, and the table of
+/// descriptors is one.
+fn clone_files() -> i32 {
+    let flags = libc::CLONE_FILES | libc::SIGCHLD;
+    // SAFETY: a fork in all but the table, with one thread.
+    unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) as i32 }
+}
+
+pub fn children_that_share_descriptors_leave_none_behind() {
+    refuse_getrandom();
+    let mut ids = make(1);
+    let number = device_number().expect("a descriptor of the device");
+    let arena = Arena::new(100);
+    for _ in 0..100 {
+        let pid = ok(clone_files());
+        if pid == 0 {
+            let room = arena.claim(1).expect("room");
+            room.fill_with(fork_safe_uuid::new_v4);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) };
+        }
+        assert_eq!(wait(pid), 0, "the child failed");
+        assert_eq!(devices(), [number]);
+        fork_safe_uuid::reseed();
+        ids.extend(make(1));
+    }
+    ids.extend_from_slice(arena.into_ids());
+    assert_eq!(ids.len(), 201);
+    assert_all_good(&ids);
+}
+
+/// Of two threads that find the number closed at once, one must close what it
+/// opened.
+pub fn a_number_closed_under_four_threads_leaves_one_descriptor() {
+    refuse_getrandom();
+    for _ in 0..turns(300) {
+        in_copy(fork, || {
+            let generator = || Generator::with_source(Device);
+            black_box(generator().new_v4());
+            let number = device_number().expect("a descriptor of the device");
+            let begin = Barrier::new(5);
+            let closed = AtomicBool::new(false);
+            let draw = || black_box(generator().new_v4());
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        begin.wait();
+                        while !closed.load(Relaxed) {
+                            draw();
+                        }
+                        (0..50).for_each(|_| _ = draw());
+                    });
+                }
+                begin.wait();
+                // SAFETY: the crate's own number, which it must find closed.
+                unsafe { libc::close(number) };
+                closed.store(true, Relaxed);
+            });
+            assert_eq!(devices().len(), 1, "one is open that nobody tracks");
+            assert!(fork_safe_uuid::status().device_is_open());
+            vec![]
+        });
+    }
+}
+
+/// A process that was forked has a record that was wiped, and then shares it.
+pub fn a_vfork_child_leaves_a_forked_parents_record_alone() {
+    refuse_getrandom();
+    let mut ids = make(1);
+    ids.extend(in_copy(fork, || {
+        let mut ids = vec![];
+        in_sharing(clone_vm, || ids.extend(make(10)));
+        fork_safe_uuid::reseed();
+        ids.extend(make(10));
+        let number = device_number().expect("one");
+        let process = std::process::id();
+        assert_eq!(
+            fork_safe_uuid::status().device(),
+            TrackedDevice::Open { number, process }
+        );
+        ids
+    }));
+    assert_all_good(&ids);
+}
+
+/// Where memory is not wiped, a worker finds the record of its parent.
+pub fn prepare_in_a_worker_of_unwiped_memory_opens_its_own() {
+    refuse(&[libc::SYS_madvise], libc::EINVAL);
+    refuse_getrandom();
+    fork_safe_uuid::prepare().expect("the device");
+    let parents = fork_safe_uuid::status().device();
+    let mut ids = in_copy(fork, || {
+        let process = std::process::id();
+        // A draw does without the record.
+        let mut ids = make(1);
+        let status = fork_safe_uuid::status().device();
+        assert!(
+            matches!(status, TrackedDevice::OtherProcess { .. }),
+            "{status}"
+        );
+        let prepared = fork_safe_uuid::prepare().expect("the device").device();
+        assert!(matches!(prepared, TrackedDevice::Open { process: own, .. } if own == process));
+        refuse(&[libc::SYS_openat], libc::EPERM);
+        ids.extend(make(100));
+        ids
+    });
+    assert_eq!(fork_safe_uuid::status().device(), parents);
+    ids.extend(make(10));
+    assert_all_good(&ids);
+}
+
+pub fn prepare_beside_threads_that_draw_opens_one_that_stays() {
+    refuse_getrandom();
+    fork_safe_uuid::prepare().expect("the device");
+    for _ in 0..300 {
+        in_copy(fork, || {
+            let begin = Barrier::new(4);
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        begin.wait();
+                        black_box(fork_safe_uuid::new_v4());
+                    });
+                }
+                begin.wait();
+                let status = fork_safe_uuid::prepare().expect("the device");
+                assert!(status.device_is_open(), "{status}");
+            });
+            refuse(&[libc::SYS_openat], libc::EPERM);
+            let id = Generator::unbuffered().try_new_v4().expect("the device");
+            vec![id]
+        });
+    }
+}
