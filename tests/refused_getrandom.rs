@@ -75,7 +75,7 @@ fn assert_all_are_whole(errno: i32) {
 }
 
 #[test]
-fn whatever_the_refusal_each_uuid_is_whole() {
+fn each_uuid_is_whole_whatever_errno_refuses_getrandom() {
     for errno in [libc::EPERM, libc::ENOSYS] {
         // The filter is the thread's, and of those that it starts.
         let ended = thread::spawn(move || assert_all_are_whole(errno)).join();

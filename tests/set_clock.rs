@@ -140,7 +140,7 @@ fn a_clock_that_was_a_month_ahead_is_followed_as_soon_as_it_is_set_right() {
 
 /// The control: what a clock that is not followed looks like, in `uuid7`, too.
 #[test]
-fn nine_seconds_are_held_and_uuid7_has_the_same_bound() {
+fn a_clock_nine_seconds_back_is_not_followed_and_uuid7_has_the_same_bound() {
     let _clock = clock();
     let start = status().clock_steps();
     let peer = || Uuid::from_bytes(uuid7::uuid7().into());
@@ -168,7 +168,7 @@ fn nine_seconds_are_held_and_uuid7_has_the_same_bound() {
 }
 
 #[test]
-fn reseed_starts_the_order_of_every_thread_and_generator_anew() {
+fn after_reseed_every_thread_and_generator_follows_the_clock() {
     let _clock = clock();
     let generator = Generator::new();
     let make = || {

@@ -1,5 +1,5 @@
-//! The table of docs/hazards.md: what happens to this crate and to its peers, each in a
-//! process of its own. A cell that is not what is seen here is a failure.
+//! The table of docs/hazards.md. Each row is a scenario, in which each generator runs in a process of
+//! its own. The scenario fails if a cell says something else than what happens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -21,7 +21,7 @@ use states::*;
 
 // In one list, so that all names begin with `hazards::` and no module's name follows.
 support::scenarios![
-    the_readme_has_rows_of_the_table,
+    each_row_of_the_readme_is_a_row_of_the_table,
     a_fork,
     a_fork_while_threads_generate { seconds: 180 },
     pid_1_inside_pid_1 {
@@ -49,7 +49,7 @@ support::scenarios![
     a_core_dump,
 ];
 
-/// What is seen of a generator, as docs/hazards.md says it.
+/// What happens to a generator, in the terms of docs/hazards.md.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Good,
@@ -61,14 +61,14 @@ enum Outcome {
     Hangs,
     Predictable,
     Dumped,
-    /// Not on this machine, and not compared.
+    /// This machine does not have the generator, and its cell is not compared.
     NotThere,
 }
 
 use Outcome::*;
 
 impl Outcome {
-    /// By number, which is the exit status of the process that saw it.
+    /// The outcomes and their texts. The process of a generator ends with the index as its status.
     const ALL: [(Self, &str); 10] = [
         (Good, "✓"),
         (Error, "✓ `Err`"),
@@ -87,6 +87,7 @@ impl Outcome {
         known.unwrap_or_else(|| panic!("{text:?} is no outcome")).0
     }
 
+    /// Returns whether any of these UUIDs are equal.
     fn of_repeated(ids: &mut [Uuid]) -> Self {
         match duplicates(ids) {
             0 => Good,
@@ -97,7 +98,7 @@ impl Outcome {
 
 const TABLE: &str = include_str!("../../docs/hazards.md");
 
-fn the_readme_has_rows_of_the_table() {
+fn each_row_of_the_readme_is_a_row_of_the_table() {
     let readme = include_str!("../../README.md");
     let rows: Vec<_> = readme
         .lines()
@@ -109,7 +110,7 @@ fn the_readme_has_rows_of_the_table() {
     }
 }
 
-/// The row's cells.
+/// Returns the cells of a row.
 fn cells(row: &str) -> Vec<Outcome> {
     let mut rows = TABLE.lines().filter_map(|line| line.strip_prefix("| "));
     let cells = rows.find_map(|line| line.strip_prefix(row)?.strip_prefix(" | "));
@@ -118,24 +119,24 @@ fn cells(row: &str) -> Vec<Outcome> {
     cells.map(Outcome::of).collect()
 }
 
-/// Asserts that `scene` shows of each generator, by its number, what the table
-/// says of it. A hang is what takes more than `seconds`.
+/// Asserts that what `scene` returns for each generator, which it gets by number, is what the table
+/// says. A generator that takes more than `seconds` hangs.
 #[track_caller]
 fn assert_row(row: &str, seconds: u32, scene: impl Fn(usize) -> Outcome) {
     let cells = cells(row);
     assert_eq!(cells.len(), GENERATORS.len());
     let mut seen = vec![];
     for (number, expected) in cells.iter().enumerate() {
-        // Loaded here: not every scene leaves a child the means to.
+        // libuuid is loaded here, because in some scenes the child could not load it.
         let is_there = number != LIBUUID || libuuid().is_some();
         let pid = ok(fork());
         if pid == 0 {
-            // SAFETY: has the kernel end whoever hangs.
+            // SAFETY: the call uses no memory.
             unsafe { libc::alarm(seconds) };
             let scene = AssertUnwindSafe(|| if is_there { scene(number) } else { NotThere });
             let outcome = catch_unwind(scene).unwrap_or(Panics);
             let status = Outcome::ALL.iter().position(|(known, _)| *known == outcome);
-            // SAFETY: ends without the parent's destructors.
+            // SAFETY: the child ends without running its parent's destructors.
             unsafe { libc::_exit(status.expect("known") as i32) };
         }
         let status = wait(pid);

@@ -1,9 +1,9 @@
-//! The scenarios of this crate, each in a process of its own with a deadline.
+//! The scenarios of this crate. Each runs in a process of its own, with a deadline.
 //!
 //! A scenario that shows a promise of `docs/promises.md` is called `PROMISE::SUBJECT::FACT`,
-//! such as `p2::vfork::a_spawned_program_inherits_nothing`. So a part of its name selects a
-//! promise (`p2::`), or a subject in all promises (`clocks::`). What shows no single promise
-//! has no `PROMISE::`.
+//! such as `p2::vfork::a_spawned_program_inherits_no_state`. A part of the name selects
+//! scenarios: `p2::` selects those of a promise, and `clocks::` those of a subject in all
+//! promises. A scenario that shows no single promise has no `PROMISE::`.
 #![allow(unreachable_pub)]
 
 #[cfg(target_os = "linux")]
@@ -38,13 +38,13 @@ mod values;
 fn main() {
     let scenarios = [bits::SCENARIOS, values::SCENARIOS].concat();
     #[cfg(target_os = "linux")]
-    let scenarios = [&scenarios, hazards::SCENARIOS, &promises::all()].concat();
-    #[cfg(target_os = "linux")]
     let scenarios = [
         &scenarios,
+        hazards::SCENARIOS,
         rules::SCENARIOS,
         rules::layers::SCENARIOS,
         rules::tags::SCENARIOS,
+        &promises::all(),
     ]
     .concat();
     #[cfg(any(windows, target_os = "wasi"))]

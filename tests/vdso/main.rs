@@ -203,7 +203,7 @@ fn of_several_segments_one_has_the_function() {
 }
 
 #[test]
-fn a_hash_chain_without_an_end_is_left() {
+fn a_hash_chain_without_an_end_is_abandoned() {
     let Some(image) = Image::of_this_process() else {
         return;
     };

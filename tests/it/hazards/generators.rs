@@ -1,4 +1,4 @@
-//! This crate and its peers, in the order of the table's columns.
+//! This crate and its peers.
 
 use std::mem;
 use std::sync::OnceLock;
@@ -6,10 +6,11 @@ use std::sync::OnceLock;
 use fork_safe_uuid::Uuid;
 use libloading::os::unix::{Library, Symbol};
 
+/// Makes a UUID of version 4.
 pub type Make = fn() -> Uuid;
 
-/// In the order of the table's columns. `uuid` by default is what its features
-/// make of it in 1.29, as this build switches `fast-rng` on.
+/// The generators in the order of the table's columns. The second is what `uuid` 1.29 does by
+/// default. It cannot be called itself, because this build enables its feature `fast-rng`.
 pub const GENERATORS: [Make; 5] = [
     fork_safe_uuid::new_v4,
     || {
@@ -22,7 +23,7 @@ pub const GENERATORS: [Make; 5] = [
     || {
         let mut id = Uuid::nil();
         // SAFETY: uuid_generate_random(3) writes a `uuid_t`.
-        unsafe { libuuid().expect("asked before")(&mut id) };
+        unsafe { libuuid().expect("libuuid")(&mut id) };
         id
     },
 ];
@@ -32,12 +33,12 @@ pub const LIBUUID: usize = 4;
 
 type Generate = unsafe extern "C" fn(*mut Uuid);
 
-/// The system's, or `None` where there is none.
+/// Returns the function of the system's libuuid, or `None` if there is no libuuid.
 pub fn libuuid() -> Option<Generate> {
     static LIBUUID: OnceLock<Option<Generate>> = OnceLock::new();
     *LIBUUID.get_or_init(|| {
-        // SAFETY: it has no initialisation that could disturb anything, and
-        // its function has this type (uuid/uuid.h).
+        // SAFETY: the library does nothing when it is loaded, and its function has this type
+        // (uuid/uuid.h).
         unsafe {
             let library = Library::new("libuuid.so.1").ok()?;
             let function: Symbol<Generate> = library.get(b"uuid_generate_random").ok()?;

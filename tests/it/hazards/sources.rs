@@ -20,23 +20,23 @@ use super::{Outcome, Outcome::*, assert_row};
 use crate::guest;
 use crate::p2::copies::both;
 
-/// More than any of them makes of one seed.
+/// More UUIDs than any of the generators makes of one seed.
 const MANY: usize = 20_000;
 
-/// Whether it needs no source at all.
+/// Returns whether it makes UUIDs without any entropy source.
 fn is_predictable(make: Make) -> bool {
     let pid = ok(fork());
     if pid == 0 {
         refuse(&[libc::SYS_getrandom], libc::EPERM);
         confine(&[libc::SYS_openat, SYS_OPEN], SeccompAction::KillProcess);
         let made = catch_unwind(make).is_ok();
-        // SAFETY: ends without the parent's destructors.
+        // SAFETY: the child ends without running its parent's destructors.
         unsafe { libc::_exit(i32::from(!made)) };
     }
     wait(pid) == 0
 }
 
-/// The daemon: every descriptor closed, and a socket at each low number.
+/// Closes all descriptors as a daemon does, puts a socket at each low number, and makes UUIDs.
 fn after_closing(make: Make) -> Outcome {
     make();
     close_all();
@@ -93,7 +93,7 @@ pub fn descriptors_closed_in_a_static_program() {
     });
 }
 
-/// Some made before the sandbox, and what comes `after`.
+/// Asserts a row in which UUIDs are made before and `after` a sandbox refuses getrandom(2).
 #[track_caller]
 fn assert_row_of_a_late_sandbox(row: &str, after: fn(Make) -> Vec<Uuid>) {
     assert_row(row, 30, |number| {
@@ -118,7 +118,7 @@ pub fn a_sandbox_entered_later_and_a_fork() {
     });
 }
 
-/// Whether anybody reads a file that stands at the device's path.
+/// inotify(7) shows whether a generator reads the file that is mounted on the device's path.
 pub fn another_file_at_the_devices_path() {
     assert_row(
         "another file at /dev/urandom, getrandom(2) refused",
@@ -127,7 +127,7 @@ pub fn another_file_at_the_devices_path() {
             let mut file = tempfile::NamedTempFile::new().expect("a file");
             file.write_all(&[0x5a; 1 << 16]).expect("a file");
             let path = CString::new(file.path().to_str().expect("UTF-8")).expect("no zero byte");
-            // SAFETY: makes a descriptor, and the path ends in a zero byte.
+            // SAFETY: the path ends in a zero byte.
             let reads = unsafe {
                 let inotify = ok(libc::inotify_init1(libc::IN_NONBLOCK));
                 ok(libc::inotify_add_watch(
@@ -140,7 +140,7 @@ pub fn another_file_at_the_devices_path() {
             unshare(libc::CLONE_NEWNS);
             mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
             mount(file.path(), "/dev/urandom", "", libc::MS_BIND);
-            // Not EPERM, at which libuuid asks for no file at all.
+            // After EPERM, libuuid would open no file.
             refuse(&[libc::SYS_getrandom], libc::ENOSYS);
             let outcome = no_entropy(number);
             let mut event = [0_u8; 64];
@@ -151,8 +151,9 @@ pub fn another_file_at_the_devices_path() {
     );
 }
 
-pub fn no_entropy(number: usize) -> Outcome {
-    // The others have nothing that returns.
+/// Makes a UUID of which there should be none, and returns what happened.
+fn no_entropy(number: usize) -> Outcome {
+    // Only this crate has a function that returns an error.
     match number {
         OURS if fork_safe_uuid::try_new_v4().is_err() => Error,
         OURS => Predictable,

@@ -32,7 +32,7 @@ pub fn a_fork_while_threads_generate() {
             UUID7 | LIBUUID => IMPATIENCE,
             _ => patience(),
         };
-        // Of 100 children 10 of `uuid7` hang, and 2 to 12 of libuuid.
+        // Of 100 children, 10 hang with `uuid7`, and 2 to 12 with libuuid.
         if (0..5).any(|_| hung_of(100, patience, |ids| ids.fill_with(make)) > 0) {
             return Hangs;
         }
@@ -47,7 +47,7 @@ pub fn pid_1_inside_pid_1() {
     });
 }
 
-/// A handler that makes one, at any time while others are made.
+/// A handler makes UUIDs at any time while the interrupted code makes others.
 pub fn a_signal_handler() {
     const ROOM: usize = 1 << 22;
     static MAKE: OnceLock<Make> = OnceLock::new();
@@ -65,13 +65,13 @@ pub fn a_signal_handler() {
         make_and_keep();
     }
     assert_row("a signal handler makes one", 15, |number| {
-        // The first may allocate, which is another matter.
+        // The first UUID is made here, because it may allocate.
         GENERATORS[number]();
         MAKE.set(GENERATORS[number]).expect("a process of its own");
         let room = Arena::new(ROOM).claim(ROOM).expect("room");
         MADE.store(room.as_mut_ptr(), Relaxed);
-        // SAFETY: a handler of this type; zeros are valid in both structures, to
-        // which the pointers lead.
+        // SAFETY: the handler has this type. The pointers lead to the structures, in which zeros
+        // are valid.
         unsafe {
             libc::signal(libc::SIGUSR1, handler as *const () as usize);
             let mut event: libc::sigevent = mem::zeroed();
@@ -94,13 +94,13 @@ pub fn a_signal_handler() {
         while Instant::now() < end {
             (0..100).for_each(|_| make_and_keep());
         }
-        // SAFETY: no handler from now on.
+        // SAFETY: the signal is ignored from now on.
         unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };
         Outcome::of_repeated(&mut room[..COUNT.load(Relaxed).min(ROOM)])
     });
 }
 
-/// What both of two clones make; `before` prepares the machine that is cloned.
+/// Returns what happens to two clones of a machine that `before` has prepared.
 fn of_clones(number: usize, before: fn()) -> Outcome {
     let before = || {
         if number == OURS {
@@ -116,8 +116,7 @@ fn of_clones(number: usize, before: fn()) -> Outcome {
     }
 }
 
-/// This kernel gives each copy of a process bytes of its own, as one does that
-/// knows that it was cloned.
+/// getrandom(2) returns different bytes in the two copies, as in clones whose kernels are told.
 pub fn a_snapshot() {
     assert_row(
         "a virtual machine cloned, its kernel is told",
@@ -132,7 +131,7 @@ pub fn a_snapshot_of_which_the_kernel_is_not_told() {
         30,
         |number| {
             match of_clones(number, freeze_kernel) {
-                // It adds rand(3) to the kernel's bytes, which were the same for both.
+                // libuuid adds the output of rand(3) to the kernel's bytes, which are the same.
                 Good if number == LIBUUID => Predictable,
                 outcome => outcome,
             }
@@ -140,7 +139,7 @@ pub fn a_snapshot_of_which_the_kernel_is_not_told() {
     );
 }
 
-/// What the next UUID is made of, in what the kernel would dump.
+/// Looks for the next UUID in all memory that the kernel would put into a core dump.
 pub fn a_core_dump() {
     assert_row(
         "a core dump between two calls, and the UUIDs to come",
@@ -160,7 +159,7 @@ pub fn a_core_dump() {
             let id = make().into_bytes();
             let mut reversed = id;
             reversed.reverse();
-            // Version and variant stand before these.
+            // These bytes come after the version and the variant.
             let shown = [&id[9..], &reversed[..7]];
             let shows = |bytes: &Vec<u8>| bytes.windows(7).any(|window| shown.contains(&window));
             if dump.iter().any(shows) { Dumped } else { Good }

@@ -1,4 +1,5 @@
-//! Another file has the number of the crate's descriptor of the device.
+//! The descriptor of /dev/urandom that the crate keeps where getrandom(2) is refused: other
+//! files take its number, and no process has more than one of it.
 
 use std::os::fd::RawFd;
 
@@ -25,10 +26,10 @@ support::scenarios![
     the_programs_own_device_that_cannot_be_read_is_passed_over,
     the_programs_own_device_is_never_closed,
     a_thousand_generations_keep_one_descriptor_each { seconds: 180 },
-    a_child_of_a_full_table_takes_the_inherited_place,
+    a_child_with_a_full_descriptor_table_replaces_the_inherited_descriptor,
     a_vfork_child_leaves_a_forked_parents_record_alone,
-    prepare_in_a_worker_of_unwiped_memory_opens_its_own,
-    prepare_beside_threads_that_draw_opens_one_that_stays,
+    prepare_opens_a_descriptor_in_a_child_whose_memory_is_not_wiped,
+    prepare_beside_threads_that_draw_opens_a_descriptor_that_stays,
     children_that_share_descriptors_leave_none_behind,
     a_number_closed_under_four_threads_leaves_one_descriptor { seconds: 180 },
     hammered_nothing_is_consumed_emitted_or_closed,
@@ -51,7 +52,7 @@ support::scenarios![
     },
 ];
 
-/// The descriptors of the device.
+/// Returns all descriptors of the device.
 fn devices() -> Vec<RawFd> {
     let all = descriptors().into_iter();
     all.filter(|(_, target)| target == "/dev/urandom")

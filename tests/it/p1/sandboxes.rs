@@ -1,4 +1,5 @@
-//! No descriptor while getrandom(2) answers, and only the kernel's device where it is refused.
+//! The crate opens no descriptor while getrandom(2) answers. Where a sandbox refuses it, the crate
+//! uses nothing but the kernel's /dev/urandom.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ use support::uuids::{assert_all_good, make};
 
 support::scenarios![
     with_getrandom_no_descriptor_is_ever_opened,
-    stdio_closed_our_descriptor_is_above_it,
+    with_stdio_closed_the_descriptor_is_above_2,
     an_executed_program_does_not_inherit_the_descriptor,
     a_regular_file_at_the_path_is_refused {
         possible: may_unshare
@@ -47,7 +48,7 @@ fn with_getrandom_no_descriptor_is_ever_opened() {
     assert_eq!(descriptors(), before);
 }
 
-/// Puts `source` where the device stood, for this process.
+/// Mounts `source` on the path of the device, for this process alone.
 fn replace_device(source: &Path) {
     unshare(libc::CLONE_NEWNS);
     mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
@@ -85,7 +86,7 @@ fn link_device(target: &Path) {
     std::os::unix::fs::symlink(target, "/dev/urandom").expect("a link");
 }
 
-/// An empty file in whose place the true device is.
+/// Mounts the device on an empty file, and returns the path of that file.
 fn true_device_elsewhere() -> tempfile::TempPath {
     unshare(libc::CLONE_NEWNS);
     mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
@@ -104,7 +105,7 @@ fn a_symbolic_link_to_the_true_device_is_followed() {
         fork_safe_uuid::status().source(),
         Some(SystemSource::Device)
     );
-    // Unmounted before it is removed.
+    // A file can be removed only after the device was unmounted.
     let name = std::ffi::CString::new(real.to_str().expect("UTF-8")).expect("no zero byte");
     // SAFETY: the name ends in a zero byte.
     ok(unsafe { libc::umount2(name.as_ptr(), libc::MNT_DETACH) });
@@ -145,17 +146,17 @@ fn a_fifo_at_the_path_is_refused_and_not_waited_for() {
     assert_refused(IMPOSTOR);
 }
 
-fn stdio_closed_our_descriptor_is_above_it() {
+fn with_stdio_closed_the_descriptor_is_above_2() {
     refuse_getrandom();
     for number in 0..3 {
-        // SAFETY: the scenario reports elsewhere.
+        // SAFETY: the scenario does not use them: panics are reported by another descriptor.
         ok(unsafe { libc::close(number) });
     }
     assert_all_good(&make(1000));
-    let ours = device_number().expect("open");
-    assert!(ours >= 3, "{ours}");
+    let device = device_number().expect("open");
+    assert!(device >= 3, "{device}");
     // SAFETY: asks for flags.
-    let flags = ok(unsafe { libc::fcntl(ours, libc::F_GETFD) });
+    let flags = ok(unsafe { libc::fcntl(device, libc::F_GETFD) });
     assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
     for number in 0..3 {
         assert!(

@@ -1,4 +1,4 @@
-//! Time-ordered UUIDs of forked copies: their random bits, clock sequences and nodes.
+//! Time-ordered UUIDs of parent and child: their random bits, clock sequences and nodes.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -9,20 +9,20 @@ use support::process::{fork, in_copy, start_copy};
 use support::sandbox::refuse;
 
 use crate::timestamps::{
-    FIXED, Set, assert_distinct, assert_increasing, noon, of_all_kinds, time_of,
+    FIXED, SetClock, assert_distinct, assert_increasing, new_year, of_all_kinds, time_of,
 };
 
 support::scenarios![
-    a_fork_in_a_tick_that_never_ends_repeats_nothing,
+    a_fork_while_the_clock_stands_still_repeats_nothing,
     uuid_repeats_its_version_7_after_fork,
     forks_and_threads_repeat_nothing,
     copies_have_clock_sequences_and_nodes_of_their_own,
     without_wiped_memory_nothing_is_kept_and_nothing_repeated,
 ];
 
-fn a_fork_in_a_tick_that_never_ends_repeats_nothing() {
+fn a_fork_while_the_clock_stands_still_repeats_nothing() {
     for generator in [Generator::new(), Generator::unbuffered()] {
-        let generator = generator.with_clock(Set::at(noon()));
+        let generator = generator.with_clock(SetClock::at(new_year()));
         let make = || {
             let mut ids: Vec<_> = (0..1000).map(|_| generator.now_v7()).collect();
             let start = ids.len();
@@ -36,7 +36,7 @@ fn a_fork_in_a_tick_that_never_ends_repeats_nothing() {
         for after in [&child, &parent] {
             assert_increasing(&[&before[..], after].concat());
         }
-        // Timestamps and counters are the same: only the random bits differ.
+        // Timestamps and counters are equal, so that the random bits alone must differ.
         let public = |ids: &[Uuid]| -> Vec<_> { ids.iter().map(|id| id.as_u128() >> 58).collect() };
         assert_eq!(public(&child), public(&parent));
         let random = |ids: &[Uuid]| -> Vec<_> {
@@ -49,10 +49,10 @@ fn a_fork_in_a_tick_that_never_ends_repeats_nothing() {
     }
 }
 
-/// The control: what the same tick shows of a peer, with `fast-rng`.
+/// The control: at the same time, `uuid` with `fast-rng` repeats its UUIDs.
 fn uuid_repeats_its_version_7_after_fork() {
     let context = uuid::ContextV7::new();
-    let seconds = noon()
+    let seconds = new_year()
         .duration_since(UNIX_EPOCH)
         .expect("after it")
         .as_secs();
@@ -75,7 +75,7 @@ fn forks_and_threads_repeat_nothing() {
                 ids
             })
         });
-        // Each has all of its parent's past, and goes on at its parent's time.
+        // Each child begins with its parent's last timestamps.
         let children = [(); 20].map(|()| start_copy(fork, of_all_kinds));
         let mut all = of_all_kinds();
         all.extend(children.into_iter().flat_map(|child| child.ids()));
@@ -88,14 +88,15 @@ fn forks_and_threads_repeat_nothing() {
     let (of_1, others): (Vec<_>, Vec<_>) = all.drain(..).partition(|id| id.get_version_num() == 1);
     assert_distinct(&of_1);
     assert_distinct(&others);
-    // Versions 1 and 6 have no count in common, either, of one copy.
+    // Versions 1 and 6 of a process share a count of timestamps, so that no version 1 has the
+    // time of a version 6.
     let count = |id: &Uuid| (id.get_node_id(), time_of(id));
     let of_1: BTreeSet<_> = of_1.iter().map(count).collect();
     let of_6 = others.iter().filter(|id| id.get_version_num() == 6);
     assert_eq!(of_6.filter(|id| of_1.contains(&count(id))).count(), 0);
 }
 
-/// The clock sequence of a version 1, as a UUID.
+/// Returns the clock sequence of a version 1 or 6 as a UUID, which a child can report.
 fn sequence_of(id: Uuid) -> Uuid {
     Uuid::from_u128(id.as_u128() >> 48 & 0x3fff)
 }
@@ -123,7 +124,8 @@ fn copies_have_clock_sequences_and_nodes_of_their_own() {
         nodes.collect::<BTreeSet<_>>().len()
     };
     assert_eq!(distinct(1), 22);
-    // Of 22 draws of 14 bits two are equal once in 70 runs, four in 10^4.
+    // Of 22 random clock sequences of 14 bits, two are equal once in 70 runs, and four once in
+    // 10^4.
     assert!(distinct(0) >= 19, "{}", distinct(0));
 }
 
@@ -137,7 +139,7 @@ fn without_wiped_memory_nothing_is_kept_and_nothing_repeated() {
     let mut all = in_copy(fork, both);
     all.extend(both());
     assert_distinct(&all);
-    // Not one clock sequence, but as many as there are draws of 14 bits.
+    // Each UUID has another random clock sequence. Of 200 of them, few are equal.
     let fixed = all.iter().filter(|id| id.get_node_id() == Some(FIXED));
     assert!(
         fixed
@@ -148,7 +150,7 @@ fn without_wiped_memory_nothing_is_kept_and_nothing_repeated() {
     );
     assert_ne!(random_node(), random_node());
     assert!(!fork_safe_uuid::status().pooled());
-    // The search for memory fails each time, and errno does not show it.
+    // Each call fails to get memory, and does not leave errno changed.
     // SAFETY: this thread's errno.
     let errno = unsafe { &mut *libc::__errno_location() };
     *errno = 77;

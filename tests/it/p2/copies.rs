@@ -1,4 +1,4 @@
-//! Every forked copy goes its own way at its first UUID.
+//! A copy of the process, made in any way, and its original produce different UUIDs.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ support::scenarios![
     raw_clone_diverges,
     clone3_diverges,
     fast_rng_repeats_itself,
-    a_generator_of_its_own_diverges,
+    a_separate_generator_diverges,
     a_bulk_request_diverges,
     grandchildren_diverge,
     a_double_fork_diverges,
@@ -26,12 +26,12 @@ support::scenarios![
         possible: may_unshare
     },
     a_thread_of_a_child_diverges,
-    the_first_uuid_of_all_may_be_a_childs,
+    children_of_a_parent_without_uuids_diverge,
 ];
 
 const MANY: usize = 5000;
 
-/// What parent and child make after a copy in the middle of a pool.
+/// Returns what parent and child make if the parent had ready UUIDs when it was copied.
 pub fn both(copy: Copy, make: impl Fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
     let mut ids = make(3);
     ids.extend(in_copy(copy, || make(MANY)));
@@ -39,21 +39,23 @@ pub fn both(copy: Copy, make: impl Fn(usize) -> Vec<Uuid>) -> Vec<Uuid> {
     ids
 }
 
+/// Calls clone(2) itself, so that the libc's hooks for fork(2) do not run.
 pub fn raw_clone() -> i32 {
-    // SAFETY: as fork(2), without the libc's hooks; the scenario has one thread.
+    // SAFETY: the call is a fork, and the scenario has one thread.
     unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32 }
 }
 
+/// Calls clone3(2) itself.
 pub fn clone3() -> i32 {
     clone3_by(&mut [0; 8])
 }
 
-/// clone3(2) like fork(2), where `args` are the words of a `struct clone_args` and
-/// what they lead to is there.
+/// Forks by clone3(2). `args` are the words of a `struct clone_args`, and its pointers must be
+/// valid.
 pub fn clone3_by(args: &mut [u64]) -> i32 {
     // Its fifth word is the exit signal.
     args[4] = libc::SIGCHLD as u64;
-    // SAFETY: as fork(2); the pointer leads to the structure, as the size says.
+    // SAFETY: the call is a fork, and the pointer leads to a structure of this size.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, args.as_mut_ptr(), size_of_val(args)) };
     if pid < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) {
         leave_out("clone3(2)");
@@ -61,9 +63,9 @@ pub fn clone3_by(args: &mut [u64]) -> i32 {
     pid as i32
 }
 
+/// Calls `_Fork`, which runs no hooks.
 pub fn underscore_fork() -> i32 {
-    // SAFETY: POSIX.1-2024 gives it this type; glibc has it since 2.34, musl
-    // since 1.2.2.
+    // SAFETY: it has this type in POSIX.1-2024. glibc has it since 2.34, and musl since 1.2.2.
     unsafe extern "C" {
         safe fn _Fork() -> i32;
     }
@@ -86,7 +88,7 @@ fn clone3_diverges() {
     assert_all_good(&both(clone3, make));
 }
 
-/// The control: what the same scene shows of a peer.
+/// The control: `uuid` with `fast-rng` repeats its UUIDs in each kind of copy.
 fn fast_rng_repeats_itself() {
     let peer = |count| (0..count).map(|_| Uuid::new_v4()).collect::<Vec<_>>();
     for copy in [fork as Copy, underscore_fork, raw_clone, clone3] {
@@ -96,7 +98,7 @@ fn fast_rng_repeats_itself() {
     }
 }
 
-fn a_generator_of_its_own_diverges() {
+fn a_separate_generator_diverges() {
     for generator in [Generator::new(), Generator::unbuffered()] {
         let make = |count| (0..count).map(|_| generator.new_v4()).collect::<Vec<_>>();
         let mut ids = make(3);
@@ -134,9 +136,9 @@ fn grandchildren_diverge() {
 fn a_double_fork_diverges() {
     let mut ids = make(3);
     ids.extend(in_copy(fork, || {
-        // The daemon's way, except that the middle one waits for the pipe.
+        // A daemon is made like this, except that here the process in the middle waits.
         in_copy(fork, || {
-            // SAFETY: starts a session.
+            // SAFETY: the call uses no memory.
             ok(unsafe { libc::setsid() });
             make(MANY)
         })
@@ -145,8 +147,8 @@ fn a_double_fork_diverges() {
     assert_all_good(&ids);
 }
 
-/// What two processes make that are both pid 1, one the child of the other,
-/// which has something done `before` it is copied.
+/// Returns what a process and its child make, both of which have the process id 1. The parent
+/// calls `before` just before it is copied.
 pub fn both_as_pid_1(make: impl Fn(usize) -> Vec<Uuid>, before: impl Fn()) -> Vec<Uuid> {
     fn assert_pid_1() {
         assert_eq!(std::process::id(), 1);
@@ -170,7 +172,7 @@ fn pid_1_inside_pid_1_diverges() {
     assert_all_good(&both_as_pid_1(make, || {}));
 }
 
-/// The control: it compares process ids.
+/// The control: `uuid7` compares process ids, which are equal.
 fn uuid7_repeats_itself_as_pid_1_inside_pid_1() {
     let peer = |count| (0..count).map(|_| Uuid::from_bytes(uuid7::uuid4().into()));
     let ids = both_as_pid_1(|count| peer(count).collect(), || {});
@@ -181,7 +183,7 @@ fn uuid7_repeats_itself_as_pid_1_inside_pid_1() {
 fn a_thread_of_a_child_diverges() {
     let mut ids = make(3);
     ids.extend(in_copy(fork, || {
-        // Before the child's main thread makes its first.
+        // The main thread of the child makes its first UUID after these threads began.
         let threads = [(); 2].map(|()| std::thread::spawn(|| make(MANY)));
         let mut ids: Vec<_> = threads
             .into_iter()
@@ -194,7 +196,7 @@ fn a_thread_of_a_child_diverges() {
     assert_all_good(&ids);
 }
 
-fn the_first_uuid_of_all_may_be_a_childs() {
+fn children_of_a_parent_without_uuids_diverge() {
     let mut ids = in_copy(fork, || make(MANY));
     ids.extend(in_copy(fork, || make(MANY)));
     ids.extend(make(MANY));

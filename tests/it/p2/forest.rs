@@ -1,5 +1,5 @@
-//! A forest of processes, made in every way, that all make UUIDs: one by one,
-//! many at once and without a pool, before, between and after their children.
+//! Many processes that descend from one, made in every way. Each makes UUIDs one by one, in bulk
+//! and without a pool, before and after it makes its children.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -35,29 +35,31 @@ support::scenarios![
     },
 ];
 
-/// How copies are made that have memory of their own.
+/// The calls that make a copy with separate memory.
 const COPIES: [Copy; 4] = [fork, underscore_fork, raw_clone, clone3];
 
 struct Forest {
     arena: Arena,
-    /// What each process makes.
+    /// How many UUIDs each process makes.
     each: usize,
     make: fn(&mut [Uuid]),
-    /// Whether some trees are refused getrandom(2): the peer panics there.
+    /// Whether getrandom(2) is refused to some trees, in which the peer would panic.
     may_refuse: bool,
 }
 
-/// A process, and how many are to grow from it, itself included.
+/// A process and its descendants.
 #[derive(Clone, Copy)]
 struct Tree {
-    /// Its number, by which the shapes differ.
+    /// The number of the process, which decides the shape of its tree.
     number: usize,
+    /// How many processes there will be, itself included.
     size: usize,
     depth: usize,
     refused: bool,
 }
 
-fn ours(ids: &mut [Uuid]) {
+/// Makes version 4, one by one, without a pool and in bulk.
+fn make_v4(ids: &mut [Uuid]) {
     let (first, rest) = ids.split_at_mut(ids.len() / 16);
     first.fill_with(fork_safe_uuid::new_v4);
     let (unbuffered, bulk) = rest.split_at_mut(8);
@@ -65,7 +67,8 @@ fn ours(ids: &mut [Uuid]) {
     fill_v4(bulk);
 }
 
-fn of_a_time(ids: &mut [Uuid]) {
+/// Makes version 7, one by one and in bulk, version 6 and version 1.
+fn make_time_ordered(ids: &mut [Uuid]) {
     let quarter = ids.len() / 4;
     let (sevens, rest) = ids.split_at_mut(quarter);
     let (many, rest) = rest.split_at_mut(quarter);
@@ -76,7 +79,8 @@ fn of_a_time(ids: &mut [Uuid]) {
     ones.fill_with(|| now_v1(&random_node()));
 }
 
-fn peer(ids: &mut [Uuid]) {
+/// Makes version 4 by `uuid` with `fast-rng`.
+fn make_by_fast_rng(ids: &mut [Uuid]) {
     ids.fill_with(Uuid::new_v4);
 }
 
@@ -94,7 +98,7 @@ impl Forest {
         if refused && !tree.refused {
             refuse_getrandom();
         }
-        // Some have nothing before their children, some have threads' pools.
+        // Two in three make UUIDs before they have children, so that there is a pool to copy.
         if !tree.number.is_multiple_of(3) {
             self.make(part);
         }
@@ -103,8 +107,8 @@ impl Forest {
             self.make(part);
         }
         self.make(part);
-        // The rest in threads, which raw clones cannot count on: their libc
-        // was not told of the copy.
+        // Only the copies that fork(2) made use threads. The others did not tell their libc that
+        // they are copies.
         let rest = [part, self.each - 3 * part];
         if Self::copy_of(tree.number) == 0 {
             self.arena.counts().threads.fetch_add(2, Relaxed);
@@ -118,6 +122,7 @@ impl Forest {
         }
     }
 
+    /// Returns which of `COPIES` makes the process with this number.
     fn copy_of(number: usize) -> usize {
         number / 5 % COPIES.len()
     }
@@ -128,7 +133,7 @@ impl Forest {
         let mut number = tree.number;
         let mut start = || {
             let mut pids = vec![];
-            // One in five is a chain, the others fan out.
+            // One in five has a single child, and the others have up to five.
             let branches = 1 + tree.number % 5;
             for branch in (1..=branches).rev() {
                 let size = rest.div_ceil(branch);
@@ -157,7 +162,7 @@ impl Forest {
                 assert_eq!(wait(pid), 0, "a process failed");
             }
         };
-        // One in seven of those that may have threads forks in one.
+        // One in seven of the processes that use threads forks in a thread.
         if Self::copy_of(tree.number) == 0 && tree.number.is_multiple_of(7) {
             self.arena.counts().threads.fetch_add(1, Relaxed);
             thread::scope(|scope| scope.spawn(start).join().expect("no panic"));
@@ -170,15 +175,15 @@ impl Forest {
         let pid = ok(COPIES[Self::copy_of(tree.number)]());
         if pid == 0 {
             let grown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.grow(tree)));
-            // SAFETY: ends without the parent's destructors.
+            // SAFETY: the child ends without running its parent's destructors.
             unsafe { libc::_exit(if grown.is_ok() { 0 } else { 101 }) };
         }
         pid
     }
 }
 
-/// Grows a forest of `processes`, each of which makes `each`, and returns how
-/// many are duplicates.
+/// Grows a forest of `processes`, each of which makes `each` UUIDs, and returns how many of them
+/// are duplicates.
 fn duplicates_of(processes: usize, each: usize, make: fn(&mut [Uuid]), may_refuse: bool) -> usize {
     let begin = Instant::now();
     let forest = Forest {
@@ -187,7 +192,7 @@ fn duplicates_of(processes: usize, each: usize, make: fn(&mut [Uuid]), may_refus
         make,
         may_refuse,
     };
-    // Of the scenario's own pool, which all inherit, or do not.
+    // All processes inherit the pool from which these UUIDs are.
     let mut before = vec![Uuid::nil(); 100];
     make(&mut before);
     forest.grow(Tree {
@@ -204,15 +209,18 @@ fn duplicates_of(processes: usize, each: usize, make: fn(&mut [Uuid]), may_refus
     let depth = counts.depth.load(Relaxed);
     let ids = forest.arena.into_ids();
     assert_eq!(ids.len(), processes * each);
-    assert!(!ids.iter().any(Uuid::is_nil), "not made");
+    assert!(
+        !ids.iter().any(Uuid::is_nil),
+        "a process did not make all of its UUIDs"
+    );
     let found = duplicates(ids)
         + before
             .iter()
             .filter(|id| ids.binary_search(id).is_ok())
             .count();
     eprintln!(
-        "{processes} processes, {threads} threads, {depth} deep: {} UUIDs, {found} duplicates; \
-         made in {grown:.1?}, all in {:.1?}",
+        "{processes} processes in {depth} generations, {threads} threads: {} UUIDs, {found} \
+         duplicates; made in {grown:.1?}, compared after {:.1?}",
         ids.len(),
         begin.elapsed()
     );
@@ -220,21 +228,21 @@ fn duplicates_of(processes: usize, each: usize, make: fn(&mut [Uuid]), may_refus
 }
 
 fn a_small_forest_repeats_nothing() {
-    assert_eq!(duplicates_of(120, 4000, ours, true), 0);
+    assert_eq!(duplicates_of(120, 4000, make_v4, true), 0);
 }
 
 fn a_small_forest_repeats_no_timestamp() {
-    assert_eq!(duplicates_of(120, 4000, of_a_time, true), 0);
+    assert_eq!(duplicates_of(120, 4000, make_time_ordered, true), 0);
 }
 
-/// The control.
+/// The control: `uuid` with `fast-rng` repeats its UUIDs in the children.
 fn fast_rng_repeats_itself_in_the_forest() {
     assert!(
-        duplicates_of(120, 400, peer, false) > 1000,
+        duplicates_of(120, 400, make_by_fast_rng, false) > 1000,
         "fast-rng was mended?"
     );
 }
 
 fn a_hundred_million_of_a_forest_repeat_nothing() {
-    assert_eq!(duplicates_of(2500, 41_000, ours, true), 0);
+    assert_eq!(duplicates_of(2500, 41_000, make_v4, true), 0);
 }

@@ -1,5 +1,5 @@
-//! Descendants: daemons, children of threads, long lines, and one that has the
-//! process id of a dead ancestor.
+//! Descendants of a process: daemons, children of threads, twelve generations, and a process that
+//! has the process id of a dead ancestor.
 
 use std::thread;
 use std::time::Duration;
@@ -22,13 +22,13 @@ support::scenarios![
     a_child_of_a_thread_diverges,
     twelve_generations_diverge,
     fast_rng_repeats_itself_in_descendants,
-    a_dead_ancestors_process_id_means_nothing {
+    a_child_with_a_dead_ancestors_process_id_diverges {
         possible: may_unshare
     },
-    a_dead_ancestors_process_id_means_nothing_with_the_device {
+    a_child_with_a_dead_ancestors_process_id_and_the_device_diverges {
         possible: may_unshare
     },
-    uuid7_repeats_its_ancestor_of_the_same_process_id {
+    uuid7_repeats_an_ancestor_with_the_same_process_id {
         possible: may_unshare
     },
 ];
@@ -42,14 +42,14 @@ fn fast_rng(count: usize) -> Vec<Uuid> {
     (0..count).map(|_| Uuid::new_v4()).collect()
 }
 
-/// daemon(3) in a child that has made some, and more in the daemon.
+/// Makes UUIDs in a process, in its child, and in the daemon that daemon(3) makes of the child.
 fn daemon(make: Make) -> Vec<Uuid> {
     let mut ids = make(3);
     ids.extend(in_copy(fork, || {
         let mut ids = make(3);
         let before = std::process::id();
-        // SAFETY: one thread; the standard descriptors become /dev/null, and
-        // the calling process ends.
+        // SAFETY: the process has one thread. It ends, and its child continues with /dev/null as
+        // the standard descriptors.
         ok(unsafe { libc::daemon(0, 0) });
         assert_ne!(std::process::id(), before);
         ids.extend(make(MANY));
@@ -69,7 +69,7 @@ fn a_daemon_with_the_device_diverges() {
     assert_all_good(&daemon(make));
 }
 
-/// Each way to fork in a thread that has made some, in which the child goes on.
+/// Makes UUIDs in threads, which then fork in each way, and in the children.
 fn of_a_thread(make: Make) -> Vec<Uuid> {
     let mut ids = make(3);
     for copy in COPIES {
@@ -89,7 +89,7 @@ fn a_child_of_a_thread_diverges() {
     assert_all_good(&of_a_thread(make));
 }
 
-/// A child of a child, in turn by each way to fork.
+/// Makes UUIDs in a process and in `generations` of descendants, forked in each way in turn.
 fn line(generations: usize, make: Make) -> Vec<Uuid> {
     let mut ids = make(3);
     if generations > 0 {
@@ -106,7 +106,7 @@ fn twelve_generations_diverge() {
     assert_all_good(&line(12, make));
 }
 
-/// The control.
+/// The control: `uuid` with `fast-rng` repeats its UUIDs in all of these descendants.
 fn fast_rng_repeats_itself_in_descendants() {
     for scene in [daemon, of_a_thread, |make| line(12, make)] {
         assert!(
@@ -116,12 +116,12 @@ fn fast_rng_repeats_itself_in_descendants() {
     }
 }
 
-/// The ancestor's, and then its grandchild's.
+/// The process id of the ancestor, and then of its grandchild.
 static PID: libc::pid_t = 100;
 
-/// fork(2), and [`PID`] is the child's, or `None` while another process has it.
+/// Forks a child that has the process id [`PID`], or returns `None` while another process has it.
 fn fork_as_ancestor() -> Option<i32> {
-    // As of Linux 5.5: `set_tid`, and how many of them.
+    // Since Linux 5.5, the last two words are `set_tid` and the number of ids there.
     let mut args = [0; 10];
     args[8] = (&raw const PID).addr() as u64;
     args[9] = 1;
@@ -133,13 +133,14 @@ fn fork_as_ancestor() -> Option<i32> {
     Some(ok(pid))
 }
 
-/// Ends the child that runs it.
+/// Runs `body` in a child, and then ends the child.
 fn be(body: impl FnOnce()) -> ! {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
-    // SAFETY: ends without the parent's destructors.
+    // SAFETY: the child ends without running its parent's destructors.
     unsafe { libc::_exit(if outcome.is_ok() { 0 } else { 101 }) }
 }
 
+/// Waits for a child, asserts that it succeeded, and returns its process id.
 fn wait(pid: i32) -> i32 {
     let mut status = 0;
     // SAFETY: the pointer leads to an int.
@@ -148,9 +149,9 @@ fn wait(pid: i32) -> i32 {
     pid
 }
 
-/// An ancestor makes some, forks, makes more and dies; its child, which makes
-/// nothing, has a child with the ancestor's process id. Returns what
-/// all of them make, the last one by `last`.
+/// Returns what three generations make. The ancestor makes UUIDs, forks, makes more, and ends. Then
+/// its child forks a grandchild that has the ancestor's process id and makes UUIDs by `last`.
+/// Where `refused`, getrandom(2) is refused to all of them.
 fn with_the_ancestors_pid(make: Make, last: Make, refused: bool) -> Vec<Uuid> {
     let arena = Arena::new(3 + 3 * MANY);
     let keep = |ids: Vec<Uuid>| arena.claim(ids.len()).expect("room").copy_from_slice(&ids);
@@ -166,14 +167,14 @@ fn with_the_ancestors_pid(make: Make, last: Make, refused: bool) -> Vec<Uuid> {
                     assert_eq!(std::process::id() as i32, PID);
                     keep(make(3));
                     if refused {
-                        // Tracks a descriptor also where a libc was not told of
-                        // this process.
+                        // A draw would track no descriptor here, because clone3(2) did not tell
+                        // the libc of this process.
                         fork_safe_uuid::prepare().expect("the device");
                     }
                     if ok(fork()) == 0 {
                         be(|| {
                             let child = loop {
-                                // The ancestor is to be waited for by pid 1.
+                                // The id is free when the process 1 has waited for the ancestor.
                                 match fork_as_ancestor() {
                                     Some(pid) => break pid,
                                     None => thread::sleep(Duration::from_millis(1)),
@@ -201,12 +202,12 @@ fn with_the_ancestors_pid(make: Make, last: Make, refused: bool) -> Vec<Uuid> {
     ids.to_vec()
 }
 
-fn a_dead_ancestors_process_id_means_nothing() {
+fn a_child_with_a_dead_ancestors_process_id_diverges() {
     assert_all_good(&with_the_ancestors_pid(make, make, false));
 }
 
-/// The number in the ancestor's record is inherited, and a stranger's by now.
-fn a_dead_ancestors_process_id_means_nothing_with_the_device() {
+/// The grandchild inherits the record of the ancestor's descriptor, whose number a decoy has.
+fn a_child_with_a_dead_ancestors_process_id_and_the_device_diverges() {
     fn last(count: usize) -> Vec<Uuid> {
         let number = device_number().expect("inherited");
         let decoy = Decoy::new(Kind::Pipe);
@@ -221,8 +222,8 @@ fn a_dead_ancestors_process_id_means_nothing_with_the_device() {
     assert_all_good(&with_the_ancestors_pid(make, last, true));
 }
 
-/// The control: it compares process ids.
-fn uuid7_repeats_its_ancestor_of_the_same_process_id() {
+/// The control: `uuid7` compares process ids, which are equal.
+fn uuid7_repeats_an_ancestor_with_the_same_process_id() {
     fn peer(count: usize) -> Vec<Uuid> {
         let make = || Uuid::from_bytes(uuid7::uuid4().into());
         (0..count).map(|_| make()).collect()

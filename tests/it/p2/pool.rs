@@ -1,5 +1,5 @@
-//! The pool's protocol: an event at each instruction, and a fork inside a
-//! refill. What fails without each of its rules: `rules.rs`.
+//! The protocol of the pool: events at any instruction, and forks inside a refill. `rules` shows
+//! what fails without each step of the protocol.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -36,10 +36,11 @@ support::scenarios![
     a_fork_inside_a_bulk_request_diverges,
 ];
 
-/// One in so many instructions of the long paths; the fast path is complete.
+/// The program steps at one in so many instructions of the long paths, and at each instruction of
+/// the fast path.
 const STRIDE: &str = "499";
 
-/// Where the hardware's numbers do not hide a key that somebody knows.
+/// Runs the stepper without the processor's random numbers, which would hide that a key is known.
 fn step(stride: &str) {
     let [stepper] = guest::build_changed(["stepper"], &guest::WITHOUT_HARDWARE);
     let output = guest::run(&stepper, &[stride]);
@@ -50,8 +51,8 @@ fn an_event_at_any_instruction_repeats_nothing() {
     step(STRIDE);
 }
 
-/// With the hardware's numbers, behind which a fork no longer tells two copies
-/// apart.
+/// Here the processor's random numbers are in use. If the fork comes after they were drawn, both
+/// processes have the UUID of the interrupted call, and no other.
 fn a_fork_at_every_instruction_of_an_unbuffered_call_repeats_only_the_last() {
     guest::assert_passes("stepper", &["turns", "unbuffered", "forks"]);
 }
@@ -64,8 +65,8 @@ fn an_event_at_every_instruction_repeats_nothing() {
     step("1");
 }
 
-/// A source that forks after each draw that it is told to: the seed is in both
-/// processes, and both return into the interrupted refill.
+/// A source that forks after a draw if [`FORKS`] is set. Both processes then have the seed, and
+/// both return into the interrupted refill.
 #[derive(Default)]
 struct Forking;
 
@@ -84,8 +85,8 @@ impl EntropySource for Forking {
     }
 }
 
-/// `before`, then `call` with a fork inside its draw, then more in both
-/// processes: all distinct.
+/// Asserts that no UUID repeats if a process makes `before` UUIDs, forks inside the draw of
+/// `call`, and then makes more in parent and child.
 #[track_caller]
 fn assert_diverges(before: usize, call: fn(&Generator) -> Vec<Uuid>) {
     let (mut output, mut input) = pipe();
@@ -114,7 +115,7 @@ fn a_fork_inside_the_first_seed_diverges() {
 }
 
 fn a_fork_inside_a_reseed_diverges() {
-    // Up to the 64 KiB after which a seed is drawn.
+    // After these, 64 KiB were made of one seed, so that the next call draws another one.
     assert_diverges(17 * SLOTS, |generator| vec![generator.new_v4()]);
 }
 

@@ -1,4 +1,5 @@
-//! Systems that do not wipe the memory of a forked child.
+//! Sandboxes and emulators in which the kernel does not wipe memory in a forked child. The crate
+//! then keeps no key and no ready UUID.
 
 use fork_safe_uuid::Generator;
 use support::process::{fork, in_copy};
@@ -7,9 +8,10 @@ use support::uuids::{assert_all_good, make};
 
 support::scenarios![
     memory_that_is_not_wiped_is_not_used,
-    advice_that_is_accepted_and_ignored_is_noticed,
+    an_madvise_that_is_accepted_and_ignored_is_noticed,
 ];
 
+/// Asserts that there is no pool, and that parent and child make different UUIDs.
 #[track_caller]
 fn assert_unbuffered() {
     let mut ids = make(1000);
@@ -28,8 +30,8 @@ fn memory_that_is_not_wiped_is_not_used() {
     assert_unbuffered();
 }
 
-fn advice_that_is_accepted_and_ignored_is_noticed() {
-    // Errno 0: the call succeeds without being made, as in some emulators.
+fn an_madvise_that_is_accepted_and_ignored_is_noticed() {
+    // With errno 0, the call succeeds and does nothing, as in some emulators.
     refuse(&[libc::SYS_madvise], 0);
     assert_unbuffered();
 }

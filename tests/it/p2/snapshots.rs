@@ -1,4 +1,4 @@
-//! What a look at the memory of a process finds.
+//! What the memory of a process shows to its children, in a core dump and to a debugger.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ support::scenarios![
     },
 ];
 
-/// Wiped at fork, and not dumped.
+/// Returns the mappings that are wiped at fork and left out of core dumps.
 pub fn protected() -> Vec<Range<usize>> {
     memory::mappings(|has| has.contains(&"wf") && has.contains(&"dd"))
 }
@@ -36,7 +36,7 @@ fn ready_uuids_are_wiped_at_fork_and_not_dumped() {
     assert!(protected().is_empty());
     make(1);
     assert_eq!(protected().len(), 1);
-    // No other memory of this crate is only half protected.
+    // No other memory of the crate is wiped at fork and yet dumped.
     assert_eq!(memory::mappings(|has| has.contains(&"wf")).len(), 1);
 }
 
@@ -44,14 +44,15 @@ fn nothing_that_was_handed_out_is_left_in_memory() {
     guest::assert_passes("memory", &["handed-out"]);
 }
 
-/// The control. Without a switch in the changed program, which would change what
-/// lies on the stack.
+/// The control. It builds a program in which the step is left out. A program that `rules` could
+/// switch at run time would leave other values on the stack.
 fn without_clearing_the_stack_round_keys_are_found() {
     let changes = [("drbg.rs", "    clear_stack();", "")];
     guest::assert_broken_by("memory", &["handed-out"], &changes);
 }
 
-/// The same: from them a forked child can compute its parent's next UUIDs.
+/// The control for vector registers: from round keys, a child could compute its parent's next
+/// UUIDs.
 fn without_clearing_the_registers_round_keys_are_found() {
     let changes = [("drbg.rs", "    sys::clear_registers();", "")];
     guest::assert_broken_by("memory", &["handed-out"], &changes);

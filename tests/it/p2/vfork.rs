@@ -1,10 +1,10 @@
-//! Children that share their parent's memory until they end or exec: nothing is
-//! wiped, and the parent goes on with what the child left.
+//! Children that share their parent's memory until they end or execute a program. Nothing is
+//! wiped, and the parent continues with the pool that the child used.
 //!
-//! The parent is suspended meanwhile, so the child's calls are like calls of a
-//! function of the parent. `CLONE_VM` with a stack and thread-local storage of
-//! its own is a thread. `CLONE_VM` without them, and without `CLONE_VFORK`, is
-//! two threads of control in one thread's state: nothing is promised there.
+//! The parent is suspended until then, so that the child is like a function that the parent calls.
+//! With a separate stack and separate thread-local storage, a child of `CLONE_VM` is a thread.
+//! Without them and without `CLONE_VFORK`, two processes run in the state of one thread, and the
+//! crate promises nothing.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::asm;
@@ -34,29 +34,29 @@ support::scenarios![
     a_vfork_child_with_the_device_repeats_nothing {
         possible: on_x86_64
     },
-    a_vfork_child_that_opens_the_device_first_misleads_nobody {
+    a_vfork_child_that_opens_the_device_leaves_no_record {
         possible: on_x86_64
     },
     vfork_children_cost_their_parent_no_descriptor {
         possible: on_x86_64
     },
-    a_spawned_program_begins_anew,
+    a_spawned_program_inherits_no_state,
 ];
 
-/// How a child is made that shares memory; returns when it has ended.
+/// Runs a function in a child that shares memory, and returns when the child has ended.
 pub type Share = unsafe fn(extern "C" fn(*mut c_void) -> i32, *mut c_void) -> i32;
 
-/// vfork(2), in assembly: a compiler does not know that the call returns twice,
-/// the second time to a stack that the child has used.
+/// Runs `body` in a child that vfork(2) makes. This is assembly, because a compiler does not know
+/// that the call returns twice, the second time to a stack that the child has used.
 ///
 /// # Safety
 ///
-/// `body` may have `argument`.
+/// `body` can be called with `argument`.
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn vfork(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_void) -> i32 {
     let pid: i64;
-    // SAFETY: the child calls `body` below what the parent has on the stack,
-    // which is aligned, and ends; to the parent, the block is a function call.
+    // SAFETY: the stack is aligned. The child calls `body` below what the parent has there, and
+    // ends. To the parent, the block is a function call.
     unsafe {
         asm!(
             "syscall",
@@ -83,25 +83,26 @@ pub unsafe fn vfork(_: extern "C" fn(*mut c_void) -> i32, _: *mut c_void) -> i32
     unreachable!("scenarios ask `on_x86_64`")
 }
 
-/// clone(2) on a stack of its own, with the parent's thread-local storage.
+/// Runs `body` in a child that clone(2) makes. The child has a separate stack, and its parent's
+/// thread-local storage.
 ///
 /// # Safety
 ///
-/// `body` may have `argument`.
+/// `body` can be called with `argument`.
 pub unsafe fn clone_vm(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_void) -> i32 {
     let mut stack = vec![0_u128; 1 << 14];
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the end of a stack that is there until the child has ended, and
+    // SAFETY: the pointer is the end of a stack, which lives until the child has ended, because
     // the parent does not run before.
     ok(unsafe { libc::clone(body, stack.as_mut_ptr_range().end.cast(), flags, argument) })
 }
 
-/// Runs `body` in a child that shares this memory.
+/// Runs `body` in a child that `share` makes.
 #[track_caller]
 pub fn in_sharing<F: FnMut()>(share: Share, mut body: F) {
     extern "C" fn call<F: FnMut()>(body: *mut c_void) -> i32 {
-        // SAFETY: the closure below, which nothing else uses meanwhile. A panic
-        // ends the child, for it cannot leave an `extern "C"` function.
+        // SAFETY: the pointer leads to the closure below, which nothing else uses until the child
+        // has ended. A panic ends the child, because it cannot leave an `extern "C"` function.
         unsafe { (*body.cast::<F>())() };
         0
     }
@@ -123,8 +124,8 @@ pub fn in_sharing<F: FnMut()>(share: Share, mut body: F) {
     }
 }
 
-/// A generation each: child, parent, child …; one by one and many at once, from
-/// the thread's pool, from a generator's and without one.
+/// Makes UUIDs alternately in a child and in the parent: one by one and in bulk from the thread's
+/// pool, from a generator, and without a pool.
 fn family(share: Share) -> Vec<Uuid> {
     let (generator, unbuffered) = (Generator::new(), Generator::unbuffered());
     let mut ids = vec![];
@@ -134,7 +135,7 @@ fn family(share: Share) -> Vec<Uuid> {
             let mut many = [Uuid::nil(); 100];
             fill_v4(&mut many);
             ids.extend(many);
-            // Past the next seed.
+            // This request draws a new seed.
             let mut many = vec![Uuid::nil(); 5000];
             fill_v4(&mut many);
             ids.extend(many);
@@ -145,7 +146,11 @@ fn family(share: Share) -> Vec<Uuid> {
             _ => all(),
         }
     }
-    assert_eq!(ids.len(), 20 * 5202, "what the child made is there");
+    assert_eq!(
+        ids.len(),
+        20 * 5202,
+        "the parent has the UUIDs of its children"
+    );
     ids
 }
 
@@ -165,8 +170,8 @@ fn a_vfork_child_with_the_device_repeats_nothing() {
     assert_all_good(&family(vfork));
 }
 
-/// A record that the child left would be of a table of descriptors that is gone.
-fn a_vfork_child_that_opens_the_device_first_misleads_nobody() {
+/// If the child recorded its descriptor, the record would outlive the child's descriptors.
+fn a_vfork_child_that_opens_the_device_leaves_no_record() {
     refuse_getrandom();
     let mut ids = vec![];
     let mut after = Some(0);
@@ -174,16 +179,16 @@ fn a_vfork_child_that_opens_the_device_first_misleads_nobody() {
         ids.extend(make(100));
         after = device_number();
     });
-    assert_eq!(after, None, "the child closes what it opened");
+    assert_eq!(after, None, "the child closes what it opens");
     assert_eq!(fork_safe_uuid::status().device(), TrackedDevice::None);
-    // What the child has made ready is the parent's, too.
+    // The parent has UUIDs that the child made ready. `reseed()` makes it draw itself.
     fork_safe_uuid::reseed();
     ids.extend(make(1));
     let number = device_number().expect("the parent's own");
     let process = std::process::id();
     let own = TrackedDevice::Open { number, process };
     assert_eq!(fork_safe_uuid::status().device(), own);
-    // And the other way: the child leaves the parent's alone.
+    // A child leaves the descriptor of its parent alone.
     let mut seen = own;
     in_sharing(vfork, || {
         seen = fork_safe_uuid::status().device();
@@ -212,23 +217,24 @@ fn vfork_children_cost_their_parent_no_descriptor() {
     assert_all_good(&ids);
 }
 
-/// Tells this program that it is the spawned one, and its pipe's number.
+/// The variable that tells this program that it was spawned, and the number of its pipe.
 const SPAWNED: &str = "FORK_SAFE_UUID_SPAWNED";
 
+/// Makes UUIDs in the spawned program.
 fn be_the_spawned(mut pipe: File) {
-    assert_eq!(device_number(), None, "inherited");
+    assert_eq!(device_number(), None, "a descriptor was inherited");
     assert_eq!(fork_safe_uuid::status().source(), None);
     for id in make(1000) {
         pipe.write_all(id.as_bytes()).expect("a pipe");
     }
-    assert!(device_number().is_some(), "the filter is inherited");
+    assert!(device_number().is_some(), "the filter was not inherited");
 }
 
-/// posix_spawn(3), which glibc makes of `CLONE_VM | CLONE_VFORK` and exec.
-fn a_spawned_program_begins_anew() {
+/// glibc implements posix_spawn(3) by `CLONE_VM | CLONE_VFORK` and execve(2).
+fn a_spawned_program_inherits_no_state() {
     if let Ok(number) = env::var(SPAWNED) {
         let number = number.parse().expect("a number");
-        // SAFETY: handed down to this program, and nothing else owns it.
+        // SAFETY: the program inherited this descriptor, and nothing else owns it.
         return be_the_spawned(unsafe { File::from_raw_fd(number) });
     }
     refuse_getrandom();
@@ -239,7 +245,7 @@ fn a_spawned_program_begins_anew() {
     let program = text(program.to_str().expect("UTF-8"));
     for _ in 0..2 {
         let (mut output, input) = pipe();
-        // SAFETY: unlike `input`, the program inherits the duplicate.
+        // SAFETY: the call makes a descriptor. Unlike `input`, it is not closed by execve(2).
         let number = ok(unsafe { libc::dup(input.as_raw_fd()) });
         drop(input);
         let scenario = env::var(SCENARIO).expect("in a scenario");
@@ -248,7 +254,7 @@ fn a_spawned_program_begins_anew() {
             text(&format!("{SPAWNED}={number}")),
         ];
         let mut pid = 0;
-        // SAFETY: strings with a final zero byte, in lists with a final null.
+        // SAFETY: the strings end with a zero byte, and the lists with a null pointer.
         let errno = unsafe {
             libc::posix_spawn(
                 &raw mut pid,
@@ -265,7 +271,7 @@ fn a_spawned_program_begins_anew() {
             )
         };
         assert_eq!(errno, 0);
-        // SAFETY: made above.
+        // SAFETY: the number was made above, and nothing owns it.
         unsafe { libc::close(number) };
         ids.extend(make(1000));
         let mut bytes = vec![];

@@ -1,5 +1,5 @@
-//! Signal handlers, and other threads, that come in again and again; and the
-//! stack that a handler needs.
+//! Calls that signal handlers and other threads interrupt again and again with `reseed()`, and the
+//! stack that a signal handler needs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ fn fill(count: usize) -> Vec<Uuid> {
     ids
 }
 
-/// How many UUIDs take `time` when nothing disturbs them; no fewer than `count`.
+/// Returns how many UUIDs a bulk request makes in `time` if nothing interrupts it, at least `count`.
 fn as_many_as_take(time: Duration, mut count: usize) -> usize {
     loop {
         let start = Instant::now();
@@ -41,7 +41,7 @@ fn as_many_as_take(time: Duration, mut count: usize) -> usize {
     }
 }
 
-/// Signals that have come.
+/// How many signals the handler has received.
 static RESEEDS: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn on_alarm(_: i32) {
@@ -49,10 +49,10 @@ extern "C" fn on_alarm(_: i32) {
     reseed();
 }
 
-/// Has the handler called each millisecond, or no more.
+/// Makes a timer call the handler each millisecond, or stops the timer.
 fn set_timer(on: bool) {
-    // SAFETY: a handler of this type; the pointer leads to the structure, in
-    // which zeros are valid.
+    // SAFETY: the handler has this type. The pointer leads to the structure, in which zeros are
+    // valid.
     unsafe {
         libc::signal(libc::SIGALRM, on_alarm as *const () as usize);
         let mut often: libc::itimerval = mem::zeroed();
@@ -63,23 +63,25 @@ fn set_timer(on: bool) {
     }
 }
 
-/// An undisturbed request takes several times as long as the timer waits, so a
-/// signal comes inside each attempt to fill it from one seed.
+/// An uninterrupted request takes several times the interval of the timer, so that a signal
+/// interrupts each attempt to fill it from one seed.
 fn a_bulk_request_returns_while_a_timer_reseeds_each_millisecond() {
     let count = as_many_as_take(Duration::from_millis(3), 1_000_000);
     set_timer(true);
     let mut ids = fill(count);
     set_timer(false);
-    assert!(RESEEDS.load(Relaxed) >= 2, "nothing came inside");
+    assert!(
+        RESEEDS.load(Relaxed) >= 2,
+        "no signal interrupted the request"
+    );
     assert_all_distinct(&mut ids);
 }
 
-/// More threads than processors, so that one of them runs whenever `call` does,
-/// and no attempt is left alone that takes longer than a processor is kept from
-/// them by another program. That is likely, not certain.
+/// So many threads that, most likely, one of them runs whenever the request does and interrupts
+/// each attempt. Another program may keep a processor from them for a moment.
 const RESEEDERS: usize = 8;
 
-/// What `call` makes while other threads reseed without pause.
+/// Returns what `call` makes while other threads call `reseed()` without pause.
 fn while_other_threads_reseed(call: impl FnOnce() -> Vec<Uuid>) -> Vec<Uuid> {
     make(1);
     let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -110,7 +112,7 @@ fn single_requests_return_while_other_threads_reseed() {
     assert_all_good(&while_other_threads_reseed(|| make(1000)));
 }
 
-/// The moment is the draw itself: no attempt to make a seed is left alone.
+/// Each draw calls `reseed()`, so that each attempt to make a seed is interrupted.
 fn a_source_that_reseeds_lets_its_generator_return() {
     struct Reseeding;
     impl EntropySource for Reseeding {
@@ -128,8 +130,8 @@ fn a_source_that_reseeds_lets_its_generator_return() {
     assert_all_good(&ids);
 }
 
-/// Any of the cases of `tests/guest`, with the kernel's frame. The figures are
-/// printed: documents say them.
+/// The program measures each call in a handler, with the frame that the kernel puts there. The
+/// figures are printed, because documents state them.
 fn a_handler_needs_less_than_16_kib_of_stack() {
     let output = guest::run(&guest::build("stack", &[]), &[]);
     let text = guest::text(&output);
@@ -140,7 +142,7 @@ fn a_handler_needs_less_than_16_kib_of_stack() {
         .filter_map(|figure| figure.split_once('='))
         .map(|(name, bytes)| (name, bytes.parse().expect("a number")))
         .collect();
-    // The control is a handler that has 20,000 bytes on it.
+    // The control is a handler that uses 20,000 bytes.
     let (control, others): (Vec<_>, _) = figures
         .into_iter()
         .partition(|(name, _)| name.starts_with("a_buffer"));

@@ -1,5 +1,5 @@
-//! A thread is held while it opens or tracks the device; meanwhile the process forks, or
-//! another thread prepares it.
+//! A thread is stopped while it opens or tracks the device. Meanwhile the process forks, or
+//! another thread calls `prepare()`.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{mem, ptr, thread};
@@ -12,7 +12,7 @@ use support::sandbox::{confine, refuse_getrandom};
 
 use crate::arena::Arena;
 use crate::p3::torture::{
-    IMPATIENCE, PORTION, assert_all_distinct, hung, ours, patience, start_child,
+    IMPATIENCE, PORTION, assert_all_distinct, hung, make_each_way, patience, start_child,
 };
 
 support::scenarios![
@@ -27,31 +27,32 @@ support::scenarios![
     },
 ];
 
-/// Where files are opened by openat(2), and a handler knows the registers.
+/// Returns whether the libc opens files by openat(2), and the handlers know the registers.
 fn on_x86_64_glibc() -> bool {
     cfg!(all(target_arch = "x86_64", target_env = "gnu"))
 }
 
-/// A thread is about to open the device, and is held there.
+/// Whether a thread is stopped in a handler.
 static HELD: AtomicBool = AtomicBool::new(false);
-static GO_ON: AtomicBool = AtomicBool::new(false);
+/// Whether a thread that is about to open the device may continue.
+static CONTINUE: AtomicBool = AtomicBool::new(false);
 
-/// Stands for openat(2), which the filter refuses.
+/// Opens a file in place of openat(2), which the filter refuses. A thread that opens a device stops
+/// here before.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the context is this handler's.
+    // SAFETY: the kernel passes the context to this handler.
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let [path, flags] = [libc::REG_RSI, libc::REG_RDX].map(|name| registers[name as usize]);
-    // SAFETY: what a libc opens has a path, which ends in a zero byte.
+    // SAFETY: the libc passes a path, which ends in a zero byte.
     let name = unsafe { std::ffi::CStr::from_ptr(ptr::with_exposed_provenance(path as usize)) };
     if name.to_bytes().starts_with(b"/dev/") {
         HELD.store(true, Relaxed);
-        while !GO_ON.load(Relaxed) {
+        while !CONTINUE.load(Relaxed) {
             thread::yield_now();
         }
     }
-    // SAFETY: open(2), which the filter lets pass, with what the refused call
-    // was called with.
+    // SAFETY: open(2), which the filter allows, gets the arguments of the refused call.
     registers[libc::REG_RAX as usize] = unsafe {
         match libc::syscall(libc::SYS_open, path, flags) {
             -1 => -i64::from(*libc::__errno_location()),
@@ -70,8 +71,8 @@ const CHILDREN: usize = 4;
 type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 
 fn on_sigsys(handler: Handler) {
-    // SAFETY: a handler of this type; zeros are valid in the structure, to which
-    // the pointer leads.
+    // SAFETY: the handler has this type. The pointer leads to the structure, in which zeros are
+    // valid.
     unsafe {
         let mut action: libc::sigaction = mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
@@ -84,7 +85,7 @@ fn on_sigsys(handler: Handler) {
     }
 }
 
-/// How many of the children hang.
+/// Forks while a thread is about to open the device, and returns how many of the children hang.
 fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
     on_sigsys(handler);
     refuse_getrandom();
@@ -96,12 +97,12 @@ fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
             thread::yield_now();
         }
         let in_child = |ids: &mut [Uuid]| {
-            GO_ON.store(true, Relaxed);
+            CONTINUE.store(true, Relaxed);
             make(ids);
         };
         let children = (0..CHILDREN).map(|_| start_child(&arena, patience, in_child));
         let hung = hung(children.collect());
-        GO_ON.store(true, Relaxed);
+        CONTINUE.store(true, Relaxed);
         hung
     });
     if hung == 0 {
@@ -111,10 +112,11 @@ fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
 }
 
 fn forking_while_a_thread_opens_the_device_hangs_nobody() {
-    assert_eq!(hung_meanwhile(patience(), ours), 0);
+    assert_eq!(hung_meanwhile(patience(), make_each_way), 0);
 }
 
-/// The control: each child waits for the thread, which it does not have.
+/// The control: in each child, the `getrandom` crate waits for a thread that the child does not
+/// have.
 fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
     let hung = hung_meanwhile(IMPATIENCE, |ids| {
         ids.fill_with(|| {
@@ -126,17 +128,18 @@ fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
     assert_eq!(hung, CHILDREN, "getrandom was mended?");
 }
 
-/// Stands for dup3(2), by which a forked child's thread is tracking its descriptor.
+/// Duplicates a descriptor in place of dup3(2), which the filter refuses. A thread of a forked child
+/// calls it to track its descriptor, and stops here before.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 extern "C" fn hold_dup3(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the context is this handler's.
+    // SAFETY: the kernel passes the context to this handler.
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let [from, to] = [libc::REG_RDI, libc::REG_RSI].map(|name| registers[name as usize] as i32);
     HELD.store(true, Relaxed);
-    // Several times as long as the attempts of `prepare` take if it does not wait, and a
-    // tenth of what it waits.
+    // If `prepare` did not wait, its attempts would be over in a fraction of this. It waits ten
+    // times as long.
     thread::sleep(std::time::Duration::from_millis(20));
-    // SAFETY: dup2(2), which the filter lets pass, and the flag that it has no argument for.
+    // SAFETY: the filter allows dup2(2), which has no argument for the flag, and fcntl(2).
     registers[libc::REG_RAX as usize] = unsafe {
         ok(libc::dup2(from, to));
         ok(libc::fcntl(to, libc::F_SETFD, libc::FD_CLOEXEC));

@@ -1,5 +1,5 @@
-//! A library with this crate in it that is loaded and unloaded while the program
-//! and its threads go on.
+//! A shared library that contains this crate. The program loads and unloads it, and its threads run
+//! on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ support::scenarios![
         possible: can_load,
         seconds: 300
     },
-    a_thread_does_not_outlive_a_library_that_is_called_at_its_end {
+    a_thread_crashes_if_it_calls_an_unloaded_library_when_it_ends {
         possible: can_load,
         seconds: 300
     },
@@ -38,7 +38,7 @@ support::scenarios![
     },
 ];
 
-/// Where Rust makes shared libraries; a static musl program cannot load one.
+/// Returns whether this program can load a shared library. A static program cannot.
 fn can_load() -> bool {
     on_x86_64() && cfg!(all(target_env = "gnu", not(target_feature = "crt-static")))
 }
@@ -53,22 +53,23 @@ impl Loaded {
         Self(unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.expect("a library"))
     }
 
-    /// What makes UUIDs, as long as the library is loaded.
+    /// Returns a function that makes UUIDs, and works as long as the library is loaded.
     fn maker(&self) -> impl Fn(usize) -> Vec<Uuid> + Copy + Send + 'static {
         type Make = unsafe extern "C" fn(*mut Uuid, usize);
-        // SAFETY: its function has this type.
+        // SAFETY: the library's function has this type.
         let make: Symbol<Make> = unsafe { self.0.get(b"loaded_make") }.expect("its function");
         let make = *make;
         move |count| {
             let mut ids = vec![Uuid::nil(); count];
-            // SAFETY: scenarios do not call it when it is unloaded; it writes to so many.
+            // SAFETY: scenarios call it while the library is loaded. It writes `count` UUIDs.
             unsafe { make(ids.as_mut_ptr(), count) };
             ids
         }
     }
 
+    /// Makes the library be called when the calling thread ends.
     fn call_back(&self) {
-        // SAFETY: its function has this type.
+        // SAFETY: the library's function has this type.
         unsafe {
             let call_back: Symbol<extern "C" fn()> =
                 self.0.get(b"loaded_call_back").expect("its function");
@@ -78,7 +79,7 @@ impl Loaded {
 
     fn unload(self, path: &Path) {
         self.0.close().expect("dlclose");
-        assert!(!is_mapped(path), "it was not unloaded");
+        assert!(!is_mapped(path), "the library was not unloaded");
     }
 }
 
@@ -86,7 +87,7 @@ fn is_mapped(path: &Path) -> bool {
     memory::is_mapped(path.to_str().expect("UTF-8"))
 }
 
-/// A thread loads the library, has `using` use it, unloads it, and ends.
+/// Starts a thread that loads the library, calls `using`, unloads the library, and ends.
 fn in_a_thread<T: Send + 'static>(
     library: &Path,
     using: impl FnOnce(&Loaded) -> T + Send + 'static,
@@ -101,7 +102,7 @@ fn in_a_thread<T: Send + 'static>(
     worker.join().expect("no panic")
 }
 
-/// An addon of a worker, unloaded with it.
+/// Some hosts load a plugin in a worker thread and unload it before that thread ends.
 fn a_thread_outlives_the_library_that_it_loaded() {
     let library = guest::build_library();
     let status =
@@ -135,14 +136,14 @@ fn three_threads_outlive_a_library_that_another_thread_unloads() {
     assert_eq!(status, 0, "a thread crashed when it ended");
 }
 
-/// The control: the same library, with a destructor of a key.
-fn a_thread_does_not_outlive_a_library_that_is_called_at_its_end() {
+/// The control: the same library registers a destructor, which is called when the thread ends.
+fn a_thread_crashes_if_it_calls_an_unloaded_library_when_it_ends() {
     let library = guest::build_library();
     let status = status_of(|| in_a_thread(&library, Loaded::call_back));
-    assert_eq!(status, libc::SIGSEGV, "nothing was called");
+    assert_eq!(status, libc::SIGSEGV, "the destructor was not called");
 }
 
-/// Address space of this process, in KiB.
+/// Returns the size of the address space of this process in KiB.
 fn mapped() -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("proc");
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
@@ -150,8 +151,8 @@ fn mapped() -> usize {
     size.expect("proc").parse().expect("a number")
 }
 
-/// More rounds than there are keys of threads (1024 in glibc, at two a round).
-/// Each leaves its pages mapped: nobody is told that they are not used any more.
+/// If each round used two keys for thread-local values, the 1024 keys of glibc would not suffice.
+/// Each round leaves memory mapped, because an unloaded library is not told that a thread has ended.
 fn a_library_loaded_again_and_again_repeats_nothing() {
     const ROUNDS: usize = 600;
     let library = guest::build_library();
@@ -162,12 +163,12 @@ fn a_library_loaded_again_and_again_repeats_nothing() {
         ids.extend(round());
     }
     let grown = (mapped() - before) / ROUNDS;
-    println!("{grown} KiB of address space a round");
+    println!("each round leaves {grown} KiB of address space mapped");
     assert!(grown <= 600, "{grown} KiB a round");
     assert_all_good(&ids);
 }
 
-/// The object code of a crate, as rustc keeps it.
+/// Returns the object code of a crate, which rustc keeps in files with the ending `rlib`.
 fn object_code(directory: PathBuf, name: &str) -> Vec<u8> {
     let entries = fs::read_dir(directory).expect("a directory");
     let files = entries.map(|entry| entry.expect("an entry").path());
@@ -183,9 +184,8 @@ fn object_code(directory: PathBuf, name: &str) -> Vec<u8> {
     code
 }
 
-/// A lock is taken in pthread_key_create(3), which a child of `_Fork` may find
-/// held for ever; the value of a key may be allocated; and what is called then
-/// may be unloaded.
+/// pthread_key_create(3) takes a lock, which may be held for ever in a child of `_Fork`.
+/// pthread_setspecific(3) may allocate. And a destructor may have been unloaded when it is called.
 fn the_crate_registers_no_callback_at_the_end_of_a_thread() {
     const CALLS: [&str; 3] = [
         "pthread_key_create",
@@ -198,10 +198,13 @@ fn the_crate_registers_no_callback_at_the_end_of_a_thread() {
             code.windows(name.len()).any(|window| window == name)
         })
     };
-    let ours = guest::build_objects();
-    assert_eq!(called(&object_code(ours, "libfork_safe_uuid-")), [false; 3]);
+    let objects = guest::build_objects();
+    assert_eq!(
+        called(&object_code(objects, "libfork_safe_uuid-")),
+        [false; 3]
+    );
 
-    // The control: what is so found in the standard library.
+    // The control: the standard library calls all three.
     let rustc = Command::new("rustc")
         .args(["--print", "target-libdir"])
         .output();

@@ -1,4 +1,4 @@
-//! Forks without pause while threads generate, begin and end.
+//! Forks without pause while threads begin, make UUIDs and end.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,25 +15,28 @@ use crate::arena::{Arena, duplicates};
 
 support::scenarios![
     forking_while_threads_come_and_go_hangs_nobody { seconds: 180 },
-    with_the_device_it_hangs_nobody_either { seconds: 180 },
+    with_the_device_a_fork_while_threads_come_and_go_hangs_nobody { seconds: 180 },
     forking_while_threads_generate_hangs_uuid7,
-    forking_while_threads_make_their_first_hangs_nobody { seconds: 180 },
-    with_the_device_their_first_hangs_nobody_either { seconds: 180 },
+    forking_while_threads_make_their_first_uuid_hangs_nobody { seconds: 180 },
+    with_the_device_a_fork_while_threads_make_their_first_uuid_hangs_nobody { seconds: 180 },
 ];
 
-const LANES: usize = 8;
-/// A child's or a thread's, in the shared memory.
+/// How many threads make UUIDs at the same time.
+const THREADS: usize = 8;
+
+/// How many UUIDs a child or a thread keeps in the shared memory.
 pub const PORTION: usize = 24;
-/// Far more seconds than a child waits for its turn on a busy machine.
+/// Returns the seconds after which a child hangs. On a busy machine a child waits far less for its
+/// turn.
 pub fn patience() -> u32 {
     30 * harness::patience() as u32
 }
 
-/// With a child that is to hang.
+/// The seconds after which a child hangs that is expected to hang.
 pub const IMPATIENCE: u32 = 5;
 
-/// One by one, many at once past the slots of a pool, and without a pool.
-pub fn ours(ids: &mut [Uuid]) {
+/// Makes UUIDs one by one, without a pool, and in bulk, more than a pool has.
+pub fn make_each_way(ids: &mut [Uuid]) {
     let [first, second, rest @ ..] = ids else {
         unreachable!("a portion is longer")
     };
@@ -48,20 +51,20 @@ fn peer(ids: &mut [Uuid]) {
     ids.fill_with(|| Uuid::from_bytes(uuid7::uuid4().into()));
 }
 
-/// Has a child make a portion, or be killed by the alarm.
+/// Starts a child that makes a portion, and that the kernel kills after `patience` seconds.
 pub fn start_child(arena: &Arena, patience: u32, make: impl Fn(&mut [Uuid])) -> i32 {
     let pid = ok(fork());
     if pid == 0 {
-        // SAFETY: the kernel ends whoever hangs.
+        // SAFETY: the call uses no memory.
         unsafe { libc::alarm(patience) };
         make(arena.claim(PORTION).expect("room for every child"));
-        // SAFETY: ends the process; other threads' locks may be held for ever.
+        // SAFETY: the child ends without destructors, which may wait for locks of other threads.
         unsafe { libc::_exit(0) };
     }
     pid
 }
 
-/// How many of the children hung.
+/// Waits for the children, and returns how many of them hung.
 pub fn hung(pids: Vec<i32>) -> usize {
     let hung = |&pid: &i32| {
         let status = wait(pid);
@@ -72,8 +75,8 @@ pub fn hung(pids: Vec<i32>) -> usize {
     pids.iter().filter(|pid| hung(pid)).count()
 }
 
-/// Forks `children` times while eight threads generate, each of which ends
-/// after a moment and is followed by another. Returns how many children hung.
+/// Forks `children` times while eight threads make UUIDs, each of which ends after a moment and is
+/// followed by another one. Returns how many children hung.
 fn torture(
     arena: &Arena,
     threads: &Arena,
@@ -83,12 +86,12 @@ fn torture(
 ) -> usize {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 0..LANES {
+        for _ in 0..THREADS {
             scope.spawn(|| {
                 while !stop.load(Relaxed) {
                     let life = || {
                         let mut spare = [Uuid::nil(); PORTION];
-                        // Room ends; the threads do not.
+                        // There is less room than the threads make.
                         make(threads.claim(PORTION).unwrap_or(&mut spare));
                         (0..20).for_each(|_| make(&mut spare));
                     };
@@ -99,7 +102,7 @@ fn torture(
         let mut total = 0;
         for _ in 0..children / 50 {
             let pids = (0..50).map(|_| {
-                // So that the child finds a pool in use, and wiped.
+                // The child then finds a pool that was in use and is wiped.
                 make(arena.claim(PORTION).expect("room for the parent, too"));
                 start_child(arena, patience, make)
             });
@@ -110,8 +113,8 @@ fn torture(
     })
 }
 
-/// How many of so many children, a multiple of 50, hang when they are forked
-/// while threads generate.
+/// Returns how many of `children`, a multiple of 50, hang if they are forked while threads call
+/// `make`.
 pub fn hung_of(
     children: usize,
     patience: u32,
@@ -121,9 +124,9 @@ pub fn hung_of(
     torture(&arena, &threads, children, patience, make)
 }
 
-/// Mappings, and KiB of resident memory that is not shared.
+/// Returns the number of mappings, and the KiB of resident memory that is not shared.
 fn footprint() -> (usize, usize) {
-    // An emulator's own, which grow, or nobody's.
+    // Under an emulator these are the emulator's, or nothing is known.
     if is_emulated() {
         return (0, 0);
     }
@@ -138,15 +141,18 @@ fn footprint() -> (usize, usize) {
 }
 
 fn assert_endures(children: usize) {
-    // glibc's heaps, one for each thread, come and go by chance.
+    // glibc has a heap for each thread. The footprint would depend on how many there are.
     #[cfg(target_env = "gnu")]
-    // SAFETY: before there are threads.
+    // SAFETY: there are no other threads yet.
     assert_eq!(unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) }, 1);
     let arena = Arena::new(2 * (children + 200) * PORTION);
     let threads = Arena::new(200_000);
-    assert_eq!(torture(&arena, &threads, 200, patience(), ours), 0);
+    assert_eq!(torture(&arena, &threads, 200, patience(), make_each_way), 0);
     let before = footprint();
-    assert_eq!(torture(&arena, &threads, children, patience(), ours), 0);
+    assert_eq!(
+        torture(&arena, &threads, children, patience(), make_each_way),
+        0
+    );
     let after = footprint();
     println!("{before:?} before, {after:?} after");
     assert!(after.0 <= before.0 + 8, "mappings: {before:?}, {after:?}");
@@ -154,13 +160,16 @@ fn assert_endures(children: usize) {
     let children_made = arena.into_ids();
     assert_eq!(children_made.len(), 2 * (children + 200) * PORTION);
     let threads_made = threads.into_ids();
-    assert!(threads_made.len() > 2 * LANES * PORTION);
+    assert!(threads_made.len() > 2 * THREADS * PORTION);
     assert_all_distinct(&mut [children_made, threads_made].concat());
 }
 
 #[track_caller]
 pub fn assert_all_distinct(ids: &mut [Uuid]) {
-    assert!(ids.iter().all(|id| id.get_version_num() == 4), "not made");
+    assert!(
+        ids.iter().all(|id| id.get_version_num() == 4),
+        "a UUID was not made"
+    );
     assert_eq!(duplicates(ids), 0);
 }
 
@@ -168,21 +177,20 @@ fn forking_while_threads_come_and_go_hangs_nobody() {
     assert_endures(turns(2000));
 }
 
-fn with_the_device_it_hangs_nobody_either() {
+fn with_the_device_a_fork_while_threads_come_and_go_hangs_nobody() {
     refuse_getrandom();
     assert_endures(turns(500));
 }
 
-/// The control: it has a lock.
+/// The control: `uuid7` takes a lock, which another thread may hold during the fork.
 fn forking_while_threads_generate_hangs_uuid7() {
     assert!(hung_of(100, IMPATIENCE, peer) > 0, "uuid7 was mended?");
 }
 
 const CHILDREN: usize = 4;
-const OF_A_ROUND: usize = (LANES + CHILDREN + 1) * PORTION;
+const OF_A_ROUND: usize = (THREADS + CHILDREN + 1) * PORTION;
 
-/// Forks while eight threads of a new process, which has nothing mapped yet,
-/// make their first.
+/// Forks while eight threads make their first UUIDs, in a process that has no memory for them yet.
 fn assert_endures_the_first() {
     let rounds = turns(200);
     let arena = Arena::new(rounds * OF_A_ROUND);
@@ -190,21 +198,22 @@ fn assert_endures_the_first() {
         in_copy(fork, || {
             let go = AtomicBool::new(false);
             thread::scope(|scope| {
-                for _ in 0..LANES {
+                for _ in 0..THREADS {
                     scope.spawn(|| {
                         while !go.load(Relaxed) {
                             thread::yield_now();
                         }
-                        ours(arena.claim(PORTION).expect("room"));
+                        make_each_way(arena.claim(PORTION).expect("room"));
                     });
                 }
                 go.store(true, Relaxed);
-                // Meets them anywhere.
+                // The fork comes at different times of their first UUID.
                 thread::sleep(Duration::from_micros(round % 10 * 10));
-                let children = (0..CHILDREN).map(|_| start_child(&arena, patience(), ours));
+                let children =
+                    (0..CHILDREN).map(|_| start_child(&arena, patience(), make_each_way));
                 assert_eq!(hung(children.collect()), 0);
             });
-            ours(arena.claim(PORTION).expect("room"));
+            make_each_way(arena.claim(PORTION).expect("room"));
             vec![]
         });
     }
@@ -213,11 +222,11 @@ fn assert_endures_the_first() {
     assert_all_distinct(made);
 }
 
-fn forking_while_threads_make_their_first_hangs_nobody() {
+fn forking_while_threads_make_their_first_uuid_hangs_nobody() {
     assert_endures_the_first();
 }
 
-fn with_the_device_their_first_hangs_nobody_either() {
+fn with_the_device_a_fork_while_threads_make_their_first_uuid_hangs_nobody() {
     refuse_getrandom();
     assert_endures_the_first();
 }

@@ -1,5 +1,5 @@
-//! getrandom(2) refused, from the start or later; the device refused, replaced
-//! or out of reach.
+//! Sandboxes that refuse getrandom(2) from the start or later, and the calls that the crate makes
+//! instead.
 
 use std::fs::File;
 
@@ -21,9 +21,9 @@ use prepare::*;
 support::scenarios![
     getrandom_refused_with_eperm_from_the_start,
     getrandom_refused_with_enosys_from_the_start,
-    getrandom_refused_after_the_first_thousand,
-    getrandom_failing_otherwise_is_an_error_that_names_it,
-    prepared_before_a_chroot_a_million_go_on {
+    getrandom_refused_after_the_first_thousand_uuids,
+    another_failure_of_getrandom_is_an_error_that_names_it,
+    prepared_before_a_chroot_a_process_makes_a_million_uuids {
         possible: may_unshare
     },
     unprepared_in_a_chroot_the_error_names_both_failures {
@@ -31,16 +31,16 @@ support::scenarios![
     },
     no_descriptor_allowed_is_an_error_that_is_not_remembered,
     every_descriptor_in_use_is_an_error_that_is_not_remembered,
-    each_call_that_is_refused_is_named,
-    a_refused_ioctl_is_waited_for_by_poll,
-    where_statx_is_refused_fstat_serves {
+    the_error_names_each_refused_call,
+    where_ioctl_is_refused_poll_waits_for_entropy,
+    where_statx_is_refused_fstat_replaces_it {
         possible: fstat_is_no_statx
     },
     prepare_without_a_free_descriptor_fails_and_says_so,
-    a_lost_descriptor_of_prepare_is_told,
+    status_tells_that_the_descriptor_of_prepare_was_closed,
     under_exactly_the_documented_filter_a_prepared_process_lives,
-    without_a_call_of_the_documented_filter_it_is_killed,
-    no_memory_is_no_error,
+    without_a_call_of_the_documented_filter_the_process_is_killed,
+    without_memory_for_a_pool_uuids_are_made,
     unbuffered_makes_no_system_call {
         possible: vdso_has_getrandom
     },
@@ -67,10 +67,10 @@ fn refused_from_the_start(errno: i32) {
     let unbuffered = Generator::unbuffered();
     ids.extend((0..1000).map(|_| unbuffered.new_v4()));
     assert_all_good(&ids);
-    assert!(device_number().is_some(), "one is enough");
+    assert!(device_number().is_some());
 }
 
-fn getrandom_refused_after_the_first_thousand() {
+fn getrandom_refused_after_the_first_thousand_uuids() {
     let mut ids = make(1000);
     assert_served_by(SystemSource::Kernel);
     refuse_getrandom();
@@ -81,12 +81,12 @@ fn getrandom_refused_after_the_first_thousand() {
     assert_all_good(&ids);
 }
 
-/// As this libc puts it.
+/// Returns the libc's text for an error number.
 fn text_of(errno: i32) -> String {
     std::io::Error::from_raw_os_error(errno).to_string()
 }
 
-fn getrandom_failing_otherwise_is_an_error_that_names_it() {
+fn another_failure_of_getrandom_is_an_error_that_names_it() {
     refuse(&[libc::SYS_getrandom], libc::EIO);
     let error = fork_safe_uuid::try_new_v4().expect_err("no entropy");
     assert_eq!(error.kind(), ErrorKind::Kernel);
@@ -139,14 +139,14 @@ fn every_descriptor_in_use_is_an_error_that_is_not_remembered() {
     assert_all_good(&make(1000));
 }
 
-/// The text of the error where `call` is refused besides getrandom(2).
+/// Returns the text of the error in a sandbox that refuses `call` and getrandom(2).
 fn text_without(call: libc::c_long, before: impl FnOnce()) -> String {
     let (mut output, mut input) = pipe();
     in_copy(fork, || {
         before();
         refuse_getrandom();
         refuse(&[call], libc::EACCES);
-        // A pool's key would serve on.
+        // A generator with a pool would continue with its key.
         let text = Generator::unbuffered()
             .try_new_v4()
             .expect_err("no entropy")
@@ -160,13 +160,13 @@ fn text_without(call: libc::c_long, before: impl FnOnce()) -> String {
     text
 }
 
-fn each_call_that_is_refused_is_named() {
+fn the_error_names_each_refused_call() {
     let nothing = || {};
-    // The copy opens its own, for what it inherits it does not use.
+    // A copy does not use the descriptor that it inherits, and opens another one.
     let opened = || drop(make(1));
     let closed_stdio = || {
         for number in 0..3 {
-            // SAFETY: the scenario reports elsewhere.
+            // SAFETY: the scenario does not use them: panics are reported by another descriptor.
             ok(unsafe { libc::close(number) });
         }
     };
@@ -183,15 +183,16 @@ fn each_call_that_is_refused_is_named() {
     }
 }
 
-/// As in a sandbox, or where an emulator does not have it.
-fn a_refused_ioctl_is_waited_for_by_poll() {
+/// A sandbox refuses ioctl(2) with `EPERM`, and an emulator that does not know the request with
+/// `ENOTTY`.
+fn where_ioctl_is_refused_poll_waits_for_entropy() {
     for errno in [libc::ENOTTY, libc::EPERM] {
         in_copy(fork, || {
             refuse_getrandom();
             refuse(&[libc::SYS_ioctl], errno);
             let ids = make(1000);
             assert_served_by(SystemSource::Device);
-            // /dev/random was closed again.
+            // poll(2) waits on /dev/random, which must be closed again.
             assert_eq!(
                 descriptors()
                     .values()
@@ -202,7 +203,7 @@ fn a_refused_ioctl_is_waited_for_by_poll() {
             ids
         });
     }
-    // The control: without the wait there is no answer.
+    // The control: if poll(2) is refused, too, there is no UUID.
     in_copy(fork, || {
         refuse_getrandom();
         refuse(&[libc::SYS_ioctl, libc::SYS_ppoll], libc::EPERM);
@@ -215,13 +216,13 @@ fn a_refused_ioctl_is_waited_for_by_poll() {
     });
 }
 
-/// Before Linux 4.11, and in container runtimes of that time.
-/// A 32-bit glibc makes fstat(2) of statx(2).
+/// Returns whether fstat(2) is another call than statx(2), which a 32-bit glibc uses for it.
 fn fstat_is_no_statx() -> bool {
     cfg!(not(target_pointer_width = "32"))
 }
 
-fn where_statx_is_refused_fstat_serves() {
+/// Kernels before Linux 4.11 do not have statx(2), and container runtimes of that time refuse it.
+fn where_statx_is_refused_fstat_replaces_it() {
     for errno in [libc::ENOSYS, libc::EPERM] {
         in_copy(fork, || {
             refuse_getrandom();
@@ -233,15 +234,15 @@ fn where_statx_is_refused_fstat_serves() {
     }
 }
 
-fn no_memory_is_no_error() {
-    // Maps what the scenario itself needs before it is refused.
+fn without_memory_for_a_pool_uuids_are_made() {
+    // The scenario itself needs memory, which it gets before mmap(2) is refused.
     drop(vec![0_u8; 100_000]);
     in_copy(fork, || {
         let ids: [uuid::Uuid; 100] = {
             let mut ids = [uuid::Uuid::nil(); 100];
             refuse(&[SYS_MMAP], libc::ENOMEM);
             ids.fill_with(fork_safe_uuid::new_v4);
-            // No memory for the vDSO's state either.
+            // Nor is there memory for the state of the vDSO's function.
             ids[0] = Generator::unbuffered().new_v4();
             ids
         };
@@ -250,8 +251,8 @@ fn no_memory_is_no_error() {
     });
 }
 
-/// Whether the crate knows this architecture's convention, and the image that the
-/// kernel mapped has the function's name.
+/// Returns whether the kernel provides getrandom in the vDSO, and the crate knows how to call it on
+/// this architecture.
 pub fn vdso_has_getrandom() -> bool {
     let known = cfg!(all(
         any(
@@ -276,7 +277,8 @@ fn unbuffered_makes_no_system_call() {
     ids.extend((0..1000).map(|_| unbuffered.new_v4()));
     assert_all_good(&ids);
     assert_served_by(SystemSource::Kernel);
-    // The child's state is wiped, and a new one needs the system call.
+    // In a child the state of the vDSO's function is wiped, and only the system call can make
+    // another one.
     let child = in_copy(fork, || {
         let refused = unbuffered.try_new_v4().map_err(|error| error.kind());
         assert_eq!(refused, Err(ErrorKind::NoSource));

@@ -1,4 +1,4 @@
-//! Time-ordered UUIDs of two clones of a process, whose memory is not wiped.
+//! Time-ordered UUIDs of a clone: a forked child whose memory is not wiped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use support::process::{fork, in_copy};
 use support::uuids::make;
 
 use crate::p5::snapshots::keep_on_fork;
-use crate::timestamps::noon;
+use crate::timestamps::new_year;
 
 support::scenarios![
     a_clone_has_the_clock_sequence_and_node_until_reseed,
@@ -25,7 +25,7 @@ fn a_clone_has_the_clock_sequence_and_node_until_reseed() {
     let before = public(make());
     make_a_pool();
     keep_on_fork();
-    // That they are repeated shows that the scene is real.
+    // The repetition shows that the child is a clone.
     assert_eq!(public(in_copy(fork, || vec![make()])[0]), before);
     let after = in_copy(fork, || {
         reseed();
@@ -46,7 +46,7 @@ fn a_clone_in_one_tick_repeats_at_most_the_pool() {
     struct Counting(Arc<AtomicU64>);
     impl Clock for Counting {
         fn now(&self) -> SystemTime {
-            noon() + Duration::from_micros(self.0.fetch_add(1, Relaxed))
+            new_year() + Duration::from_micros(self.0.fetch_add(1, Relaxed))
         }
     }
     let generator = Generator::new().with_clock(Counting(ticks));
@@ -63,7 +63,7 @@ fn a_clone_in_one_tick_repeats_at_most_the_pool() {
         let clone: BTreeSet<_> = in_copy(fork, make).into_iter().collect();
         make().iter().filter(|id| clone.contains(id)).count()
     };
-    // The same clock in both, and all but the first were ready.
+    // Both have the same clock, and all UUIDs of the pool but the first were ready.
     assert_eq!(repeated(false), SLOTS - 1);
     assert_eq!(repeated(true), 0);
 }

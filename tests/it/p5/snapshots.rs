@@ -1,5 +1,5 @@
-//! What lies in memory, and a virtual machine that is cloned: a fork whose
-//! memory is not wiped.
+//! A virtual machine that is cloned. A forked child whose memory is not wiped takes the place of the
+//! clone.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,25 +22,25 @@ support::scenarios![
         possible: with_hardware,
         seconds: 600
     },
-    without_the_hardware_they_are_the_same {
+    without_hardware_random_numbers_the_clones_are_the_same {
         possible: with_hardware,
         seconds: 600
     },
-    a_process_whose_memory_lost_its_marks_is_whole_after_reseed {
+    a_process_whose_memory_lost_its_marks_is_marked_again_by_reseed {
         possible: on_x86_64,
         seconds: 600
     },
 ];
 
-/// As a hypervisor does: memory is copied and nothing tells.
+/// Makes later forks copy the memory of the crate, as a hypervisor does, instead of wiping it.
 pub fn keep_on_fork() {
     memory::keep_on_fork(&protected());
 }
 
-/// From now on getrandom(2) gives each copy of this process the same bytes, as the
-/// kernel of a clone does that does not know that it is one.
+/// Makes getrandom(2) return the same bytes in each copy of this process, as in two clones of a
+/// machine whose kernel is not told that it was cloned.
 pub fn freeze_kernel() {
-    // SAFETY: a handler of this type; zeros are valid in the structure.
+    // SAFETY: the handler has this type, and zeros are valid in the structure.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = answer_getrandom as *const () as usize;
@@ -54,11 +54,11 @@ pub fn freeze_kernel() {
     confine(&[libc::SYS_getrandom], SeccompAction::Trap);
 }
 
-/// In the place of the kernel: Knuth's linear congruential generator.
+/// Answers getrandom(2) in place of the kernel, by Knuth's linear congruential generator.
 extern "C" fn answer_getrandom(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     static STATE: AtomicU64 = AtomicU64::new(1);
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the registers of the trapped call, which is getrandom(2).
+    // SAFETY: these are the registers of the trapped call, which is getrandom(2).
     unsafe {
         let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
         let to = registers[libc::REG_RDI as usize] as *mut u8;
@@ -77,18 +77,18 @@ extern "C" fn answer_getrandom(_: i32, _: *mut libc::siginfo_t, context: *mut li
     let _ = (context, &STATE);
 }
 
-/// The UUIDs that a clone and the original both make, of 5000 each.
+/// Returns how many UUIDs a clone and the original both make, of 5000 each.
 fn repeated(make: impl Fn() -> Vec<Uuid>) -> usize {
     let clones: BTreeSet<_> = in_copy(fork, &make).into_iter().collect();
-    let mine = make();
-    assert_all_good(&mine);
-    mine.iter().filter(|id| clones.contains(id)).count()
+    let original = make();
+    assert_all_good(&original);
+    original.iter().filter(|id| clones.contains(id)).count()
 }
 
 fn a_clone_repeats_at_most_the_pool() {
     make(1);
     keep_on_fork();
-    // All but the first are ready; that they are repeated shows that the scene is real.
+    // All of them were ready but the first. The repetition shows that the child is a clone.
     assert_eq!(repeated(|| make(5000)), SLOTS - 1);
 }
 
@@ -112,7 +112,7 @@ fn a_clone_repeats_nothing_unbuffered() {
     );
 }
 
-/// Whether a control would see that the hardware's numbers are left out.
+/// Returns whether this processor has random numbers, without which the control shows nothing.
 pub fn with_hardware() -> bool {
     on_x86_64() && fork_safe_uuid::status().hardware_random()
 }
@@ -121,8 +121,8 @@ fn clones_with_one_kernel_and_one_clock_differ() {
     guest::assert_passes("twins", &["cloned"]);
 }
 
-/// The control: so the scene is one in which nothing else tells the clones apart.
-fn without_the_hardware_they_are_the_same() {
+/// The control: without the processor's random numbers, nothing else makes the clones differ.
+fn without_hardware_random_numbers_the_clones_are_the_same() {
     let [twins] = guest::build_changed(["twins"], &guest::WITHOUT_HARDWARE);
     let text = guest::text(&guest::run(&twins, &["cloned"]));
     for what in [
@@ -137,6 +137,6 @@ fn without_the_hardware_they_are_the_same() {
     }
 }
 
-fn a_process_whose_memory_lost_its_marks_is_whole_after_reseed() {
+fn a_process_whose_memory_lost_its_marks_is_marked_again_by_reseed() {
     guest::assert_passes("twins", &["thawed"]);
 }

@@ -1,4 +1,4 @@
-//! The program's own descriptor of the device has the tracked number.
+//! The program opens /dev/urandom itself, and gets the number of the crate's descriptor.
 
 use std::fs::File;
 use std::os::fd::{IntoRawFd, RawFd};
@@ -12,15 +12,16 @@ use support::uuids::{assert_all_good, make};
 
 use super::devices;
 
-/// The same device and inode, so that only the read can tell.
+/// The device and the inode are those of the tracked descriptor, so that only a failing read
+/// shows the difference.
 pub fn the_programs_own_device_that_cannot_be_read_is_passed_over() {
     for flags in [libc::O_WRONLY, libc::O_PATH] {
         in_copy(fork, || {
             refuse_getrandom();
             let mut ids = make(1);
             let number = device_number().expect("a descriptor of the device");
-            // SAFETY: the number is nobody else's in this copy, and the path
-            // ends in a zero byte.
+            // SAFETY: nothing but the crate uses the number in this copy, and the path ends in
+            // a zero byte.
             let own = unsafe {
                 libc::close(number);
                 libc::open(c"/dev/urandom".as_ptr(), flags)
@@ -38,20 +39,20 @@ pub fn the_programs_own_device_that_cannot_be_read_is_passed_over() {
     }
 }
 
-/// Opened as a program does.
+/// Opens the device as a program does, and never closes it.
 fn open_device() -> RawFd {
     File::open("/dev/urandom")
         .expect("the device")
         .into_raw_fd()
 }
 
-/// It stands at the tracked number, in the process itself and in a child, which
-/// inherits the number in its parent's record.
+/// The program's descriptor has the tracked number in the process itself, and in a child, whose
+/// parent recorded that number.
 pub fn the_programs_own_device_is_never_closed() {
     refuse_getrandom();
     let mut ids = make(1);
     let number = device_number().expect("a descriptor of the device");
-    // SAFETY: the number is nobody else's.
+    // SAFETY: nothing but the crate uses the number.
     ok(unsafe { libc::close(number) });
     assert_eq!(open_device(), number);
     // SAFETY: asks for flags.
@@ -62,7 +63,7 @@ pub fn the_programs_own_device_is_never_closed() {
     assert_eq!((devices(), flags()), (vec![number], own));
     ids.extend(in_copy(fork, || {
         let ids = make(10);
-        assert_eq!((devices().len(), flags()), (2, own), "its own beside it");
+        assert_eq!((devices().len(), flags()), (2, own), "the child opened one");
         ids
     }));
     assert_all_good(&ids);

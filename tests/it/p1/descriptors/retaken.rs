@@ -9,11 +9,10 @@ use support::process::{fork, in_copy};
 use support::sandbox::refuse_getrandom;
 use support::uuids::{assert_all_good, make};
 
-/// Numbers that a decoy takes after all were closed; the device's was one.
+/// The numbers that a decoy takes after all descriptors were closed. The crate's is among them.
 const TAKEN: std::ops::Range<RawFd> = 0..40;
 
-/// The daemon: `before`, then every descriptor closed and a decoy at each low
-/// number.
+/// Calls `before`, closes all descriptors as a daemon does, and puts a decoy at each low number.
 fn daemonize(kind: Kind, before: impl FnOnce()) -> Decoy {
     refuse_getrandom();
     before();
@@ -21,7 +20,7 @@ fn daemonize(kind: Kind, before: impl FnOnce()) -> Decoy {
     assert!(TAKEN.contains(&number));
     close_all();
     let decoy = Decoy::new(kind);
-    // What the decoy consists of stands at the lowest numbers.
+    // The decoy itself has some of the lowest numbers.
     for number in TAKEN.filter(|&number| is_closed(number)) {
         decoy.take(number);
     }
@@ -58,14 +57,13 @@ pub fn closed_and_retaken_nothing_is_consumed_emitted_or_closed() {
     }
 }
 
-/// On riscv64, where each kernel has getrandom(2), the `getrandom` crate returns
-/// the refusal.
+/// Returns whether the `getrandom` crate opens the device where getrandom(2) is refused. On
+/// riscv64 it returns an error instead, because each kernel there has the call.
 pub fn getrandom_opens_the_device() -> bool {
     !cfg!(target_arch = "riscv64")
 }
 
-/// The control: the same scene with the `getrandom` crate, which keeps its
-/// descriptor in a static.
+/// The control: the `getrandom` crate keeps the number of its descriptor in a static.
 pub fn closed_and_retaken_getrandom_reads_foreign_bytes() {
     for kind in KINDS {
         in_copy(fork, || {
@@ -73,9 +71,8 @@ pub fn closed_and_retaken_getrandom_reads_foreign_bytes() {
             let decoy = daemonize(kind, || getrandom::fill(&mut bytes).expect("the device"));
             let result = getrandom::fill(&mut bytes);
             match kind {
-                // Eight bytes that are no text, and then an error.
+                // It reads eight bytes, which are no text, and then fails.
                 Kind::Event => assert!(!decoy.is_untouched(), "getrandom was mended?"),
-                // Moves the offset that all share.
                 _ => {
                     result.expect("bytes");
                     assert!(shows_decoy(&bytes), "{kind:?}: getrandom was mended?");

@@ -14,15 +14,15 @@ use support::uuids::assert_all_good;
 
 use crate::guest;
 
-/// What a hammering thread found.
+/// What the thread that puts decoys found.
 struct Found {
-    /// How often its descriptor had been closed by someone else.
+    /// How often another thread had closed a decoy.
     closed: u64,
     untouched: bool,
 }
 
-/// Calls `draw` while a thread puts decoys over a range of numbers, each for
-/// an instant, and closes them. Whatever `draw` opens is in that range.
+/// Calls `draw` while another thread puts decoys at a range of numbers, each for an instant, and
+/// closes them. All descriptors that `draw` opens are in that range.
 fn hammer(draw: impl Fn()) -> Found {
     let decoys = [Kind::Pipe, Kind::Udp, Kind::File].map(Decoy::new);
     let first = decoys.iter().map(Decoy::number).max().expect("three") + 20;
@@ -39,7 +39,7 @@ fn hammer(draw: impl Fn()) -> Found {
                         decoy.take(number);
                     }
                     closed += u64::from(!decoys[2].stands_at(number));
-                    // SAFETY: nobody relies on a number of the range.
+                    // SAFETY: `draw` must expect that another thread closes these numbers.
                     unsafe { libc::close(number) };
                 }
             }
@@ -61,7 +61,7 @@ pub fn hammered_nothing_is_consumed_emitted_or_closed() {
         let mut ids = Vec::new();
         let end = Instant::now() + Duration::from_secs(3);
         while Instant::now() < end || ids.len() <= 1000 {
-            // Each call draws a seed.
+            // After this, the next call draws a seed.
             fork_safe_uuid::reseed();
             ids.extend(generator.try_new_v4());
         }
@@ -72,16 +72,17 @@ pub fn hammered_nothing_is_consumed_emitted_or_closed() {
     assert!(found.untouched, "consumed");
 }
 
-/// The control: fstat(2), then read(2), under the same hammer.
+/// The control calls fstat(2), and then read(2), while the other thread puts decoys.
 pub fn hammered_a_check_before_the_read_is_not_enough() {
     let found = hammer(|| {
         let end = Instant::now() + Duration::from_secs(30);
         while Instant::now() < end {
             let device = File::open("/dev/urandom").expect("the device");
-            // The number is the hammer's to close.
+            // The other thread closes the number.
             let number = device.into_raw_fd();
             for _ in 0..100 {
-                // SAFETY: borrowed while it may be anything; that is the point.
+                // SAFETY: the call works with any file. That the descriptor may be another one
+                // is what this control shows.
                 let device = unsafe { BorrowedFd::borrow_raw(number) };
                 let mut bytes = [0; 16];
                 if is_character_device(device)
@@ -93,7 +94,7 @@ pub fn hammered_a_check_before_the_read_is_not_enough() {
                 }
             }
         }
-        panic!("the hammer never hit");
+        panic!("no decoy came between the check and the read");
     });
     assert!(!found.untouched);
 }
@@ -111,8 +112,9 @@ pub fn swapped_at_any_instruction_nothing_comes_out_or_is_closed() {
     guest::assert_passes("swapper", &[]);
 }
 
+/// The change leaves the proof after the read out, too, because that one also finds a file that
+/// took the number before the read.
 pub fn without_the_proof_before_the_read_foreign_bytes_come_out() {
-    // Nor after it, which alone still catches what came before.
     guest::assert_broken_by(
         "swapper",
         &["Tracking"],
@@ -136,8 +138,8 @@ pub fn without_the_proof_after_the_read_foreign_bytes_come_out() {
     );
 }
 
-/// At most instructions of a draw that opens one, while the program's own stands
-/// at its number.
+/// In a process that may not use the record, each draw opens and closes a descriptor. Without the
+/// mark it closes the program's descriptor of the device instead, at most of its instructions.
 pub fn without_the_mark_the_programs_own_device_is_closed() {
     guest::assert_broken_by(
         "swapper",

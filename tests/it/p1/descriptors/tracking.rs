@@ -1,4 +1,4 @@
-//! Each process keeps one descriptor of the device, and leaves none behind.
+//! Each process keeps at most one descriptor of the device, which it tracks.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -19,7 +19,7 @@ use super::devices;
 use crate::arena::Arena;
 use crate::p2::vfork::{clone_vm, in_sharing};
 
-/// Each generation draws through the device, forks and waits for the next one.
+/// Each generation makes a UUID with the device, forks, and waits for its child.
 pub fn a_thousand_generations_keep_one_descriptor_each() {
     let generations = turns(1000);
     refuse_getrandom();
@@ -28,8 +28,8 @@ pub fn a_thousand_generations_keep_one_descriptor_each() {
         let mut one = make(1);
         assert_eq!(devices().len(), 1, "generation {generation}");
         arena.claim(1).expect("room").swap_with_slice(&mut one);
-        // SAFETY: a child that goes on with the next generation, and a parent that
-        // waits for it; the pointer leads to an int.
+        // SAFETY: the child continues with the next generation, and the parent waits for it.
+        // The pointer leads to an int.
         unsafe {
             let pid = ok(libc::fork());
             if pid != 0 {
@@ -48,7 +48,7 @@ pub fn a_thousand_generations_keep_one_descriptor_each() {
     unsafe { libc::_exit(0) };
 }
 
-pub fn a_child_of_a_full_table_takes_the_inherited_place() {
+pub fn a_child_with_a_full_descriptor_table_replaces_the_inherited_descriptor() {
     refuse_getrandom();
     let mut ids = make(1);
     let number = device_number().expect("a descriptor of the device");
@@ -71,11 +71,11 @@ pub fn a_child_of_a_full_table_takes_the_inherited_place() {
     assert_all_good(&ids);
 }
 
-/// clone(2) with `CLONE_FILES` alone: memory is copied, and the table of
-/// descriptors is one.
+/// Calls clone(2) with `CLONE_FILES`: parent and child share the table of descriptors, but not
+/// the memory.
 fn clone_files() -> i32 {
     let flags = libc::CLONE_FILES | libc::SIGCHLD;
-    // SAFETY: a fork in all but the table, with one thread.
+    // SAFETY: apart from the table this is a fork, and the scenario has one thread.
     unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) as i32 }
 }
 
@@ -102,8 +102,8 @@ pub fn children_that_share_descriptors_leave_none_behind() {
     assert_all_good(&ids);
 }
 
-/// Of two threads that find the number closed at once, one must close what it
-/// opened.
+/// If two threads find at the same time that the number was closed, both open the device, and
+/// one of them must close its descriptor.
 pub fn a_number_closed_under_four_threads_leaves_one_descriptor() {
     refuse_getrandom();
     for _ in 0..turns(300) {
@@ -125,18 +125,22 @@ pub fn a_number_closed_under_four_threads_leaves_one_descriptor() {
                     });
                 }
                 begin.wait();
-                // SAFETY: the crate's own number, which it must find closed.
+                // SAFETY: only the crate uses the number, and it must notice that it was closed.
                 unsafe { libc::close(number) };
                 closed.store(true, Relaxed);
             });
-            assert_eq!(devices().len(), 1, "one is open that nobody tracks");
+            assert_eq!(
+                devices().len(),
+                1,
+                "the process has more than the tracked one"
+            );
             assert!(fork_safe_uuid::status().device_is_open());
             vec![]
         });
     }
 }
 
-/// A process that was forked has a record that was wiped, and then shares it.
+/// The parent was forked itself, so that its record was wiped. Its child shares the new record.
 pub fn a_vfork_child_leaves_a_forked_parents_record_alone() {
     refuse_getrandom();
     let mut ids = make(1);
@@ -156,15 +160,15 @@ pub fn a_vfork_child_leaves_a_forked_parents_record_alone() {
     assert_all_good(&ids);
 }
 
-/// Where memory is not wiped, a worker finds the record of its parent.
-pub fn prepare_in_a_worker_of_unwiped_memory_opens_its_own() {
+/// Because the memory is not wiped, the child has the record of its parent.
+pub fn prepare_opens_a_descriptor_in_a_child_whose_memory_is_not_wiped() {
     refuse(&[libc::SYS_madvise], libc::EINVAL);
     refuse_getrandom();
     fork_safe_uuid::prepare().expect("the device");
     let parents = fork_safe_uuid::status().device();
     let mut ids = in_copy(fork, || {
         let process = std::process::id();
-        // A draw does without the record.
+        // A draw does not change the record.
         let mut ids = make(1);
         let status = fork_safe_uuid::status().device();
         assert!(
@@ -182,7 +186,7 @@ pub fn prepare_in_a_worker_of_unwiped_memory_opens_its_own() {
     assert_all_good(&ids);
 }
 
-pub fn prepare_beside_threads_that_draw_opens_one_that_stays() {
+pub fn prepare_beside_threads_that_draw_opens_a_descriptor_that_stays() {
     refuse_getrandom();
     fork_safe_uuid::prepare().expect("the device");
     for _ in 0..300 {

@@ -15,7 +15,7 @@ use support::uuids::{assert_all_good, make};
 
 use super::{assert_served_by, limit_descriptors, text_of};
 
-/// Goes into an empty directory for good, and refuses both ways out of it.
+/// Enters an empty directory as the root, and refuses getrandom(2) and the opening of files.
 fn enter_empty_chroot() {
     let directory = tempfile::tempdir().expect("a directory").keep();
     unshare(libc::CLONE_NEWNS);
@@ -27,7 +27,7 @@ fn enter_empty_chroot() {
     );
 }
 
-pub fn prepared_before_a_chroot_a_million_go_on() {
+pub fn prepared_before_a_chroot_a_process_makes_a_million_uuids() {
     let status = fork_safe_uuid::prepare().expect("all is there");
     assert!(status.device_is_open() && status.pooled());
     enter_empty_chroot();
@@ -57,7 +57,7 @@ pub fn unprepared_in_a_chroot_the_error_names_both_failures() {
     let panic = std::panic::catch_unwind(fork_safe_uuid::new_v4).expect_err("no entropy");
     let text = panic.downcast_ref::<String>().expect("a text");
     assert_eq!(*text, text_unprepared());
-    // After prepare() was called, its call is not what is advised.
+    // If prepare() was called and failed, the text does not advise to call it.
     let prepared = fork_safe_uuid::prepare().expect_err("none").to_string();
     let advice = "; prepare() failed in this process: look at the error that it returned";
     assert!(prepared.ends_with(advice), "{prepared}");
@@ -76,7 +76,7 @@ pub fn prepare_without_a_free_descriptor_fails_and_says_so() {
              free a descriptor or raise the limit"
         )
     );
-    // The pool is filled all the same.
+    // prepare() fills the pool even if it fails.
     assert!(fork_safe_uuid::status().pooled());
     assert_eq!(fork_safe_uuid::status().device(), TrackedDevice::None);
     refuse_getrandom();
@@ -87,14 +87,14 @@ pub fn prepare_without_a_free_descriptor_fails_and_says_so() {
     assert_all_good(&make(1000));
 }
 
-pub fn a_lost_descriptor_of_prepare_is_told() {
+pub fn status_tells_that_the_descriptor_of_prepare_was_closed() {
     let status = fork_safe_uuid::prepare().expect("all is there");
     let number = device_number().expect("open");
     let process = std::process::id();
     assert_eq!(status.device(), TrackedDevice::Open { number, process });
     let text = format!("; device: descriptor {number}, opened by process {process};");
     assert!(status.to_string().contains(&text), "{status}");
-    // SAFETY: the number is nobody else's here.
+    // SAFETY: nothing but the crate uses the number.
     ok(unsafe { libc::close(number) });
     let status = fork_safe_uuid::status();
     assert_eq!(status.device(), TrackedDevice::Lost { number });
@@ -109,7 +109,7 @@ pub fn a_lost_descriptor_of_prepare_is_told() {
     assert!(error.to_string().ends_with(advice), "{error}");
 }
 
-/// What `prepare`'s documentation says that a prepared process goes on to call.
+/// The calls that a prepared process makes, as the documentation of `prepare` lists them.
 const DOCUMENTED: [libc::c_long; 4] = [
     libc::SYS_statx,
     libc::SYS_pread64,
@@ -123,8 +123,8 @@ const SYS_CLOCK_GETTIME: libc::c_long = libc::SYS_clock_gettime;
 #[cfg(target_pointer_width = "32")]
 const SYS_CLOCK_GETTIME: libc::c_long = 403;
 
-/// A prepared process in which all but `allowed` is death, and getrandom(2) is
-/// refused; returns how it ended.
+/// Makes UUIDs in a prepared process to which getrandom(2) is refused, and which is killed at any
+/// call that is not `allowed`. Returns how the process ended.
 fn in_killing_filter(allowed: &[libc::c_long]) -> i32 {
     status_of(|| {
         fork_safe_uuid::prepare().expect("all is there");
@@ -140,7 +140,7 @@ pub fn under_exactly_the_documented_filter_a_prepared_process_lives() {
     assert_eq!(in_killing_filter(&DOCUMENTED), 0);
 }
 
-pub fn without_a_call_of_the_documented_filter_it_is_killed() {
+pub fn without_a_call_of_the_documented_filter_the_process_is_killed() {
     for left_out in &DOCUMENTED[..3] {
         let mut allowed = DOCUMENTED.to_vec();
         allowed.retain(|call| call != left_out);

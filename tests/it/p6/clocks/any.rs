@@ -1,4 +1,4 @@
-//! Clocks that nobody thought of.
+//! Clocks that show random times.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use support::harness::turns;
 
-use crate::timestamps::{Set, noon, time_of, word_of};
+use crate::timestamps::{SetClock, new_year, time_of, word_of};
 
-/// 10 s.
+/// By so many ticks (10 s) a clock may go back without being followed.
 const HELD: u64 = 40_960_000;
 
-/// 4096 in a millisecond.
+/// Returns the tick of a time since 1970. A millisecond has 4096 ticks.
 fn tick_of(nanos: i128) -> u64 {
     (nanos * 4096 / 1_000_000) as u64
 }
@@ -23,7 +23,8 @@ fn tick(word: u64) -> u64 {
 
 pub fn any_clock_gives_increasing_uuids() {
     const END: i128 = (1 << 48) * 1_000_000;
-    // Anywhere, around both ends, to and fro in a few ticks, and by some 10 s.
+    // Any time, times around both ends of what has a timestamp, times within a few ticks, and
+    // times within 12 seconds.
     let time = prop_oneof![
         any::<i64>().prop_map(i128::from),
         -10i128..10,
@@ -40,7 +41,7 @@ pub fn any_clock_gives_increasing_uuids() {
         ..Config::with_cases(turns(500) as u32)
     };
     let outcome = TestRunner::new(config).run(&calls, |calls| {
-        let clock = Set::at(noon());
+        let clock = SetClock::at(new_year());
         let generator = Generator::new().with_clock(clock.clone());
         let mut last = Uuid::nil();
         for (nanos, count) in calls {
@@ -62,7 +63,8 @@ pub fn any_clock_gives_increasing_uuids() {
             } else if !(0..END).contains(&nanos) {
                 prop_assert!(made.is_err());
             } else if made.is_err() {
-                // Only where it was at the end already, and is held there.
+                // It fails only if the last UUID was in the last tick, and the clock has not
+                // gone back far enough to be followed.
                 let end = Uuid::from_u128(u128::MAX << 64 & !(0xf << 76) | 7 << 76);
                 prop_assert!(last > end, "{:?} after {}", made, last);
                 prop_assert!(nanos >= END - 10_000_001_000);

@@ -1,4 +1,4 @@
-//! Signal handlers that make version 7 at any time of a call.
+//! Signal handlers that make version 7 at any time during a call.
 
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed};
@@ -8,9 +8,9 @@ use fork_safe_uuid::Generator;
 use fork_safe_uuid::clock::Clock;
 use support::ok;
 
-use crate::timestamps::{SECOND, YEAR, noon, time_of, word_of};
+use crate::timestamps::{SECOND, YEAR, new_year, time_of, word_of};
 
-/// Runs a handler that touches atomics and a generator, each 20 µs.
+/// Calls `handler` each 20 µs from now on. It may use nothing but atomics and a generator.
 fn repeat_alarm(handler: extern "C" fn(i32)) {
     let interval = libc::timeval {
         tv_sec: 0,
@@ -20,7 +20,7 @@ fn repeat_alarm(handler: extern "C" fn(i32)) {
         it_interval: interval,
         it_value: interval,
     };
-    // SAFETY: the handler touches nothing else.
+    // SAFETY: the handler uses atomics and a generator, which a handler may use.
     unsafe {
         libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t);
         ok(libc::setitimer(
@@ -37,7 +37,7 @@ pub fn a_handler_at_any_time_keeps_the_order() {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     static DISORDER: AtomicU64 = AtomicU64::new(0);
     extern "C" fn handler(_: i32) {
-        // SAFETY: set before the timer, and this thread's.
+        // SAFETY: it was set before the timer, to a generator of this thread.
         let generator = unsafe { &*GENERATOR.load(Relaxed) };
         let word = word_of(generator.now_v7());
         DISORDER.fetch_add(u64::from(LAST.swap(word, Relaxed) >= word), Relaxed);
@@ -46,10 +46,10 @@ pub fn a_handler_at_any_time_keeps_the_order() {
     struct Frozen;
     impl Clock for Frozen {
         fn now(&self) -> SystemTime {
-            noon()
+            new_year()
         }
     }
-    // Without a clock that moves on, a step that is lost is seen.
+    // The clock stands still, so that a lost increment of the counter shows as disorder.
     let generator = Generator::new().with_clock(Frozen);
     GENERATOR.store((&raw const generator).cast_mut(), Relaxed);
     repeat_alarm(handler);
@@ -59,7 +59,7 @@ pub fn a_handler_at_any_time_keeps_the_order() {
         last = word_of(generator.now_v7());
         assert!(before < last, "{before:x} then {last:x}");
     }
-    // SAFETY: from here on the generator may go.
+    // SAFETY: no handler uses the generator after this.
     unsafe { libc::signal(libc::SIGALRM, libc::SIG_IGN) };
     assert_eq!(DISORDER.load(Relaxed), 0);
 }
@@ -76,7 +76,7 @@ pub fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
         if AHEAD.load(Relaxed) {
             return;
         }
-        // SAFETY: set before the timer, and this thread's.
+        // SAFETY: it was set before the timer, to a generator of this thread.
         let generator = unsafe { &*GENERATOR.load(Relaxed) };
         for _ in 0..3 {
             let id = generator.now_v7();
@@ -90,7 +90,11 @@ pub fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
     struct Jumps(bool);
     impl Jumps {
         fn since_1970(&self) -> Duration {
-            let time = if self.0 { noon() + YEAR } else { noon() };
+            let time = if self.0 {
+                new_year() + YEAR
+            } else {
+                new_year()
+            };
             time.duration_since(UNIX_EPOCH).expect("after it")
         }
     }
@@ -119,7 +123,7 @@ pub fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
             "{before:x} {first:x} {last:x} {second:x}"
         );
     }
-    // SAFETY: from here on the generator may go.
+    // SAFETY: no handler uses the generator after this.
     unsafe { libc::signal(libc::SIGALRM, libc::SIG_IGN) };
     assert_eq!(DISORDER.load(Relaxed), 0);
     assert!(INSIDE.load(Relaxed) > 100, "{}", INSIDE.load(Relaxed));

@@ -1,4 +1,4 @@
-//! A clock that jumps, stands or fails.
+//! Clocks that jump, stand still or fail.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -10,7 +10,7 @@ use fork_safe_uuid::{
 };
 
 use crate::timestamps::{
-    FIXED, SECOND, Set, YEAR, assert_distinct, assert_increasing, noon, time_of,
+    FIXED, SECOND, SetClock, YEAR, assert_distinct, assert_increasing, new_year, time_of,
 };
 
 pub fn versions_variants_and_times_are_what_uuid_reads() {
@@ -45,8 +45,8 @@ pub fn versions_variants_and_times_are_what_uuid_reads() {
     }
 }
 
-pub fn a_clock_that_jumps_is_followed_ahead_and_held_where_it_is_a_little_back() {
-    let clock = Set::at(noon());
+pub fn a_clock_that_jumps_is_followed_unless_it_goes_back_by_a_few_seconds() {
+    let clock = SetClock::at(new_year());
     let generator = Generator::new().with_clock(clock.clone());
     let mut all = vec![];
     let mut make = |time: SystemTime, expected: SystemTime| {
@@ -57,7 +57,7 @@ pub fn a_clock_that_jumps_is_followed_ahead_and_held_where_it_is_a_little_back()
         generator.fill_v7(&mut many);
         all.extend(many);
         for id in &all[start..] {
-            // 1001 of one tick run ahead by 15 µs, for each time held.
+            // Each time that the clock is not followed, 1001 UUIDs of one tick add 15 µs.
             let ahead =
                 time_of(id).checked_sub(expected.duration_since(UNIX_EPOCH).expect("after"));
             assert!(
@@ -68,14 +68,18 @@ pub fn a_clock_that_jumps_is_followed_ahead_and_held_where_it_is_a_little_back()
         assert_increasing(&all[start..]);
         all.len()
     };
-    make(noon(), noon());
-    make(noon() - SECOND, noon());
-    make(noon() - 9 * SECOND, noon());
-    make(noon() + SECOND, noon() + SECOND);
-    make(noon() + YEAR, noon() + YEAR);
+    make(new_year(), new_year());
+    make(new_year() - SECOND, new_year());
+    make(new_year() - 9 * SECOND, new_year());
+    make(new_year() + SECOND, new_year() + SECOND);
+    make(new_year() + YEAR, new_year() + YEAR);
     assert_eq!(status().clock_steps(), 0);
-    let back = make(noon() + YEAR - 9 * SECOND, noon() + YEAR);
-    for (steps, time) in [(1, noon()), (2, noon() - YEAR), (2, noon() + YEAR)] {
+    let back = make(new_year() + YEAR - 9 * SECOND, new_year() + YEAR);
+    for (steps, time) in [
+        (1, new_year()),
+        (2, new_year() - YEAR),
+        (2, new_year() + YEAR),
+    ] {
         make(time, time);
         assert_eq!(status().clock_steps(), steps);
     }
@@ -84,22 +88,22 @@ pub fn a_clock_that_jumps_is_followed_ahead_and_held_where_it_is_a_little_back()
     assert_distinct(&all);
 }
 
-pub fn ten_seconds_back_are_held_and_a_tick_more_is_followed() {
-    // A second after noon is the beginning of a tick.
+pub fn a_clock_is_followed_if_it_goes_back_by_more_than_ten_seconds() {
+    // A whole second is the beginning of a tick.
     let tick = Duration::from_nanos(244);
     for (back, is_held) in [(10 * SECOND, true), (10 * SECOND + tick, false)] {
-        let clock = Set::at(noon() + 20 * SECOND);
+        let clock = SetClock::at(new_year() + 20 * SECOND);
         let generator = Generator::new().with_clock(clock.clone());
         let before = generator.now_v7();
-        clock.to(noon() + 20 * SECOND - back);
+        clock.to(new_year() + 20 * SECOND - back);
         let after = [generator.now_v7(), generator.now_v7()];
         assert_eq!(before < after[0], is_held);
         assert_increasing(&after);
     }
 }
 
-pub fn reseed_starts_the_order_of_every_generator_anew() {
-    let clock = Set::at(noon() + 9 * SECOND);
+pub fn after_reseed_every_generator_follows_the_clock() {
+    let clock = SetClock::at(new_year() + 9 * SECOND);
     let generators = [Generator::new(), Generator::unbuffered()];
     let generators = generators.map(|generator| generator.with_clock(clock.clone()));
     let mut all = vec![];
@@ -113,13 +117,13 @@ pub fn reseed_starts_the_order_of_every_generator_anew() {
             all.push(id);
         }
     };
-    make(noon() + 9 * SECOND);
-    clock.to(noon());
-    // The control: it is held.
-    make(noon() + 9 * SECOND);
+    make(new_year() + 9 * SECOND);
+    clock.to(new_year());
+    // The control: without `reseed()` the clock is not followed.
+    make(new_year() + 9 * SECOND);
     for _ in 0..3 {
         reseed();
-        make(noon());
+        make(new_year());
     }
     assert_eq!(status().clock_steps(), 0);
     assert_distinct(&all);
@@ -128,7 +132,7 @@ pub fn reseed_starts_the_order_of_every_generator_anew() {
 pub fn a_time_without_a_timestamp_is_an_error_and_leaves_nil() {
     let end = UNIX_EPOCH + Duration::from_millis(1 << 48);
     let ns = Duration::from_nanos(1);
-    let clock = Set::at(noon());
+    let clock = SetClock::at(new_year());
     let generator = Generator::new().with_clock(clock.clone());
     for (time, text) in [
         (UNIX_EPOCH - ns, "it is before 1970-01-01"),
@@ -145,28 +149,28 @@ pub fn a_time_without_a_timestamp_is_an_error_and_leaves_nil() {
         let mut ids = [Uuid::max(); 5];
         assert!(generator.try_fill_v7(&mut ids).is_err());
         assert_eq!(ids, [Uuid::nil(); 5]);
-        // Nothing is asked of the clock.
+        // An empty request does not read the clock.
         assert!(generator.try_fill_v7(&mut []).is_ok());
         assert_eq!(generator.new_v4().get_version_num(), 4);
     }
     clock.to(UNIX_EPOCH);
     assert!(generator.now_v7().as_u128() >> 80 == 0);
-    // The last tick of all has 15 words, and nothing follows it.
+    // The last tick that has a timestamp has 15 counters.
     clock.to(end - ns);
     assert_increasing(&[(); 15].map(|()| generator.now_v7()));
     assert!(generator.try_now_v7().is_err());
     clock.to(end - 10 * SECOND);
     assert!(generator.try_now_v7().is_err());
-    clock.to(noon());
+    clock.to(new_year());
     assert_increasing(&[(); 15].map(|()| generator.now_v7()));
 }
 
-pub fn a_clock_that_panics_leaves_a_generator_that_goes_on() {
+pub fn a_generator_works_after_its_clock_panicked() {
     struct PanicsOnce(AtomicBool);
     impl Clock for PanicsOnce {
         fn now(&self) -> SystemTime {
             assert!(self.0.swap(true, Relaxed), "the first time");
-            noon()
+            new_year()
         }
     }
     let generator = Generator::new().with_clock(PanicsOnce(AtomicBool::new(false)));
