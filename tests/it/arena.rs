@@ -47,7 +47,7 @@ impl Arena {
         unsafe { slice::from_raw_parts_mut(self.room.add(range.start), range.len()) }
     }
 
-    /// Returns room for `count` UUIDs, which are still nil, or `None` if there is not as much.
+    /// Returns room for `count` UUIDs, which are still nil, or `None` if there is not enough.
     pub fn claim(&self, count: usize) -> Option<&'static mut [Uuid]> {
         let start = self.counts.claimed.fetch_add(count, Relaxed);
         let end = start + count;

@@ -241,7 +241,7 @@ fn streams_that_are_not_fair_are_refused() {
     let refused = |rarity, change: &mut dyn FnMut(&mut u128, u64, bool)| {
         refusals(200_000, 6.0, spoilt(rarity, change))
     };
-    // A bit is set in one of 25 UUIDs, besides the half in which it is set anyway.
+    // In one of 25 UUIDs, a bit is set whatever it was.
     let found = refused(25, &mut |id, _, now| *id |= u128::from(now) << 17);
     assert_refused("value bit 17", &found);
     // All UUIDs are consecutive numbers.
@@ -268,8 +268,8 @@ fn streams_that_are_not_fair_are_refused() {
         before = *id;
     });
     assert_refused("change bit 40", &found);
-    // In one of three UUIDs, a bit repeats the one nine places on. Each is fair by itself, and
-    // they are one pair of 113, but the deviation is 14 sigma.
+    // In one of three UUIDs, a bit repeats the one nine places on. Each of them is fair by itself.
+    // They are one pair of 113 in a UUID, and still the deviation is 14 sigma.
     let found = refused(3, &mut |id, _, now| {
         if now {
             *id = *id & !1 | *id >> 9 & 1;

@@ -1,5 +1,5 @@
 //! The table of docs/hazards.md. Each row is a scenario, in which each generator runs in a process of
-//! its own. The scenario fails if a cell says something else than what happens.
+//! its own. The scenario fails if a cell does not say what happens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

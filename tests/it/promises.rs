@@ -4,7 +4,7 @@ use support::harness::Scenario;
 
 use crate::{p1, p2, p3, p4, p5, p6};
 
-/// The scenarios of P1, P2 and so on, in lists that each module has.
+/// The scenarios of P1, P2 and so on, in a list for each module.
 const PROMISES: [&[&[Scenario]]; 6] = [
     p1::SCENARIOS,
     p2::SCENARIOS,

@@ -35,7 +35,7 @@ fn assert_distinct_v4(ids: &[Uuid]) {
 /// A source that succeeds, fails or panics as a scenario tells it, and counts the requests.
 #[derive(Clone, Default)]
 struct Told {
-    /// 0 if it is to succeed, 1 if it is to fail, and otherwise it panics.
+    /// What the next requests do: 0 succeeds, 1 fails, and 2 panics.
     fails: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
 }

@@ -57,7 +57,7 @@ pub fn a_signal_handler() {
         let id = MAKE.get().expect("set")();
         let place = COUNT.fetch_add(1, Relaxed);
         if place < ROOM {
-            // SAFETY: inside the room, and nobody else's place.
+            // SAFETY: the place is inside the room, and no other call has it.
             unsafe { MADE.load(Relaxed).add(place).write(id) };
         }
     }

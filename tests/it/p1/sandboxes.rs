@@ -155,7 +155,7 @@ fn with_stdio_closed_the_descriptor_is_above_2() {
     assert_all_good(&make(1000));
     let device = device_number().expect("open");
     assert!(device >= 3, "{device}");
-    // SAFETY: asks for flags.
+    // SAFETY: the call uses no memory.
     let flags = ok(unsafe { libc::fcntl(device, libc::F_GETFD) });
     assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
     for number in 0..3 {

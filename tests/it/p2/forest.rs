@@ -192,7 +192,7 @@ fn duplicates_of(processes: usize, each: usize, make: fn(&mut [Uuid]), may_refus
         make,
         may_refuse,
     };
-    // All processes inherit the pool from which these UUIDs are.
+    // All processes are copied from this one, which has made UUIDs.
     let mut before = vec![Uuid::nil(); 100];
     make(&mut before);
     forest.grow(Tree {

@@ -1,4 +1,4 @@
-//! What the memory of a process shows to its children, in a core dump and to a debugger.
+//! What can be found in the memory of a process, in that of its children, and in a core dump.
 
 use std::ops::Range;
 

@@ -32,13 +32,13 @@ fn on_x86_64_glibc() -> bool {
     cfg!(all(target_arch = "x86_64", target_env = "gnu"))
 }
 
-/// Whether a thread is stopped in a handler.
+/// Whether a thread is in one of the handlers below.
 static HELD: AtomicBool = AtomicBool::new(false);
 /// Whether a thread that is about to open the device may continue.
 static CONTINUE: AtomicBool = AtomicBool::new(false);
 
-/// Opens a file in place of openat(2), which the filter refuses. A thread that opens a device stops
-/// here before.
+/// Opens a file in place of openat(2), which the filter refuses. Before it opens a device, it waits
+/// until the scenario lets it continue.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes the context to this handler.
@@ -128,8 +128,8 @@ fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
     assert_eq!(hung, CHILDREN, "getrandom was mended?");
 }
 
-/// Duplicates a descriptor in place of dup3(2), which the filter refuses. A thread of a forked child
-/// calls it to track its descriptor, and stops here before.
+/// Duplicates a descriptor in place of dup3(2), which the filter refuses, after a pause. A thread of
+/// a forked child calls dup3(2) to track its descriptor.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 extern "C" fn hold_dup3(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes the context to this handler.

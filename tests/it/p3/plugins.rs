@@ -1,5 +1,5 @@
-//! A shared library that contains this crate. The program loads and unloads it, and its threads run
-//! on.
+//! A shared library that contains this crate. The program unloads it while threads still run that
+//! have used it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ impl Loaded {
         }
     }
 
-    /// Makes the library be called when the calling thread ends.
+    /// Registers a function of the library that is called when the calling thread ends.
     fn call_back(&self) {
         // SAFETY: the library's function has this type.
         unsafe {

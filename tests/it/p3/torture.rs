@@ -26,16 +26,16 @@ const THREADS: usize = 8;
 
 /// How many UUIDs a child or a thread keeps in the shared memory.
 pub const PORTION: usize = 24;
-/// Returns the seconds after which a child hangs. On a busy machine a child waits far less for its
-/// turn.
+/// Returns the seconds after which a child counts as hung. Even on a busy machine a child waits far
+/// less for its turn.
 pub fn patience() -> u32 {
     30 * harness::patience() as u32
 }
 
-/// The seconds after which a child hangs that is expected to hang.
+/// The seconds after which a child counts as hung where a child is expected to hang.
 pub const IMPATIENCE: u32 = 5;
 
-/// Makes UUIDs one by one, without a pool, and in bulk, more than a pool has.
+/// Makes UUIDs one by one, without a pool, and in bulk, more than a pool holds.
 pub fn make_each_way(ids: &mut [Uuid]) {
     let [first, second, rest @ ..] = ids else {
         unreachable!("a portion is longer")

@@ -55,7 +55,7 @@ pub fn the_programs_own_device_is_never_closed() {
     // SAFETY: nothing but the crate uses the number.
     ok(unsafe { libc::close(number) });
     assert_eq!(open_device(), number);
-    // SAFETY: asks for flags.
+    // SAFETY: the call uses no memory.
     let flags = || unsafe { libc::fcntl(number, libc::F_GETFL) };
     let own = flags();
     fork_safe_uuid::reseed();

@@ -24,7 +24,7 @@ fn daemonize(kind: Kind, before: impl FnOnce()) -> Decoy {
     for number in TAKEN.filter(|&number| is_closed(number)) {
         decoy.take(number);
     }
-    assert!(decoy.stands_at(number), "{kind:?} has not taken {number}");
+    assert!(decoy.stands_at(number), "{kind:?} did not take {number}");
     decoy
 }
 
@@ -45,12 +45,12 @@ pub fn closed_and_retaken_nothing_is_consumed_emitted_or_closed() {
             assert!(device_number().is_some_and(|number| !TAKEN.contains(&number)));
             assert!(
                 !ids.iter().any(|id| shows_decoy(id.as_bytes())),
-                "{kind:?} emitted"
+                "a UUID has bytes of {kind:?}"
             );
             for number in standing {
-                assert!(decoy.stands_at(number), "{kind:?} at {number} closed");
+                assert!(decoy.stands_at(number), "{kind:?} at {number} was closed");
             }
-            assert!(decoy.is_untouched(), "{kind:?} consumed");
+            assert!(decoy.is_untouched(), "{kind:?} was read");
             assert_all_good(&ids);
             vec![]
         });

@@ -65,11 +65,14 @@ pub fn hammered_nothing_is_consumed_emitted_or_closed() {
             fork_safe_uuid::reseed();
             ids.extend(generator.try_new_v4());
         }
-        assert!(!ids.iter().any(|id| shows_decoy(id.as_bytes())), "emitted");
+        assert!(
+            !ids.iter().any(|id| shows_decoy(id.as_bytes())),
+            "a UUID has bytes of a decoy"
+        );
         assert_all_good(&ids);
     });
     assert_eq!(found.closed, 0, "decoys were closed");
-    assert!(found.untouched, "consumed");
+    assert!(found.untouched, "a decoy was read");
 }
 
 /// The control calls fstat(2), and then read(2), while the other thread puts decoys.

@@ -44,7 +44,7 @@ pub fn a_thousand_generations_keep_one_descriptor_each() {
             }
         }
     }
-    // SAFETY: ends the last generation.
+    // SAFETY: the last generation ends without destructors, as the others do.
     unsafe { libc::_exit(0) };
 }
 
@@ -89,7 +89,7 @@ pub fn children_that_share_descriptors_leave_none_behind() {
         if pid == 0 {
             let room = arena.claim(1).expect("room");
             room.fill_with(fork_safe_uuid::new_v4);
-            // SAFETY: ends the child.
+            // SAFETY: the child ends without running its parent's destructors.
             unsafe { libc::_exit(0) };
         }
         assert_eq!(wait(pid), 0, "the child failed");

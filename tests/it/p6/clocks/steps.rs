@@ -155,7 +155,7 @@ pub fn a_time_without_a_timestamp_is_an_error_and_leaves_nil() {
     }
     clock.to(UNIX_EPOCH);
     assert!(generator.now_v7().as_u128() >> 80 == 0);
-    // The last tick that has a timestamp has 15 counters.
+    // The last tick has room for 15 UUIDs.
     clock.to(end - ns);
     assert_increasing(&[(); 15].map(|()| generator.now_v7()));
     assert!(generator.try_now_v7().is_err());
