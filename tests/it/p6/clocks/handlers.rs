@@ -81,27 +81,21 @@ pub fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
         for _ in 0..3 {
             let id = generator.now_v7();
             let in_order = LAST.swap(word_of(id), Relaxed) < word_of(id);
-            let in_time = time_of(&id) < Jumps(false).since_1970() + SECOND;
+            let in_time = time_of(&id) < shown(false) + SECOND;
             DISORDER.fetch_add(u64::from(!in_order || !in_time), Relaxed);
         }
         CALLS.fetch_add(1, Relaxed);
         INSIDE.fetch_add(u64::from(STEPPING.load(Relaxed)), Relaxed);
     }
-    struct Jumps(bool);
-    impl Jumps {
-        fn since_1970(&self) -> Duration {
-            let time = if self.0 {
-                new_year() + YEAR
-            } else {
-                new_year()
-            };
-            time.duration_since(UNIX_EPOCH).expect("after it")
-        }
+    /// Returns the time that the clock shows, since 1970.
+    fn shown(ahead: bool) -> Duration {
+        let time = if ahead { new_year() + YEAR } else { new_year() };
+        time.duration_since(UNIX_EPOCH).expect("after it")
     }
     struct Jumping;
     impl Clock for Jumping {
         fn now(&self) -> SystemTime {
-            UNIX_EPOCH + Jumps(AHEAD.load(Relaxed)).since_1970()
+            UNIX_EPOCH + shown(AHEAD.load(Relaxed))
         }
     }
     let generator = Generator::new().with_clock(Jumping);
