@@ -1,5 +1,5 @@
-//! Shows what happened to Celery in 2014: a scheduler makes UUIDs and becomes a daemon, and its
-//! workers hand out task ids. Seven generators do this in three worlds.
+//! Shows what happened to Celery in 2014: a scheduler makes UUIDs and becomes a daemon, and
+//! its workers hand out task ids. Seven generators do this in three worlds.
 //!
 //! ```text
 //! cargo run --release --example daemon
@@ -16,8 +16,8 @@
 //! 5. Two of its threads make UUIDs while it forks workers, each of which hands out task ids.
 //! 6. It counts the datagrams that are left.
 //!
-//! The daemon reports by a pipe that has a high number. The exit status is 1 if anything is wrong
-//! in the rows of this crate.
+//! The daemon reports by a pipe that has a high number. The exit status is 1 if anything is
+//! wrong in the rows of this crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -54,10 +54,10 @@ struct Generator {
     make: fn() -> Uuid,
 }
 
-/// Cargo unifies features, so that this build cannot have `uuid` both with and without `fast-rng`.
-/// Version 4 of `uuid` is therefore what `uuid` 1.29 does: it calls `getrandom::fill`, or
-/// `rand::random::<u128>` with `fast-rng`, and sets the bits of the version. Version 7 is that of
-/// this build, with `fast-rng`.
+/// Cargo unifies features, so that this build cannot have `uuid` both with and without
+/// `fast-rng`. Version 4 of `uuid` is therefore what `uuid` 1.29 does: it calls
+/// `getrandom::fill`, or `rand::random::<u128>` with `fast-rng`, and sets the bits of the
+/// version. Version 7 is that of this build, with `fast-rng`.
 const GENERATORS: [Generator; 7] = [
     Generator {
         name: "fork-safe-uuid v4",
@@ -303,8 +303,8 @@ fn detach() {
             check(unsafe { libc::setsid() });
         }
     }
-    // SAFETY: this closes descriptors that other code still uses, as daemons do. The example shows
-    // what follows.
+    // SAFETY: this closes descriptors that other code still uses, as daemons do. The example
+    // shows what follows.
     check(unsafe { libc::close_range(0, REPORT as u32 - 1, 0) });
 }
 
@@ -336,8 +336,8 @@ fn fork() -> i32 {
     check(unsafe { libc::fork() })
 }
 
-/// Ends this process as a forked child should: without flushing its parent's buffers and without
-/// running its parent's destructors.
+/// Ends this process as a forked child should: without flushing its parent's buffers and
+/// without running its parent's destructors.
 fn end() -> ! {
     // SAFETY: the call does not return.
     unsafe { libc::_exit(0) }
@@ -349,8 +349,8 @@ fn check(result: i32) -> i32 {
     result
 }
 
-/// The pipe to the foreground. Many processes write records to it at the same time. The kernel does
-/// not split writes of up to PIPE_BUF bytes (pipe(7)).
+/// The pipe to the foreground. Many processes write records to it at the same time. The kernel
+/// does not split writes of up to PIPE_BUF bytes (pipe(7)).
 struct Report(File);
 
 const RECORD: usize = 17;

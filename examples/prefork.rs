@@ -1,14 +1,14 @@
-//! A server that forks its workers. They share a listening socket, and answer each request with a
-//! UUID.
+//! A server that forks its workers. They share a listening socket, and answer each request
+//! with a UUID.
 //!
 //! ```text
 //! cargo run --example prefork -- 127.0.0.1:8080    then: curl 127.0.0.1:8080/uuid
 //! cargo run --example prefork                      checks itself
 //! ```
 //!
-//! Nothing has to be done after the fork. The check asks each worker for a thousand UUIDs, and finds
-//! no duplicate. The same server with `rand`, from which `uuid` with `fast-rng` draws, makes
-//! duplicates.
+//! Nothing has to be done after the fork. The check asks each worker for a thousand UUIDs, and
+//! finds no duplicate. The same server with `rand`, from which `uuid` with `fast-rng` draws,
+//! makes duplicates.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read, Write};

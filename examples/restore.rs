@@ -1,12 +1,13 @@
-//! Calls `reseed()` after a virtual machine was restored. Here a signal handler calls it. A udev rule
-//! or a hook of the platform can send the signal, for example by `systemctl kill --signal=USR1`.
+//! Calls `reseed()` after a virtual machine was restored. Here a signal handler calls it. A
+//! udev rule or a hook of the platform can send the signal, for example by
+//! `systemctl kill --signal=USR1`.
 //!
 //! ```text
 //! cargo run --example restore
 //! ```
 //!
-//! A forked child whose memory is not wiped takes the place of the clone. The exit status is 0 if
-//! the clone repeats only UUIDs that were ready without the signal, and none with it.
+//! A forked child whose memory is not wiped takes the place of the clone. The exit status is 0
+//! if the clone repeats only UUIDs that were ready without the signal, and none with it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!as_promised))
 }
 
-/// Returns how many UUIDs both the original and its clone make. If `told`, both get the signal.
+/// Returns how many UUIDs both the original and its clone make. If `told`, both get the
+/// signal.
 fn repeated(told: bool) -> usize {
     // The machine has made a UUID before it is copied.
     let _ = fork_safe_uuid::new_v4();
@@ -76,7 +78,8 @@ fn keep_on_fork() {
                 let [start, end] =
                     [start, end].map(|at| usize::from_str_radix(at, 16).expect("an address"));
                 let advice = libc::MADV_KEEPONFORK;
-                // SAFETY: the call changes nothing in this process, only in its later children.
+                // SAFETY: the call changes nothing in this process, only in its later
+                // children.
                 let result = unsafe { libc::madvise(start as *mut _, end - start, advice) };
                 assert_eq!(result, 0);
             }

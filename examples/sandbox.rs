@@ -1,13 +1,14 @@
-//! Calls `prepare()` before a worker enters a sandbox: an empty directory as its root, and a filter
-//! that refuses getrandom(2).
+//! Calls `prepare()` before a worker enters a sandbox: an empty directory as its root, and a
+//! filter that refuses getrandom(2).
 //!
 //! ```text
 //! cargo run --example sandbox
 //! ```
 //!
-//! Two workers enter the sandbox, one of them without `prepare()`, and each makes 100,000 UUIDs in
-//! two threads. A third process has no descriptor left, so that its `prepare()` fails. The exit
-//! status is 0 if of the two workers only the unprepared one fails, and if both errors say why.
+//! Two workers enter the sandbox, one of them without `prepare()`, and each makes 100,000
+//! UUIDs in two threads. A third process has no descriptor left, so that its `prepare()`
+//! fails. The exit status is 0 if of the two workers only the unprepared one fails, and if
+//! both errors say why.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -40,8 +41,8 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(outcomes != [true, true]))
 }
 
-/// Returns whether `prepare()` fails with the expected error in a process that has no descriptor
-/// left.
+/// Returns whether `prepare()` fails with the expected error in a process that has no
+/// descriptor left.
 fn without_descriptors() -> bool {
     // SAFETY: this process has one thread, and the pointers lead to a limit and an int.
     unsafe {
@@ -67,8 +68,8 @@ fn without_descriptors() -> bool {
 
 fn worker(prepared: bool, jail: &std::path::Path) -> bool {
     if prepared {
-        // The worker calls it after the fork, because a child needs its own descriptor. A server
-        // that gets none should end here, and not enter the sandbox.
+        // The worker calls it after the fork, because a child needs its own descriptor. A
+        // server that gets none should end here, and not enter the sandbox.
         let status = fork_safe_uuid::prepare().expect("a device in reserve");
         assert!(matches!(status.device(), TrackedDevice::Open { .. }));
         println!("prepared: {status}");

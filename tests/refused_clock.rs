@@ -1,7 +1,8 @@
 //! A clock that a sandbox refuses is an error. The standard library panics.
 //!
-//! The vDSO reads the clock without a system call, which no seccomp filter could refuse. So this
-//! program defines clock_gettime(2) itself, and the linker uses its function instead of the libc's.
+//! The vDSO reads the clock without a system call, which no seccomp filter could refuse. So
+//! this program defines clock_gettime(2) itself, and the linker uses its function instead of
+//! the libc's.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![allow(missing_docs)]
 

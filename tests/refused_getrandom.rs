@@ -1,9 +1,9 @@
 //! A sandbox that refuses getrandom(2), on architectures for which `seccompiler`, and so the
 //! scenarios, have no filter.
 //!
-//! On powerpc the vDSO's getrandom returns a positive errno, which looks like a length: 1 for EPERM,
-//! and 38 for ENOSYS. If the crate took it for a length, the rest of a UUID would be what was in
-//! memory before.
+//! On powerpc the vDSO's getrandom returns a positive errno, which looks like a length: 1 for
+//! EPERM, and 38 for ENOSYS. If the crate took it for a length, the rest of a UUID would be
+//! what was in memory before.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 
@@ -78,7 +78,8 @@ fn assert_all_are_whole(errno: i32) {
 #[test]
 fn each_uuid_is_whole_whatever_errno_refuses_getrandom() {
     for errno in [libc::EPERM, libc::ENOSYS] {
-        // A filter is in force in the thread that installs it, and in the threads that it starts.
+        // A filter is in force in the thread that installs it, and in the threads that it
+        // starts.
         let ended = thread::spawn(move || assert_all_are_whole(errno)).join();
         ended.expect("no panic");
     }

@@ -1,7 +1,7 @@
 //! A machine boots with a wrong time, and its clock is set right later.
 //!
-//! The free functions read the clock of the system. So this program defines clock_gettime(2) itself,
-//! and the linker uses its function instead of the libc's.
+//! The free functions read the clock of the system. So this program defines clock_gettime(2)
+//! itself, and the linker uses its function instead of the libc's.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![allow(missing_docs)]
 
@@ -36,8 +36,8 @@ unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespe
 const MONTH: i64 = 30 * 86_400;
 const NODE: [u8; 6] = [0xde, 0xad, 0xbe, 0xef, 0x00, 0x01];
 
-/// Gives a test the clock, and sets it right. All tests share the clock and the counts of versions 6
-/// and 1, so that one runs at a time, at a later time than all that were before.
+/// Gives a test the clock, and sets it right. All tests share the clock and the counts of
+/// versions 6 and 1, so that one runs at a time, at a later time than all that were before.
 fn clock() -> MutexGuard<'static, ()> {
     static CLOCK: Mutex<()> = Mutex::new(());
     let clock = CLOCK.lock().unwrap_or_else(|broken| broken.into_inner());
@@ -46,15 +46,17 @@ fn clock() -> MutexGuard<'static, ()> {
     clock
 }
 
-/// Makes two UUIDs of version 7, by `now_v7` and by `fill_v7`, and one each of versions 6 and 1.
+/// Makes two UUIDs of version 7, by `now_v7` and by `fill_v7`, and one each of versions 6 and
+/// 1.
 fn one_of_each() -> [Uuid; 4] {
     let mut one = [Uuid::nil()];
     fill_v7(&mut one);
     [now_v7(), one[0], now_v6(&NODE), now_v1(&NODE)]
 }
 
-/// Asserts by how many seconds the timestamps are ahead of the right time. Because a machine may be
-/// slow, 4 seconds more or less are allowed. One of the tests must tell 9 seconds from none.
+/// Asserts by how many seconds the timestamps are ahead of the right time. Because a machine
+/// may be slow, 4 seconds more or less are allowed. One of the tests must tell 9 seconds from
+/// none.
 #[track_caller]
 fn assert_ahead(ids: &[Uuid], seconds: i64) {
     let right = SystemTime::now().duration_since(UNIX_EPOCH).expect("after");
@@ -75,8 +77,8 @@ fn sequence(id: Uuid) -> u16 {
 fn in_child<const COUNT: usize>(make: impl FnOnce() -> [Uuid; COUNT]) -> [Uuid; COUNT] {
     let mut bytes = [[0; 16]; COUNT];
     let mut pipe = [0; 2];
-    // SAFETY: the pointers lead to buffers of these lengths. The child has one thread, and takes no
-    // lock.
+    // SAFETY: the pointers lead to buffers of these lengths. The child has one thread, and
+    // takes no lock.
     unsafe {
         assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
         let pid = libc::fork();
@@ -147,7 +149,8 @@ fn a_clock_that_was_a_month_ahead_is_followed_as_soon_as_it_is_set_right() {
     assert_eq!(BTreeSet::from_iter(&all).len(), all.len());
 }
 
-/// The control: a clock that is not followed shows in the timestamps, also in those of `uuid7`.
+/// The control: a clock that is not followed shows in the timestamps, also in those of
+/// `uuid7`.
 #[test]
 fn a_clock_nine_seconds_back_is_not_followed_and_uuid7_has_the_same_bound() {
     let _clock = clock();
@@ -165,8 +168,8 @@ fn a_clock_nine_seconds_back_is_not_followed_and_uuid7_has_the_same_bound() {
         let ids = one_of_each();
         assert_ahead(&ids, shown);
         assert_ahead(&[peer()], shown);
-        // In a child, versions 6 and 1 follow the clock, because they have another clock sequence.
-        // It is the same as the parent's once in 16,384.
+        // In a child, versions 6 and 1 follow the clock, because they have another clock
+        // sequence. It is the same as the parent's once in 16,384.
         let child = in_child(one_of_each);
         assert_ahead(&child[..2], shown);
         if sequence(child[3]) != sequence(ids[3]) {

@@ -1,8 +1,8 @@
 //! The random bits of UUIDs are fair and independent, as far as statistics can tell.
 //!
-//! Each statistic is converted into standard deviations from the mean for fair bits. A stream has
-//! 409 statistics. In fair streams, one of them is beyond five sigma once in 4000 streams, and
-//! beyond six sigma, the bound of the everyday scenarios, once in a million.
+//! Each statistic is converted into standard deviations from the mean for fair bits. A stream
+//! has 409 statistics. In fair streams, one of them is beyond five sigma once in 4000 streams,
+//! and beyond six sigma, the bound of the everyday scenarios, once in a million.
 
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
 use support::SLOTS;
@@ -67,8 +67,8 @@ fn deviation(ones: u64, bits: f64) -> f64 {
     (ones as f64 - bits / 2.0) / (bits.sqrt() / 2.0)
 }
 
-/// Converts chi squared to standard deviations, by the approximation of Wilson and Hilferty: its
-/// cube root is nearly normal.
+/// Converts chi squared to standard deviations, by the approximation of Wilson and Hilferty:
+/// its cube root is nearly normal.
 fn normal_of_chi_squared(chi_squared: f64, freedom: f64) -> f64 {
     let variance = 2.0 / (9.0 * freedom);
     ((chi_squared / freedom).cbrt() - (1.0 - variance)) / variance.sqrt()
@@ -210,8 +210,8 @@ fn a_hundred_million_of_each_kind_are_fair() {
     assert_fair(100_000_000, 5.0);
 }
 
-/// Returns a stream of fair UUIDs that `change` spoils. It gets each UUID, its number, and whether a
-/// die says so, which happens once in `rarity`.
+/// Returns a stream of fair UUIDs that `change` spoils. It gets each UUID, its number, and
+/// whether a die says so, which happens once in `rarity`.
 fn spoilt(rarity: u64, mut change: impl FnMut(&mut u128, u64, bool)) -> impl FnMut(&mut [Uuid]) {
     let mut number = 0;
     move |ids| {
@@ -268,15 +268,16 @@ fn streams_that_are_not_fair_are_refused() {
         before = *id;
     });
     assert_refused("change bit 40", &found);
-    // In one of three UUIDs, a bit repeats the one nine places on. Each of them is fair by itself.
-    // They are one pair of 113 in a UUID, and still the deviation is 14 sigma.
+    // In one of three UUIDs, a bit repeats the one nine places on. Each of them is fair by
+    // itself. They are one pair of 113 in a UUID, and still the deviation is 14 sigma.
     let found = refused(3, &mut |id, _, now| {
         if now {
             *id = *id & !1 | *id >> 9 & 1;
         }
     });
     assert_refused("shift 9", &found);
-    // In one of five UUIDs, two neighbouring bits are equal. Only the values of the byte show it.
+    // In one of five UUIDs, two neighbouring bits are equal. Only the values of the byte show
+    // it.
     let found = refused(5, &mut |id, _, now| {
         if now {
             *id = *id & !2 | (*id & 1) << 1;

@@ -24,8 +24,8 @@ fn the_first_uuid_leaves_a_pool() {
     assert!(is_pooled());
 }
 
-/// There are 16,384 pages. The last thread gets one only if the pages of threads that have ended are
-/// lent again.
+/// There are 16,384 pages. The last thread gets one only if the pages of threads that have
+/// ended are lent again.
 fn each_of_more_threads_than_there_are_pages_has_a_pool() {
     assert!(is_pooled());
     for number in 0..16_384 {
@@ -34,7 +34,8 @@ fn each_of_more_threads_than_there_are_pages_has_a_pool() {
     }
 }
 
-/// In each of five rounds, 300 threads make UUIDs before and after one of them calls `reseed()`.
+/// In each of five rounds, 300 threads make UUIDs before and after one of them calls
+/// `reseed()`.
 fn threads_that_live_at_once_have_pools_of_their_own() {
     const THREADS: usize = 300;
     let mut all = std::collections::BTreeSet::new();

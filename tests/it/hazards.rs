@@ -1,5 +1,5 @@
-//! The table of docs/hazards.md. Each row is a scenario, in which each generator runs in a process of
-//! its own. The scenario fails if a cell does not say what happens.
+//! The table of docs/hazards.md. Each row is a scenario, in which each generator runs in a
+//! process of its own. The scenario fails if a cell does not say what happens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -68,7 +68,8 @@ enum Outcome {
 use Outcome::*;
 
 impl Outcome {
-    /// The outcomes and their texts. The process of a generator ends with the index as its status.
+    /// The outcomes and their texts. The process of a generator ends with the index as its
+    /// status.
     const ALL: [(Self, &str); 10] = [
         (Good, "✓"),
         (Error, "✓ `Err`"),
@@ -119,8 +120,8 @@ fn cells(row: &str) -> Vec<Outcome> {
     cells.map(Outcome::of).collect()
 }
 
-/// Asserts that what `scene` returns for each generator, which it gets by number, is what the table
-/// says. A generator that takes more than `seconds` hangs.
+/// Asserts that what `scene` returns for each generator, which it gets by number, is what the
+/// table says. A generator that takes more than `seconds` hangs.
 #[track_caller]
 fn assert_row(row: &str, seconds: u32, scene: impl Fn(usize) -> Outcome) {
     let cells = cells(row);

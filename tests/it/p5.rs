@@ -1,4 +1,5 @@
-//! P5: a clone of a virtual machine repeats a bounded number of UUIDs, and none after `reseed()`.
+//! P5: a clone of a virtual machine repeats a bounded number of UUIDs, and none after
+//! `reseed()`.
 
 pub mod clocks;
 pub mod snapshots;

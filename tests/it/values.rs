@@ -86,8 +86,8 @@ fn threads_make_distinct_uuids() {
     assert_distinct_v4(&ids.collect::<Vec<_>>());
 }
 
-/// A page passes from a thread that ends to another one, while `reseed` writes to all pages. Data
-/// races, which a race detector would report, are most likely here.
+/// A page passes from a thread that ends to another one, while `reseed` writes to all pages.
+/// Data races, which a race detector would report, are most likely here.
 fn reseeding_while_threads_generate_and_end_repeats_nothing() {
     let make = || {
         let generator = Generator::new();
@@ -231,8 +231,8 @@ fn without_a_pool_uuids_do_not_show_a_constant_source() {
 }
 
 fn fast_rng_switched_on_elsewhere_changes_nothing() {
-    // This build enables `fast-rng`, by which `uuid` draws from the generator of `rand`. The next
-    // number of that generator stays the same, so that this crate drew nothing from it.
+    // This build enables `fast-rng`, by which `uuid` draws from the generator of `rand`. The
+    // next number of that generator stays the same, so that this crate drew nothing from it.
     assert_distinct_v4(
         &(0..1000)
             .map(|_| fork_safe_uuid::new_v4())

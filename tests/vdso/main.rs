@@ -1,6 +1,6 @@
-//! The search for a function in the vDSO, the image that the kernel maps into each process. The tests
-//! search whole and damaged copies of it. They do nothing where there is no image (emulators,
-//! 32 bits).
+//! The search for a function in the vDSO, the image that the kernel maps into each process.
+//! The tests search whole and damaged copies of it. They do nothing where there is no image
+//! (emulators, 32 bits).
 //!
 //! These are not unit tests, so that they are not in the published package.
 #![cfg(target_os = "linux")]
@@ -41,8 +41,8 @@ fn a_function_is_found_by_either_hash_table() {
     };
     let found = image.found();
     let tables = [abi::DT_HASH, abi::DT_GNU_HASH];
-    // The words of `DT_HASH` have 64 bits on s390x, for which the `elf` crate does not provide. The
-    // vDSO has no getrandom there.
+    // The words of `DT_HASH` have 64 bits on s390x, for which the `elf` crate does not
+    // provide. The vDSO has no getrandom there.
     let is_readable = |tag| tag != abi::DT_HASH || !cfg!(target_arch = "s390x");
     for (one, other) in [(tables[0], tables[1]), (tables[1], tables[0])] {
         let without = image.clone().without(one);

@@ -7,8 +7,8 @@
 //! cargo run                      checks itself: each order is accepted and stored
 //! ```
 //!
-//! The program forks before it starts the runtime, because a child does not inherit the runtime's
-//! threads. The UUIDs do not require it.
+//! The program forks before it starts the runtime, because a child does not inherit the
+//! runtime's threads. The UUIDs do not require it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -59,8 +59,8 @@ fn main() -> ExitCode {
     });
     let passed = address.is_none() && check(local);
     for pid in workers {
-        // SAFETY: these are children of this process, and a null pointer means that no status is
-        // wanted.
+        // SAFETY: these are children of this process, and a null pointer means that no status
+        // is wanted.
         unsafe {
             if address.is_none() {
                 libc::kill(pid, libc::SIGKILL);
@@ -119,7 +119,8 @@ async fn count(State(database): State<SqlitePool>) -> String {
         .to_string()
 }
 
-/// Sends orders from several clients at once, and returns whether all were accepted and stored.
+/// Sends orders from several clients at once, and returns whether all were accepted and
+/// stored.
 fn check(address: SocketAddr) -> bool {
     let clients = [(); WORKERS].map(|()| {
         thread::spawn(move || {

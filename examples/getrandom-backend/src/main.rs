@@ -1,5 +1,6 @@
-//! Makes `Uuid::new_v4()` in third-party code draw from this crate's entropy sources: getrandom(2),
-//! called by its number, or a descriptor that is proven before and after each read.
+//! Makes `Uuid::new_v4()` in third-party code draw from this crate's entropy sources:
+//! getrandom(2), called by its number, or a descriptor that is proven before and after each
+//! read.
 //!
 //! ```text
 //! cd examples/getrandom-backend && cargo run
@@ -17,8 +18,8 @@
 //!   repeat what they make of the seeds.
 //! - Each UUID costs a system call.
 //!
-//! The program checks itself in a sandbox that refuses getrandom(2), while other files have the
-//! numbers of its closed descriptors. It exits with 0 if no UUID repeats.
+//! The program checks itself in a sandbox that refuses getrandom(2), while other files have
+//! the numbers of its closed descriptors. It exits with 0 if no UUID repeats.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -37,8 +38,8 @@ unsafe extern "Rust" fn __getrandom_v03_custom(
     dest: *mut u8,
     len: usize,
 ) -> Result<(), getrandom::Error> {
-    // SAFETY: the caller promises it. The bytes are zeroed first, because a slice needs initialised
-    // bytes.
+    // SAFETY: the caller promises it. The bytes are zeroed first, because a slice needs
+    // initialised bytes.
     let dest = unsafe {
         dest.write_bytes(0, len);
         std::slice::from_raw_parts_mut(dest, len)
@@ -54,8 +55,8 @@ fn main() {
     refuse_getrandom();
     let mut ids: Vec<_> = (0..1000).map(|_| Uuid::new_v4()).collect();
 
-    // A daemon closes all descriptors, and a file gets their numbers. Its content repeats, so that
-    // UUIDs that were read from it would repeat, too.
+    // A daemon closes all descriptors, and a file gets their numbers. Its content repeats, so
+    // that UUIDs that were read from it would repeat, too.
     let path = std::env::temp_dir().join(format!("{}", ids[0]));
     std::fs::write(&path, b"what a file says ".repeat(1000)).expect("a file");
     // SAFETY: this closes descriptors that other code still uses, as daemons do.

@@ -1,5 +1,5 @@
-//! A PostgreSQL extension whose functions return UUIDs. The server may preload it, or each backend
-//! may load it.
+//! A PostgreSQL extension whose functions return UUIDs. The server may preload it, or each
+//! backend may load it.
 //!
 //! ```text
 //! cd examples/pgrx
@@ -10,10 +10,10 @@
 //! psql -c 'CREATE EXTENSION pg_fork_safe_uuid' -c 'SELECT fork_safe_uuid_v7()'
 //! ```
 //!
-//! The build needs Debian's packages postgresql-server-dev-15 and libclang-dev. For another version
-//! than PostgreSQL 15, add for example `--no-default-features --features pg17`. If cargo-pgrx is
-//! installed, `cargo pgrx package` makes the three files, too. `cargo xtask hosts postgres` checks
-//! this recipe.
+//! The build needs Debian's packages postgresql-server-dev-15 and libclang-dev. For another
+//! version than PostgreSQL 15, add for example `--no-default-features --features pg17`. If
+//! cargo-pgrx is installed, `cargo pgrx package` makes the three files, too.
+//! `cargo xtask hosts postgres` checks this recipe.
 
 use pgrx::Uuid;
 use pgrx::prelude::*;

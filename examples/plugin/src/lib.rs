@@ -1,12 +1,12 @@
 //! A plugin for a host that forks. The host may be written in any language.
 //!
-//! The host may unload the plugin, because fork-safe-uuid registers nothing that is called when a
-//! thread ends. Each time that the plugin is loaded, it maps some 270 KiB of address space, which
-//! stay mapped. A thread that makes UUIDs uses 4 KiB of them. If a host loads the plugin often, link
-//! the plugin with `-z nodelete`, and it stays loaded.
+//! The host may unload the plugin, because fork-safe-uuid registers nothing that is called
+//! when a thread ends. Each time that the plugin is loaded, it maps some 270 KiB of address
+//! space, which stay mapped. A thread that makes UUIDs uses 4 KiB of them. If a host loads the
+//! plugin often, link the plugin with `-z nodelete`, and it stays loaded.
 
-/// Writes a random UUID to `dest` and returns 0, or returns -1 if there is no entropy. It does not
-/// panic, because a panic must not leave the library.
+/// Writes a random UUID to `dest` and returns 0, or returns -1 if there is no entropy. It does
+/// not panic, because a panic must not leave the library.
 ///
 /// # Safety
 ///

@@ -1,5 +1,6 @@
-//! A web service by axum whose workers are forked. tower-http gives each request a UUID of version 7,
-//! and puts it into the answer's header `x-request-id`. It keeps the id of a request that has one.
+//! A web service by axum whose workers are forked. tower-http gives each request a UUID of
+//! version 7, and puts it into the answer's header `x-request-id`. It keeps the id of a
+//! request that has one.
 //!
 //! ```text
 //! cd examples/request-id
@@ -56,8 +57,8 @@ fn main() -> ExitCode {
     });
     let passed = address.is_none() && check(local);
     for pid in workers {
-        // SAFETY: these are children of this process, and a null pointer means that no status is
-        // wanted.
+        // SAFETY: these are children of this process, and a null pointer means that no status
+        // is wanted.
         unsafe {
             if address.is_none() {
                 libc::kill(pid, libc::SIGKILL);

@@ -70,8 +70,8 @@ pub fn a_signal_handler() {
         MAKE.set(GENERATORS[number]).expect("a process of its own");
         let room = Arena::new(ROOM).claim(ROOM).expect("room");
         MADE.store(room.as_mut_ptr(), Relaxed);
-        // SAFETY: the handler has this type. The pointers lead to the structures, in which zeros
-        // are valid.
+        // SAFETY: the handler has this type. The pointers lead to the structures, in which
+        // zeros are valid.
         unsafe {
             libc::signal(libc::SIGUSR1, handler as *const () as usize);
             let mut event: libc::sigevent = mem::zeroed();
@@ -116,7 +116,8 @@ fn of_clones(number: usize, before: fn()) -> Outcome {
     }
 }
 
-/// getrandom(2) returns different bytes in the two copies, as in clones whose kernels are told.
+/// getrandom(2) returns different bytes in the two copies, as in clones whose kernels are
+/// told.
 pub fn a_snapshot() {
     assert_row(
         "a virtual machine cloned, its kernel is told",
@@ -131,7 +132,8 @@ pub fn a_snapshot_of_which_the_kernel_is_not_told() {
         30,
         |number| {
             match of_clones(number, freeze_kernel) {
-                // libuuid adds the output of rand(3) to the kernel's bytes, which are the same.
+                // libuuid adds the output of rand(3) to the kernel's bytes, which are the
+                // same.
                 Good if number == LIBUUID => Predictable,
                 outcome => outcome,
             }

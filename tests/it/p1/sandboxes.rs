@@ -1,5 +1,5 @@
-//! The crate opens no descriptor while getrandom(2) answers. Where a sandbox refuses it, the crate
-//! uses nothing but the kernel's /dev/urandom.
+//! The crate opens no descriptor while getrandom(2) answers. Where a sandbox refuses it, the
+//! crate uses nothing but the kernel's /dev/urandom.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! A program that is linked statically with glibc, in which no function can be looked up by name.
+//! A program that is linked statically with glibc, in which no function can be looked up by
+//! name.
 
 use std::os::unix::process::ExitStatusExt;
 

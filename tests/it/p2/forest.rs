@@ -1,5 +1,5 @@
-//! Many processes that descend from one, made in every way. Each makes UUIDs one by one, in bulk
-//! and without a pool, before and after it makes its children.
+//! Many processes that descend from one, made in every way. Each makes UUIDs one by one, in
+//! bulk and without a pool, before and after it makes its children.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -107,8 +107,8 @@ impl Forest {
             self.make(part);
         }
         self.make(part);
-        // Only the copies that fork(2) made use threads. The others did not tell their libc that
-        // they are copies.
+        // Only the copies that fork(2) made use threads. The others did not tell their libc
+        // that they are copies.
         let rest = [part, self.each - 3 * part];
         if Self::copy_of(tree.number) == 0 {
             self.arena.counts().threads.fetch_add(2, Relaxed);
@@ -182,8 +182,8 @@ impl Forest {
     }
 }
 
-/// Grows a forest of `processes`, each of which makes `each` UUIDs, and returns how many of them
-/// are duplicates.
+/// Grows a forest of `processes`, each of which makes `each` UUIDs, and returns how many of
+/// them are duplicates.
 fn duplicates_of(processes: usize, each: usize, make: fn(&mut [Uuid]), may_refuse: bool) -> usize {
     let begin = Instant::now();
     let forest = Forest {

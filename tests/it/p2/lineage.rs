@@ -1,5 +1,5 @@
-//! Descendants of a process: daemons, children of threads, twelve generations, and a process that
-//! has the process id of a dead ancestor.
+//! Descendants of a process: daemons, children of threads, twelve generations, and a process
+//! that has the process id of a dead ancestor.
 
 use std::thread;
 use std::time::Duration;
@@ -42,14 +42,15 @@ fn fast_rng(count: usize) -> Vec<Uuid> {
     (0..count).map(|_| Uuid::new_v4()).collect()
 }
 
-/// Makes UUIDs in a process, in its child, and in the daemon that daemon(3) makes of the child.
+/// Makes UUIDs in a process, in its child, and in the daemon that daemon(3) makes of the
+/// child.
 fn daemon(make: Make) -> Vec<Uuid> {
     let mut ids = make(3);
     ids.extend(in_copy(fork, || {
         let mut ids = make(3);
         let before = std::process::id();
-        // SAFETY: the process has one thread. It ends, and its child continues with /dev/null as
-        // the standard descriptors.
+        // SAFETY: the process has one thread. It ends, and its child continues with /dev/null
+        // as the standard descriptors.
         ok(unsafe { libc::daemon(0, 0) });
         assert_ne!(std::process::id(), before);
         ids.extend(make(MANY));
@@ -119,7 +120,8 @@ fn fast_rng_repeats_itself_in_descendants() {
 /// The process id of the ancestor, and then of its grandchild.
 static PID: libc::pid_t = 100;
 
-/// Forks a child that has the process id [`PID`], or returns `None` while another process has it.
+/// Forks a child that has the process id [`PID`], or returns `None` while another process has
+/// it.
 fn fork_as_ancestor() -> Option<i32> {
     // Since Linux 5.5, the last two words are `set_tid` and the number of ids there.
     let mut args = [0; 10];
@@ -149,9 +151,9 @@ fn wait(pid: i32) -> i32 {
     pid
 }
 
-/// Returns what three generations make. The ancestor makes UUIDs, forks, makes more, and ends. Then
-/// its child forks a grandchild that has the ancestor's process id and makes UUIDs by `last`.
-/// Where `refused`, getrandom(2) is refused to all of them.
+/// Returns what three generations make. The ancestor makes UUIDs, forks, makes more, and ends.
+/// Then its child forks a grandchild that has the ancestor's process id and makes UUIDs by
+/// `last`. Where `refused`, getrandom(2) is refused to all of them.
 fn with_the_ancestors_pid(make: Make, last: Make, refused: bool) -> Vec<Uuid> {
     let arena = Arena::new(3 + 3 * MANY);
     let keep = |ids: Vec<Uuid>| arena.claim(ids.len()).expect("room").copy_from_slice(&ids);
@@ -167,14 +169,15 @@ fn with_the_ancestors_pid(make: Make, last: Make, refused: bool) -> Vec<Uuid> {
                     assert_eq!(std::process::id() as i32, PID);
                     keep(make(3));
                     if refused {
-                        // A draw would track no descriptor here, because clone3(2) did not tell
-                        // the libc of this process.
+                        // A draw would track no descriptor here, because clone3(2) did not
+                        // tell the libc of this process.
                         fork_safe_uuid::prepare().expect("the device");
                     }
                     if ok(fork()) == 0 {
                         be(|| {
                             let child = loop {
-                                // The id is free when the process 1 has waited for the ancestor.
+                                // The id is free when the process 1 has waited for the
+                                // ancestor.
                                 match fork_as_ancestor() {
                                     Some(pid) => break pid,
                                     None => thread::sleep(Duration::from_millis(1)),

@@ -1,5 +1,5 @@
-//! The protocol of the pool: events at any instruction, and forks inside a refill. `rules` shows
-//! what fails without each step of the protocol.
+//! The protocol of the pool: events at any instruction, and forks inside a refill. `rules`
+//! shows what fails without each step of the protocol.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -36,11 +36,12 @@ support::scenarios![
     a_fork_inside_a_bulk_request_diverges,
 ];
 
-/// The program steps at one in so many instructions of the long paths, and at each instruction of
-/// the fast path.
+/// The program steps at one in so many instructions of the long paths, and at each instruction
+/// of the fast path.
 const STRIDE: &str = "499";
 
-/// Runs the stepper without the processor's random numbers, which would hide that a key is known.
+/// Runs the stepper without the processor's random numbers, which would hide that a key is
+/// known.
 fn step(stride: &str) {
     let [stepper] = guest::build_changed(["stepper"], &guest::WITHOUT_HARDWARE);
     let output = guest::run(&stepper, &[stride]);
@@ -51,8 +52,8 @@ fn an_event_at_any_instruction_repeats_nothing() {
     step(STRIDE);
 }
 
-/// Here the processor's random numbers are in use. If the fork comes after they were drawn, both
-/// processes have the UUID of the interrupted call, and no other.
+/// Here the processor's random numbers are in use. If the fork comes after they were drawn,
+/// both processes have the UUID of the interrupted call, and no other.
 fn a_fork_at_every_instruction_of_an_unbuffered_call_repeats_only_the_last() {
     guest::assert_passes("stepper", &["turns", "unbuffered", "forks"]);
 }
@@ -65,8 +66,8 @@ fn an_event_at_every_instruction_repeats_nothing() {
     step("1");
 }
 
-/// A source that forks after a draw if [`FORKS`] is set. Both processes then have the seed, and
-/// both return into the interrupted refill.
+/// A source that forks after a draw if [`FORKS`] is set. Both processes then have the seed,
+/// and both return into the interrupted refill.
 #[derive(Default)]
 struct Forking;
 

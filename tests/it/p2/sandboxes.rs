@@ -1,5 +1,5 @@
-//! Sandboxes and emulators in which the kernel does not wipe memory in a forked child. The crate
-//! then keeps no key and no ready UUID.
+//! Sandboxes and emulators in which the kernel does not wipe memory in a forked child. The
+//! crate then keeps no key and no ready UUID.
 
 use fork_safe_uuid::Generator;
 use support::process::{fork, in_copy};

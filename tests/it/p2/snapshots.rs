@@ -44,8 +44,8 @@ fn nothing_that_was_handed_out_is_left_in_memory() {
     guest::assert_passes("memory", &["handed-out"]);
 }
 
-/// The control. It builds a program in which the step is left out. A program that `rules` could
-/// switch at run time would leave other values on the stack.
+/// The control. It builds a program in which the step is left out. A program that `rules`
+/// could switch at run time would leave other values on the stack.
 fn without_clearing_the_stack_round_keys_are_found() {
     let changes = [("drbg.rs", "    clear_stack();", "")];
     guest::assert_broken_by("memory", &["handed-out"], &changes);

@@ -1,10 +1,10 @@
 //! Children that share their parent's memory until they end or execute a program. Nothing is
 //! wiped, and the parent continues with the pool that the child used.
 //!
-//! The parent is suspended until then, so that the child is like a function that the parent calls.
-//! With a separate stack and separate thread-local storage, a child of `CLONE_VM` is a thread.
-//! Without them and without `CLONE_VFORK`, two processes run in the state of one thread, and the
-//! crate promises nothing.
+//! The parent is suspended until then, so that the child is like a function that the parent
+//! calls. With a separate stack and separate thread-local storage, a child of `CLONE_VM` is a
+//! thread. Without them and without `CLONE_VFORK`, two processes run in the state of one
+//! thread, and the crate promises nothing.
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::asm;
@@ -46,8 +46,8 @@ support::scenarios![
 /// Runs a function in a child that shares memory, and returns when the child has ended.
 pub type Share = unsafe fn(extern "C" fn(*mut c_void) -> i32, *mut c_void) -> i32;
 
-/// Runs `body` in a child that vfork(2) makes. This is assembly, because a compiler does not know
-/// that the call returns twice, the second time to a stack that the child has used.
+/// Runs `body` in a child that vfork(2) makes. This is assembly, because a compiler does not
+/// know that the call returns twice, the second time to a stack that the child has used.
 ///
 /// # Safety
 ///
@@ -55,8 +55,8 @@ pub type Share = unsafe fn(extern "C" fn(*mut c_void) -> i32, *mut c_void) -> i3
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn vfork(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_void) -> i32 {
     let pid: i64;
-    // SAFETY: the stack is aligned. The child calls `body` below what the parent has there, and
-    // ends. To the parent, the block is a function call.
+    // SAFETY: the stack is aligned. The child calls `body` below what the parent has there,
+    // and ends. To the parent, the block is a function call.
     unsafe {
         asm!(
             "syscall",
@@ -83,8 +83,8 @@ pub unsafe fn vfork(_: extern "C" fn(*mut c_void) -> i32, _: *mut c_void) -> i32
     unreachable!("scenarios ask `on_x86_64`")
 }
 
-/// Runs `body` in a child that clone(2) makes. The child has a separate stack, and its parent's
-/// thread-local storage.
+/// Runs `body` in a child that clone(2) makes. The child has a separate stack, and its
+/// parent's thread-local storage.
 ///
 /// # Safety
 ///
@@ -92,8 +92,8 @@ pub unsafe fn vfork(_: extern "C" fn(*mut c_void) -> i32, _: *mut c_void) -> i32
 pub unsafe fn clone_vm(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c_void) -> i32 {
     let mut stack = vec![0_u128; 1 << 14];
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the pointer is the end of a stack, which lives until the child has ended, because
-    // the parent does not run before.
+    // SAFETY: the pointer is the end of a stack, which lives until the child has ended,
+    // because the parent does not run before.
     ok(unsafe { libc::clone(body, stack.as_mut_ptr_range().end.cast(), flags, argument) })
 }
 
@@ -101,8 +101,9 @@ pub unsafe fn clone_vm(body: extern "C" fn(*mut c_void) -> i32, argument: *mut c
 #[track_caller]
 pub fn in_sharing<F: FnMut()>(share: Share, mut body: F) {
     extern "C" fn call<F: FnMut()>(body: *mut c_void) -> i32 {
-        // SAFETY: the pointer leads to the closure below, which nothing else uses until the child
-        // has ended. A panic ends the child, because it cannot leave an `extern "C"` function.
+        // SAFETY: the pointer leads to the closure below, which nothing else uses until the
+        // child has ended. A panic ends the child, because it cannot leave an `extern "C"`
+        // function.
         unsafe { (*body.cast::<F>())() };
         0
     }
@@ -124,8 +125,8 @@ pub fn in_sharing<F: FnMut()>(share: Share, mut body: F) {
     }
 }
 
-/// Makes UUIDs alternately in a child and in the parent: one by one and in bulk from the thread's
-/// pool, from a generator, and without a pool.
+/// Makes UUIDs alternately in a child and in the parent: one by one and in bulk from the
+/// thread's pool, from a generator, and without a pool.
 fn family(share: Share) -> Vec<Uuid> {
     let (generator, unbuffered) = (Generator::new(), Generator::unbuffered());
     let mut ids = vec![];

@@ -18,7 +18,8 @@ fn forking_while_threads_make_timestamps_hangs_nobody() {
 
 /// The control: `uuid` takes a lock, which another thread may hold during the fork.
 fn forking_while_threads_generate_hangs_uuids_version_7() {
-    // A child hangs only if another thread holds the lock during the fork, so there are up to 4000.
+    // A child hangs only if another thread holds the lock during the fork, so there are up to
+    // 4000.
     assert!(
         (0..40).any(|_| hung_of(100, IMPATIENCE, |ids| ids.fill_with(Uuid::now_v7)) > 0),
         "uuid was mended?"

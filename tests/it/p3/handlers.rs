@@ -1,5 +1,5 @@
-//! Calls that signal handlers and other threads interrupt again and again with `reseed()`, and the
-//! stack that a signal handler needs.
+//! Calls that signal handlers and other threads interrupt again and again with `reseed()`, and
+//! the stack that a signal handler needs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -29,7 +29,8 @@ fn fill(count: usize) -> Vec<Uuid> {
     ids
 }
 
-/// Returns how many UUIDs a bulk request makes in `time` if nothing interrupts it, at least `count`.
+/// Returns how many UUIDs a bulk request makes in `time` if nothing interrupts it, at least
+/// `count`.
 fn as_many_as_take(time: Duration, mut count: usize) -> usize {
     loop {
         let start = Instant::now();
@@ -51,8 +52,8 @@ extern "C" fn on_alarm(_: i32) {
 
 /// Makes a timer call the handler each millisecond, or stops the timer.
 fn set_timer(on: bool) {
-    // SAFETY: the handler has this type. The pointer leads to the structure, in which zeros are
-    // valid.
+    // SAFETY: the handler has this type. The pointer leads to the structure, in which zeros
+    // are valid.
     unsafe {
         libc::signal(libc::SIGALRM, on_alarm as *const () as usize);
         let mut often: libc::itimerval = mem::zeroed();
@@ -77,8 +78,8 @@ fn a_bulk_request_returns_while_a_timer_reseeds_each_millisecond() {
     assert_all_distinct(&mut ids);
 }
 
-/// So many threads that, most likely, one of them runs whenever the request does and interrupts
-/// each attempt. Another program may keep a processor from them for a moment.
+/// So many threads that, most likely, one of them runs whenever the request does and
+/// interrupts each attempt. Another program may keep a processor from them for a moment.
 const RESEEDERS: usize = 8;
 
 /// Returns what `call` makes while other threads call `reseed()` without pause.

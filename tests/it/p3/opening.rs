@@ -37,8 +37,8 @@ static HELD: AtomicBool = AtomicBool::new(false);
 /// Whether a thread that is about to open the device may continue.
 static CONTINUE: AtomicBool = AtomicBool::new(false);
 
-/// Opens a file in place of openat(2), which the filter refuses. Before it opens a device, it waits
-/// until the scenario lets it continue.
+/// Opens a file in place of openat(2), which the filter refuses. Before it opens a device, it
+/// waits until the scenario lets it continue.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 extern "C" fn handler(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes the context to this handler.
@@ -71,8 +71,8 @@ const CHILDREN: usize = 4;
 type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 
 fn on_sigsys(handler: Handler) {
-    // SAFETY: the handler has this type. The pointer leads to the structure, in which zeros are
-    // valid.
+    // SAFETY: the handler has this type. The pointer leads to the structure, in which zeros
+    // are valid.
     unsafe {
         let mut action: libc::sigaction = mem::zeroed();
         action.sa_sigaction = handler as *const () as usize;
@@ -85,7 +85,8 @@ fn on_sigsys(handler: Handler) {
     }
 }
 
-/// Forks while a thread is about to open the device, and returns how many of the children hang.
+/// Forks while a thread is about to open the device, and returns how many of the children
+/// hang.
 fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
     on_sigsys(handler);
     refuse_getrandom();
@@ -115,8 +116,8 @@ fn forking_while_a_thread_opens_the_device_hangs_nobody() {
     assert_eq!(hung_meanwhile(patience(), make_each_way), 0);
 }
 
-/// The control: in each child, the `getrandom` crate waits for a thread that the child does not
-/// have.
+/// The control: in each child, the `getrandom` crate waits for a thread that the child does
+/// not have.
 fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
     let hung = hung_meanwhile(IMPATIENCE, |ids| {
         ids.fill_with(|| {
@@ -128,16 +129,16 @@ fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
     assert_eq!(hung, CHILDREN, "getrandom was mended?");
 }
 
-/// Duplicates a descriptor in place of dup3(2), which the filter refuses, after a pause. A thread of
-/// a forked child calls dup3(2) to track its descriptor.
+/// Duplicates a descriptor in place of dup3(2), which the filter refuses, after a pause. A
+/// thread of a forked child calls dup3(2) to track its descriptor.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
 extern "C" fn hold_dup3(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes the context to this handler.
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let [from, to] = [libc::REG_RDI, libc::REG_RSI].map(|name| registers[name as usize] as i32);
     HELD.store(true, Relaxed);
-    // If `prepare` did not wait, its attempts would be over in a fraction of this. It waits ten
-    // times as long.
+    // If `prepare` did not wait, its attempts would be over in a fraction of this. It waits
+    // ten times as long.
     thread::sleep(std::time::Duration::from_millis(20));
     // SAFETY: the filter allows dup2(2), which has no argument for the flag, and fcntl(2).
     registers[libc::REG_RAX as usize] = unsafe {

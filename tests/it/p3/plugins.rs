@@ -1,5 +1,5 @@
-//! A shared library that contains this crate. The program unloads it while threads still run that
-//! have used it.
+//! A shared library that contains this crate. The program unloads it while threads still run
+//! that have used it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -151,8 +151,9 @@ fn mapped() -> usize {
     size.expect("proc").parse().expect("a number")
 }
 
-/// If each round used two keys for thread-local values, the 1024 keys of glibc would not suffice.
-/// Each round leaves memory mapped, because an unloaded library is not told that a thread has ended.
+/// If each round used two keys for thread-local values, the 1024 keys of glibc would not
+/// suffice. Each round leaves memory mapped, because an unloaded library is not told that a
+/// thread has ended.
 fn a_library_loaded_again_and_again_repeats_nothing() {
     const ROUNDS: usize = 600;
     let library = guest::build_library();
@@ -185,7 +186,8 @@ fn object_code(directory: PathBuf, name: &str) -> Vec<u8> {
 }
 
 /// pthread_key_create(3) takes a lock, which may be held for ever in a child of `_Fork`.
-/// pthread_setspecific(3) may allocate. And a destructor may have been unloaded when it is called.
+/// pthread_setspecific(3) may allocate. And a destructor may have been unloaded when it is
+/// called.
 fn the_crate_registers_no_callback_at_the_end_of_a_thread() {
     const CALLS: [&str; 3] = [
         "pthread_key_create",

@@ -20,12 +20,12 @@ support::scenarios![
     the_destructor_of_a_key_set_in_the_last_round_is_not_called,
 ];
 
-/// How many rounds of destructors there are at most when a thread ends, in glibc and in musl. There
-/// is another round as long as a destructor sets a value.
+/// How many rounds of destructors there are at most when a thread ends, in glibc and in musl.
+/// There is another round as long as a destructor sets a value.
 const ROUNDS: usize = 4;
 
-/// Runs `count` threads, one after the other. Each calls `LAST` in its last round of destructors,
-/// after which nothing is called.
+/// Runs `count` threads, one after the other. Each calls `LAST` in its last round of
+/// destructors, after which nothing is called.
 fn end_threads(count: usize, key: libc::pthread_key_t) {
     for _ in 0..count {
         let ends = thread::spawn(move || {
@@ -41,8 +41,8 @@ static KEY: AtomicUsize = AtomicUsize::new(0);
 static LAST: AtomicUsize = AtomicUsize::new(0);
 static CALLED: AtomicUsize = AtomicUsize::new(0);
 
-/// Makes a key whose destructor counts the rounds. In each round it is called after the destructors
-/// of the keys that were made before.
+/// Makes a key whose destructor counts the rounds. In each round it is called after the
+/// destructors of the keys that were made before.
 fn rounds_key(last: fn()) -> libc::pthread_key_t {
     extern "C" fn next(round: *mut c_void) {
         CALLED.fetch_add(1, Relaxed);
@@ -82,8 +82,8 @@ fn make() {
     let _ = (new_v4(), Generator::unbuffered().new_v4());
 }
 
-/// There are more threads than pages (16,384) and states of the vDSO (4,096), so that some would get
-/// none if each thread left one behind.
+/// There are more threads than pages (16,384) and states of the vDSO (4,096), so that some
+/// would get none if each thread left one behind.
 fn twenty_thousand_threads_that_make_their_first_uuid_when_they_end_leave_nothing() {
     let threads = turns(20_000);
     // If the crate had keys, it would make them here, before the one that counts the rounds.

@@ -26,8 +26,8 @@ const THREADS: usize = 8;
 
 /// How many UUIDs a child or a thread keeps in the shared memory.
 pub const PORTION: usize = 24;
-/// Returns the seconds after which a child counts as hung. Even on a busy machine a child waits far
-/// less for its turn.
+/// Returns the seconds after which a child counts as hung. Even on a busy machine a child
+/// waits far less for its turn.
 pub fn patience() -> u32 {
     30 * harness::patience() as u32
 }
@@ -58,7 +58,8 @@ pub fn start_child(arena: &Arena, patience: u32, make: impl Fn(&mut [Uuid])) -> 
         // SAFETY: the call uses no memory.
         unsafe { libc::alarm(patience) };
         make(arena.claim(PORTION).expect("room for every child"));
-        // SAFETY: the child ends without destructors, which may wait for locks of other threads.
+        // SAFETY: the child ends without destructors, which may wait for locks of other
+        // threads.
         unsafe { libc::_exit(0) };
     }
     pid
@@ -75,8 +76,8 @@ pub fn hung(pids: Vec<i32>) -> usize {
     pids.iter().filter(|pid| hung(pid)).count()
 }
 
-/// Forks `children` times while eight threads make UUIDs, each of which ends after a moment and is
-/// followed by another one. Returns how many children hung.
+/// Forks `children` times while eight threads make UUIDs, each of which ends after a moment
+/// and is followed by another one. Returns how many children hung.
 fn torture(
     arena: &Arena,
     threads: &Arena,
@@ -113,8 +114,8 @@ fn torture(
     })
 }
 
-/// Returns how many of `children`, a multiple of 50, hang if they are forked while threads call
-/// `make`.
+/// Returns how many of `children`, a multiple of 50, hang if they are forked while threads
+/// call `make`.
 pub fn hung_of(
     children: usize,
     patience: u32,
@@ -190,7 +191,8 @@ fn forking_while_threads_generate_hangs_uuid7() {
 const CHILDREN: usize = 4;
 const OF_A_ROUND: usize = (THREADS + CHILDREN + 1) * PORTION;
 
-/// Forks while eight threads make their first UUIDs, in a process that has no memory for them yet.
+/// Forks while eight threads make their first UUIDs, in a process that has no memory for them
+/// yet.
 fn assert_endures_the_first() {
     let rounds = turns(200);
     let arena = Arena::new(rounds * OF_A_ROUND);

@@ -1,5 +1,5 @@
-//! Sandboxes that refuse getrandom(2) from the start or later, and the calls that the crate makes
-//! instead.
+//! Sandboxes that refuse getrandom(2) from the start or later, and the calls that the crate
+//! makes instead.
 
 use std::fs::File;
 
@@ -166,7 +166,8 @@ fn the_error_names_each_refused_call() {
     let opened = || drop(make(1));
     let closed_stdio = || {
         for number in 0..3 {
-            // SAFETY: the scenario does not use them: panics are reported by another descriptor.
+            // SAFETY: the scenario does not use them: panics are reported by another
+            // descriptor.
             ok(unsafe { libc::close(number) });
         }
     };
@@ -183,8 +184,8 @@ fn the_error_names_each_refused_call() {
     }
 }
 
-/// A sandbox refuses ioctl(2) with `EPERM`, and an emulator that does not know the request with
-/// `ENOTTY`.
+/// A sandbox refuses ioctl(2) with `EPERM`, and an emulator that does not know the request
+/// with `ENOTTY`.
 fn where_ioctl_is_refused_poll_waits_for_entropy() {
     for errno in [libc::ENOTTY, libc::EPERM] {
         in_copy(fork, || {
@@ -221,7 +222,8 @@ fn fstat_is_no_statx() -> bool {
     cfg!(not(target_pointer_width = "32"))
 }
 
-/// Kernels before Linux 4.11 do not have statx(2), and container runtimes of that time refuse it.
+/// Kernels before Linux 4.11 do not have statx(2), and container runtimes of that time refuse
+/// it.
 fn where_statx_is_refused_fstat_replaces_it() {
     for errno in [libc::ENOSYS, libc::EPERM] {
         in_copy(fork, || {
@@ -251,8 +253,8 @@ fn without_memory_for_a_pool_uuids_are_made() {
     });
 }
 
-/// Returns whether the kernel provides getrandom in the vDSO, and the crate knows how to call it on
-/// this architecture.
+/// Returns whether the kernel provides getrandom in the vDSO, and the crate knows how to call
+/// it on this architecture.
 pub fn vdso_has_getrandom() -> bool {
     let known = cfg!(all(
         any(

@@ -1,5 +1,5 @@
-//! A virtual machine that is cloned. A forked child whose memory is not wiped takes the place of the
-//! clone.
+//! A virtual machine that is cloned. A forked child whose memory is not wiped takes the place
+//! of the clone.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -37,8 +37,8 @@ pub fn keep_on_fork() {
     memory::keep_on_fork(&protected());
 }
 
-/// Makes getrandom(2) return the same bytes in each copy of this process, as in two clones of a
-/// machine whose kernel is not told that it was cloned.
+/// Makes getrandom(2) return the same bytes in each copy of this process, as in two clones of
+/// a machine whose kernel is not told that it was cloned.
 pub fn freeze_kernel() {
     // SAFETY: the handler has this type, and zeros are valid in the structure.
     unsafe {

@@ -23,8 +23,8 @@ pub unsafe extern "C" fn loaded_make(dest: *mut fork_safe_uuid::Uuid, count: usi
     unbuffered.fill_with(|| generator.new_v4());
 }
 
-/// Makes the calling thread call this library when it ends. A library that may be unloaded must not
-/// do this.
+/// Makes the calling thread call this library when it ends. A library that may be unloaded
+/// must not do this.
 // SAFETY: nothing else in the host has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn loaded_call_back() {

@@ -9,8 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use crate::ok;
 use crate::process::pipe;
 
-/// What a decoy is. A scenario asserts that its content is neither consumed nor in a UUID, and that it
-/// is not closed.
+/// What a decoy is. A scenario asserts that its content is neither consumed nor in a UUID, and
+/// that it is not closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A UDP socket that has received datagrams.

@@ -1,6 +1,6 @@
-//! Runs each scenario by executing this binary again. A scenario has a process and its main thread
-//! to itself, so that it may fork, close descriptors and enter a sandbox. If it takes too long, it
-//! is killed with all its children.
+//! Runs each scenario by executing this binary again. A scenario has a process and its main
+//! thread to itself, so that it may fork, close descriptors and enter a sandbox. If it takes
+//! too long, it is killed with all its children.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -59,21 +59,22 @@ macro_rules! scenarios {
 /// The variable that tells this program which scenario it is to be.
 pub const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
 
-/// The variable that has the command that runs a scenario's program: an emulator and its options.
+/// The variable that has the command that runs a scenario's program: an emulator and its
+/// options.
 pub const RUNNER: &str = "FORK_SAFE_UUID_RUNNER";
 
-/// The variable that has the factor by which deadlines are multiplied and [`turns`] divided. It
-/// is 10 under a [`RUNNER`] unless it is set.
+/// The variable that has the factor by which deadlines are multiplied and [`turns`] divided.
+/// It is 10 under a [`RUNNER`] unless it is set.
 const PATIENCE: &str = "FORK_SAFE_UUID_PATIENCE";
 
-/// Returns whether an emulator runs this scenario. It is then much slower, and the emulator may not
-/// have what the scenario needs.
+/// Returns whether an emulator runs this scenario. It is then much slower, and the emulator
+/// may not have what the scenario needs.
 pub fn is_emulated() -> bool {
     env::var_os(RUNNER).is_some()
 }
 
-/// Ends a scenario that needs `what` the emulator does not have, with all its processes, and lists
-/// it as ignored. Without an emulator the scenario fails.
+/// Ends a scenario that needs `what` the emulator does not have, with all its processes, and
+/// lists it as ignored. Without an emulator the scenario fails.
 #[cfg(target_os = "linux")]
 #[track_caller]
 pub fn leave_out(what: &str) -> ! {
@@ -89,8 +90,8 @@ pub fn leave_out(what: &str) -> ! {
 #[cfg(target_os = "linux")]
 const LEFT_OUT: i32 = libc::SIGUSR2;
 
-/// Runs the scenarios that the arguments of this program select, or the one that [`SCENARIO`] names
-/// in this process.
+/// Runs the scenarios that the arguments of this program select, or the one that [`SCENARIO`]
+/// names in this process.
 pub fn main(scenarios: Vec<Scenario>) -> ! {
     if let Ok(name) = env::var(SCENARIO) {
         let scenario = scenarios.iter().find(|scenario| scenario.name == name);
@@ -128,8 +129,8 @@ pub fn patience() -> u64 {
     }
 }
 
-/// Returns how often a scenario repeats what it repeats many times: `number` times, or a fraction of
-/// it where deadlines are multiplied.
+/// Returns how often a scenario repeats what it repeats many times: `number` times, or a
+/// fraction of it where deadlines are multiplied.
 pub fn turns(number: usize) -> usize {
     number / patience() as usize
 }
@@ -185,8 +186,8 @@ fn stage(scenario: Scenario) -> Result<Completion, Failed> {
     }
 }
 
-/// Returns whether [`leave_out`] ended the scenario. Some emulators turn its signal into an exit
-/// status.
+/// Returns whether [`leave_out`] ended the scenario. Some emulators turn its signal into an
+/// exit status.
 #[cfg(target_os = "linux")]
 fn was_left_out(status: std::process::ExitStatus) -> bool {
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);

@@ -13,8 +13,8 @@ pub mod memory;
 pub mod namespaces;
 #[cfg(all(feature = "scenarios", target_os = "linux"))]
 pub mod process;
-// `seccompiler` is empty on big-endian machines. There the scenarios cannot be compiled, but the
-// crate's other tests are, with this package.
+// `seccompiler` is empty on big-endian machines. There the scenarios cannot be compiled, but
+// the crate's other tests are, with this package.
 #[cfg(all(feature = "scenarios", target_os = "linux", target_endian = "little"))]
 pub mod sandbox;
 #[cfg(all(target_os = "linux", target_endian = "little"))]

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use crate::ok;
 
-/// Returns the addresses of the mappings for whose `VmFlags` in /proc/self/smaps `wanted` returns
-/// true.
+/// Returns the addresses of the mappings for whose `VmFlags` in /proc/self/smaps `wanted`
+/// returns true.
 pub fn mappings(wanted: impl Fn(&[&str]) -> bool) -> Vec<Range<usize>> {
     let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
     let mut range = None;
@@ -30,8 +30,8 @@ fn addresses(line: &str) -> Option<Range<usize>> {
     Some(hex(start)?..hex(end)?)
 }
 
-/// Makes forks copy mappings that the kernel would otherwise wipe in the child, as a hypervisor does
-/// when it clones a machine.
+/// Makes forks copy mappings that the kernel would otherwise wipe in the child, as a
+/// hypervisor does when it clones a machine.
 pub fn keep_on_fork(mappings: &[Range<usize>]) {
     assert!(!mappings.is_empty());
     for range in mappings {

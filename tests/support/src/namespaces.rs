@@ -9,8 +9,8 @@ use std::ptr;
 use crate::ok;
 use crate::process::wait;
 
-/// Returns whether this process may make namespaces, inside a new user namespace if it is not root.
-/// A child tries it.
+/// Returns whether this process may make namespaces, inside a new user namespace if it is not
+/// root. A child tries it.
 pub fn may_unshare() -> bool {
     // SAFETY: the harness has not started threads yet.
     let pid = ok(unsafe { libc::fork() });

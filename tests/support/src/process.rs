@@ -27,7 +27,8 @@ pub fn wait(pid: i32) -> i32 {
     status
 }
 
-/// Runs `body` in a forked child, and returns the child's status, which is 0 if `body` returns.
+/// Runs `body` in a forked child, and returns the child's status, which is 0 if `body`
+/// returns.
 #[track_caller]
 pub fn status_of(body: impl FnOnce()) -> i32 {
     let pid = ok(fork());

@@ -48,8 +48,8 @@ fn enter(calls: &[libc::c_long], action: SeccompAction, otherwise: SeccompAction
     }
 }
 
-/// Whether /dev/urandom answered RNDGETENTCNT before the scenario began. Some emulators do not have
-/// this request, by which the crate asks whether the kernel's generator is initialised.
+/// Whether /dev/urandom answered RNDGETENTCNT before the scenario began. Some emulators do not
+/// have this request, by which the crate asks whether the kernel's generator is initialised.
 static DEVICE_ANSWERS: AtomicBool = AtomicBool::new(false);
 
 /// Asks the device under an emulator, before the scenario refuses calls.

@@ -29,8 +29,8 @@ pub fn filter(
     otherwise: SeccompAction,
 ) -> Option<BpfProgram> {
     // `seccompiler` does not know 32-bit x86. There, a filter that looks only at numbers needs
-    // another architecture in its second instruction. Its third instruction would kill processes
-    // of other architectures, such as a 64-bit program that is executed.
+    // another architecture in its second instruction. Its third instruction would kill
+    // processes of other architectures, such as a 64-bit program that is executed.
     const AUDIT_ARCH_I386: u32 = 0x4000_0003;
     let on_x86 = cfg!(target_arch = "x86");
     let arch = if on_x86 { "x86_64" } else { ARCH };

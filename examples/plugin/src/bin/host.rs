@@ -1,5 +1,5 @@
-//! A host that loads the plugin and forks workers. The threads of a worker use the plugin, and the
-//! worker unloads it while they still run.
+//! A host that loads the plugin and forks workers. The threads of a worker use the plugin, and
+//! the worker unloads it while they still run.
 //!
 //! ```text
 //! cd examples/plugin && cargo run

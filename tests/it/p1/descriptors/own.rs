@@ -46,8 +46,8 @@ fn open_device() -> RawFd {
         .into_raw_fd()
 }
 
-/// The program's descriptor has the tracked number in the process itself, and in a child, whose
-/// parent recorded that number.
+/// The program's descriptor has the tracked number in the process itself, and in a child,
+/// whose parent recorded that number.
 pub fn the_programs_own_device_is_never_closed() {
     refuse_getrandom();
     let mut ids = make(1);

@@ -9,10 +9,12 @@ use support::process::{fork, in_copy};
 use support::sandbox::refuse_getrandom;
 use support::uuids::{assert_all_good, make};
 
-/// The numbers that a decoy takes after all descriptors were closed. The crate's is among them.
+/// The numbers that a decoy takes after all descriptors were closed. The crate's is among
+/// them.
 const TAKEN: std::ops::Range<RawFd> = 0..40;
 
-/// Calls `before`, closes all descriptors as a daemon does, and puts a decoy at each low number.
+/// Calls `before`, closes all descriptors as a daemon does, and puts a decoy at each low
+/// number.
 fn daemonize(kind: Kind, before: impl FnOnce()) -> Decoy {
     refuse_getrandom();
     before();

@@ -21,8 +21,8 @@ struct Found {
     untouched: bool,
 }
 
-/// Calls `draw` while another thread puts decoys at a range of numbers, each for an instant, and
-/// closes them. All descriptors that `draw` opens are in that range.
+/// Calls `draw` while another thread puts decoys at a range of numbers, each for an instant,
+/// and closes them. All descriptors that `draw` opens are in that range.
 fn hammer(draw: impl Fn()) -> Found {
     let decoys = [Kind::Pipe, Kind::Udp, Kind::File].map(Decoy::new);
     let first = decoys.iter().map(Decoy::number).max().expect("three") + 20;
@@ -115,8 +115,8 @@ pub fn swapped_at_any_instruction_nothing_comes_out_or_is_closed() {
     guest::assert_passes("swapper", &[]);
 }
 
-/// The change leaves the proof after the read out, too, because that one also finds a file that
-/// took the number before the read.
+/// The change leaves the proof after the read out, too, because that one also finds a file
+/// that took the number before the read.
 pub fn without_the_proof_before_the_read_foreign_bytes_come_out() {
     guest::assert_broken_by(
         "swapper",
@@ -141,8 +141,9 @@ pub fn without_the_proof_after_the_read_foreign_bytes_come_out() {
     );
 }
 
-/// In a process that may not use the record, each draw opens and closes a descriptor. Without the
-/// mark it closes the program's descriptor of the device instead, at most of its instructions.
+/// In a process that may not use the record, each draw opens and closes a descriptor. Without
+/// the mark it closes the program's descriptor of the device instead, at most of its
+/// instructions.
 pub fn without_the_mark_the_programs_own_device_is_closed() {
     guest::assert_broken_by(
         "swapper",

@@ -125,7 +125,8 @@ pub fn a_number_closed_under_four_threads_leaves_one_descriptor() {
                     });
                 }
                 begin.wait();
-                // SAFETY: only the crate uses the number, and it must notice that it was closed.
+                // SAFETY: only the crate uses the number, and it must notice that it was
+                // closed.
                 unsafe { libc::close(number) };
                 closed.store(true, Relaxed);
             });
@@ -140,7 +141,8 @@ pub fn a_number_closed_under_four_threads_leaves_one_descriptor() {
     }
 }
 
-/// The parent was forked itself, so that its record was wiped. Its child shares the new record.
+/// The parent was forked itself, so that its record was wiped. Its child shares the new
+/// record.
 pub fn a_vfork_child_leaves_a_forked_parents_record_alone() {
     refuse_getrandom();
     let mut ids = make(1);

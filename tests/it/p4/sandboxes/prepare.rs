@@ -123,8 +123,8 @@ const SYS_CLOCK_GETTIME: libc::c_long = libc::SYS_clock_gettime;
 #[cfg(target_pointer_width = "32")]
 const SYS_CLOCK_GETTIME: libc::c_long = 403;
 
-/// Makes UUIDs in a prepared process to which getrandom(2) is refused, and which is killed at any
-/// call that is not `allowed`. Returns how the process ended.
+/// Makes UUIDs in a prepared process to which getrandom(2) is refused, and which is killed at
+/// any call that is not `allowed`. Returns how the process ended.
 fn in_killing_filter(allowed: &[libc::c_long]) -> i32 {
     status_of(|| {
         fork_safe_uuid::prepare().expect("all is there");

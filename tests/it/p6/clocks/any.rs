@@ -24,8 +24,8 @@ fn tick(word: u64) -> u64 {
 /// The end of the times that have a timestamp, in nanoseconds since 1970.
 const END: i128 = (1 << 48) * 1_000_000;
 
-/// Generates any times, times around both ends of what has a timestamp, times within a few ticks,
-/// and times within 12 seconds.
+/// Generates any times, times around both ends of what has a timestamp, times within a few
+/// ticks, and times within 12 seconds.
 fn times() -> impl Strategy<Value = i128> {
     const NEW_YEAR: i128 = 1_767_225_600_000_000_000;
     prop_oneof![

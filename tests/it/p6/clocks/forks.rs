@@ -27,8 +27,8 @@ pub fn a_forked_child_follows_a_clock_that_was_set_back() {
     assert_distinct(&all);
 }
 
-/// The child shares all memory with its parent, which waits until the child has ended. Only the
-/// stack is the child's own.
+/// The child shares all memory with its parent, which waits until the child has ended. Only
+/// the stack is the child's own.
 pub fn a_vfork_child_and_its_parent_keep_the_order() {
     let mut ids = [Uuid::nil(); 3000];
     let (before, rest) = ids.split_at_mut(1000);
