@@ -6,11 +6,13 @@
 //! promises. A scenario that shows no single promise has no `PROMISE::`.
 #![allow(unreachable_pub)]
 
-#[cfg(target_os = "linux")]
-mod arena;
 mod bits;
 #[cfg(any(windows, target_os = "wasi"))]
 mod forkless;
+mod values;
+
+#[cfg(target_os = "linux")]
+mod arena;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]
@@ -33,7 +35,6 @@ mod promises;
 mod rules;
 #[cfg(target_os = "linux")]
 mod timestamps;
-mod values;
 
 fn main() {
     let scenarios = [bits::SCENARIOS, values::SCENARIOS].concat();
