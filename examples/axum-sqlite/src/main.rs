@@ -1,14 +1,14 @@
-//! A web service on axum and sqlx (SQLite) whose workers are forked. Each order
-//! gets a UUID of version 7, which is its row's primary key.
+//! A web service by axum and sqlx (SQLite) whose workers are forked. Each order gets a UUID of
+//! version 7 as the primary key of its row.
 //!
 //! ```text
 //! cd examples/axum-sqlite
 //! cargo run -- 127.0.0.1:8080    then: curl -X POST 127.0.0.1:8080/orders
-//! cargo run                      checks itself: no order lost, none refused
+//! cargo run                      checks itself: each order is accepted and stored
 //! ```
 //!
-//! The fork comes before the runtime, whose threads no child inherits. For the
-//! UUIDs it would not matter.
+//! The program forks before it starts the runtime, because a child does not inherit the
+//! runtime's threads. The UUIDs do not require it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -48,18 +48,19 @@ fn main() -> ExitCode {
     });
 
     let workers = [(); WORKERS].map(|()| {
-        // SAFETY: the runtime above has ended, and this process one thread.
+        // SAFETY: the runtime above has ended, and this process has one thread.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             runtime().block_on(serve(listener.try_clone().expect("a socket"), file.clone()));
-            // SAFETY: ends the worker without its parent's destructors.
+            // SAFETY: the worker ends without running its parent's destructors.
             unsafe { libc::_exit(1) };
         }
         pid
     });
     let passed = address.is_none() && check(local);
     for pid in workers {
-        // SAFETY: children of this process; the status is not asked for.
+        // SAFETY: these are children of this process, and a null pointer means that no status
+        // is wanted.
         unsafe {
             if address.is_none() {
                 libc::kill(pid, libc::SIGKILL);
@@ -101,7 +102,7 @@ async fn serve(listener: TcpListener, file: PathBuf) {
 
 async fn order(State(database): State<SqlitePool>) -> Result<Json<Uuid>, (StatusCode, String)> {
     let id = fork_safe_uuid::now_v7();
-    // A key that is there already is an error.
+    // If another row had this key, the statement would fail.
     let insert = sqlx::query("INSERT INTO orders (id) VALUES (?)").bind(id);
     match insert.execute(&database).await {
         Ok(_) => Ok(Json(id)),
@@ -118,7 +119,8 @@ async fn count(State(database): State<SqlitePool>) -> String {
         .to_string()
 }
 
-/// Orders from many clients at once, then counts.
+/// Sends orders from several clients at once, and returns whether all were accepted and
+/// stored.
 fn check(address: SocketAddr) -> bool {
     let clients = [(); WORKERS].map(|()| {
         thread::spawn(move || {

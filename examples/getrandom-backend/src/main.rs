@@ -1,25 +1,25 @@
-//! `Uuid::new_v4()` of code that cannot be changed, served by this crate's
-//! sources: getrandom(2) by number, else a descriptor that is proven before and
-//! after each read.
+//! Makes `Uuid::new_v4()` in third-party code draw from this crate's entropy sources:
+//! getrandom(2), called by its number, or a descriptor that is proven before and after each
+//! read.
 //!
 //! ```text
 //! cd examples/getrandom-backend && cargo run
 //! ```
 //!
-//! Think twice:
+//! Consider before you copy this:
 //!
-//! - It feeds *everything* that draws from `getrandom` 0.3 and 0.4: TLS keys,
-//!   hash maps of ahash, seeds of `rand`. What goes wrong here goes wrong there.
-//! - `--cfg getrandom_backend="custom"` must reach the whole build, by
-//!   `.cargo/config.toml` of the program or RUSTFLAGS; the latter replaces the
-//!   former. Without it this function stands unused, and nothing says so.
-//! - Only the program defines the symbol, once; a library must not.
-//! - `getrandom` 0.2 is not served. Nor is `fast-rng` made safe: its seeds come
-//!   from here, and its copies at fork still repeat them.
-//! - It is the system call again, with none of the pool's speed.
+//! - *Everything* that draws from `getrandom` 0.3 and 0.4 then draws from this function: TLS keys,
+//!   hash maps of ahash, seeds of `rand`. An error here affects all of them.
+//! - The whole build needs `--cfg getrandom_backend="custom"`, from the program's
+//!   `.cargo/config.toml` or from RUSTFLAGS, which replaces the former. Without it this function is
+//!   not called, and nothing warns of that.
+//! - Only a program may define the symbol, and only once. A library must not.
+//! - It does not affect `getrandom` 0.2. Nor does it make `fast-rng` safe: forked children still
+//!   repeat what they make of the seeds.
+//! - Each UUID costs a system call.
 //!
-//! The program checks itself, and exits with 0: in a sandbox that refuses
-//! getrandom(2), with its descriptors closed and their numbers taken.
+//! The program checks itself in a sandbox that refuses getrandom(2), while other files have
+//! the numbers of its closed descriptors. It exits with 0 if no UUID repeats.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -31,20 +31,20 @@ use uuid::Uuid;
 
 /// # Safety
 ///
-/// `dest` leads to `len` bytes that may be written; they need not be
-/// initialised.
+/// `dest` leads to `len` bytes that may be written. They need not be initialised.
 // SAFETY: the name and the signature are those of getrandom's documentation.
 #[unsafe(no_mangle)]
 unsafe extern "Rust" fn __getrandom_v03_custom(
     dest: *mut u8,
     len: usize,
 ) -> Result<(), getrandom::Error> {
-    // SAFETY: the caller's promise; zeroed first, as a slice needs it.
+    // SAFETY: the caller promises it. The bytes are zeroed first, because a slice needs
+    // initialised bytes.
     let dest = unsafe {
         dest.write_bytes(0, len);
         std::slice::from_raw_parts_mut(dest, len)
     };
-    // Not `new_v4()`: a UUID has six bits that are known.
+    // `new_v4()` would not do, because six bits of each UUID are known.
     Kernel
         .fill(dest)
         .or_else(|_| Device.fill(dest))
@@ -55,11 +55,11 @@ fn main() {
     refuse_getrandom();
     let mut ids: Vec<_> = (0..1000).map(|_| Uuid::new_v4()).collect();
 
-    // A daemon closes what it finds, and a file gets the numbers. It repeats
-    // itself, and so do UUIDs that are read from it.
+    // A daemon closes all descriptors, and a file gets their numbers. Its content repeats, so
+    // that UUIDs that were read from it would repeat, too.
     let path = std::env::temp_dir().join(format!("{}", ids[0]));
     std::fs::write(&path, b"what a file says ".repeat(1000)).expect("a file");
-    // SAFETY: whatever is open belongs to code that takes its chances.
+    // SAFETY: this closes descriptors that other code still uses, as daemons do.
     unsafe { libc::close_range(3, u32::MAX, 0) };
     let foreign = [(); 16].map(|()| File::open(&path).expect("a file"));
     std::fs::remove_file(&path).expect("the file");
@@ -69,7 +69,7 @@ fn main() {
     let different = ids.iter().collect::<BTreeSet<_>>().len();
     assert_eq!(different, 2000, "UUIDs repeat");
     assert!(fork_safe_uuid::status().device_is_open());
-    println!("2000 UUIDs of Uuid::new_v4(), none twice");
+    println!("Uuid::new_v4() made 2000 distinct UUIDs");
 }
 
 fn refuse_getrandom() {

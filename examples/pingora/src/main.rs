@@ -6,7 +6,7 @@
 //! cargo run                checks itself: each request has another UUID
 //! ```
 //!
-//! Nothing needs to be done for `--daemon`, which forks, nor for `--upgrade`.
+//! The service needs no preparation for `--daemon`, which forks, nor for `--upgrade`.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
@@ -35,11 +35,11 @@ fn main() -> ExitCode {
     server.run_forever()
 }
 
-/// Starts the service in the foreground, and asks it.
+/// Starts the service in the foreground, and checks the ids of its answers.
 fn check() -> ExitCode {
     let program = env::current_exe().expect("this program");
     let mut service = Command::new(program)
-        .arg("--nocapture") // Without an argument it would check itself, too.
+        .arg("--nocapture") // Without an argument the service would check itself, too.
         .spawn()
         .expect("the service");
     let ids: HashSet<String> = (0..REQUESTS).filter_map(|_| request()).collect();
@@ -49,7 +49,7 @@ fn check() -> ExitCode {
     ExitCode::from(u8::from(ids.len() != REQUESTS))
 }
 
-/// Returns the request id of an answer.
+/// Makes a request, and returns the id in the answer.
 fn request() -> Option<String> {
     let mut client = (0..100).find_map(|_| {
         let client = TcpStream::connect(ADDRESS).ok();

@@ -1,11 +1,11 @@
-//! A web service on axum whose workers are forked. tower-http gives each request a
-//! UUID of version 7, which is the answer's header `x-request-id`. A client's own
-//! header is kept.
+//! A web service by axum whose workers are forked. tower-http gives each request a UUID of
+//! version 7, and puts it into the answer's header `x-request-id`. It keeps the id of a
+//! request that has one.
 //!
 //! ```text
 //! cd examples/request-id
 //! cargo run -- 127.0.0.1:8080    then: curl -i 127.0.0.1:8080
-//! cargo run                      checks itself: each request has a UUID of its own
+//! cargo run                      checks itself: each request has another UUID
 //! ```
 
 use std::collections::BTreeSet;
@@ -43,21 +43,22 @@ fn main() -> ExitCode {
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:0"));
     let listener = listener.expect("a free address");
     let local = listener.local_addr().expect("bound");
-    // The workers inherit what the generator keeps.
+    // The workers are copied from a process that has ready UUIDs.
     println!("http://{local}, instance {}", fork_safe_uuid::now_v7());
     let workers = [(); WORKERS].map(|()| {
         // SAFETY: this process has one thread.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             serve(listener.try_clone().expect("a socket"));
-            // SAFETY: ends the worker without its parent's destructors.
+            // SAFETY: the worker ends without running its parent's destructors.
             unsafe { libc::_exit(1) };
         }
         pid
     });
     let passed = address.is_none() && check(local);
     for pid in workers {
-        // SAFETY: children of this process; the status is not asked for.
+        // SAFETY: these are children of this process, and a null pointer means that no status
+        // is wanted.
         unsafe {
             if address.is_none() {
                 libc::kill(pid, libc::SIGKILL);
@@ -82,7 +83,7 @@ fn serve(listener: TcpListener) {
     });
 }
 
-/// Answers with the request's UUID, which a handler finds as an extension.
+/// Answers with the request's UUID, which a handler gets as an extension.
 async fn answer(Extension(id): Extension<RequestId>) -> Vec<u8> {
     id.header_value().as_bytes().to_vec()
 }
