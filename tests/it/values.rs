@@ -16,6 +16,8 @@ support::scenarios![
     a_sources_error_prints_its_text_once_in_a_chain,
     a_failing_reseed_is_counted_and_the_key_stays_in_use,
     a_panicking_source_leaves_a_working_generator,
+    a_generator_with_another_source_discards_what_is_ready,
+    an_unbuffered_generator_draws_each_uuid_from_its_source,
     a_constant_source_gives_distinct_uuids_that_do_not_show_it,
     without_a_pool_uuids_do_not_show_a_constant_source,
     fast_rng_switched_on_elsewhere_changes_nothing,
@@ -183,6 +185,26 @@ fn a_panicking_source_leaves_a_working_generator() {
     }
     source.fails.store(0, Relaxed);
     assert_distinct_v4(&(0..1000).map(|_| generator.new_v4()).collect::<Vec<_>>());
+}
+
+fn a_generator_with_another_source_discards_what_is_ready() {
+    let (first, second) = (Told::default(), Told::default());
+    let asked = || [&first, &second].map(|source| source.asked.load(Relaxed));
+    let mut generator = Generator::new().with_source(first.clone());
+    let mut ids = vec![generator.new_v4(), generator.new_v4()];
+    assert_eq!(asked(), [1, 0], "the second UUID was ready");
+    generator = generator.with_source(second.clone());
+    ids.extend([generator.new_v4(), generator.new_v4()]);
+    assert_eq!(asked(), [1, 1]);
+    assert_distinct_v4(&ids);
+}
+
+fn an_unbuffered_generator_draws_each_uuid_from_its_source() {
+    let source = Told::default();
+    let generator = Generator::unbuffered().with_source(source.clone());
+    let ids: Vec<_> = (0..3).map(|_| generator.new_v4()).collect();
+    assert_eq!(source.asked.load(Relaxed), 3);
+    assert_distinct_v4(&ids);
 }
 
 fn a_constant_source_gives_distinct_uuids_that_do_not_show_it() {
