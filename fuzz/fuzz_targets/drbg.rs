@@ -87,7 +87,8 @@ fuzz_target!(|input: (Key, Vec<Operation>)| {
                 keys,
                 more,
             } => {
-                let count = (BLOCKS_PER_KEY * usize::from(keys % 3)).saturating_add_signed(more.into());
+                let count =
+                    (BLOCKS_PER_KEY * usize::from(keys % 3)).saturating_add_signed(more.into());
                 let Some(rest) = budget.checked_sub(count) else {
                     return;
                 };

@@ -97,7 +97,10 @@ fn call(call: impl FnOnce() -> Result<(), Error>) {
     assert!(DRAWS.get() > draws || !keyless, "the source was not asked");
     assert!(result.is_ok() || FAILURES.get() > failures);
     if !IN_DRAW.get() {
-        assert!(result.is_ok() || KEYLESS.get(), "the call failed with a key");
+        assert!(
+            result.is_ok() || KEYLESS.get(),
+            "the call failed with a key"
+        );
         KEYLESS.set(result.is_err());
     }
 }
