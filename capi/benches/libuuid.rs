@@ -57,7 +57,7 @@ fn nanoseconds(generate: Generate) -> f64 {
     let (start, mut calls) = (processor_time(), 0);
     loop {
         for _ in 0..1000 {
-            // SAFETY: a `uuid_t`.
+            // SAFETY: `id` is a `uuid_t`.
             unsafe { generate(black_box(&mut id)) };
         }
         calls += 1000;

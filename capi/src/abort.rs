@@ -56,7 +56,7 @@ pub(crate) fn abort(reason: &dyn fmt::Display) -> ! {
     without_signals(|| say(line.text()));
     raise();
     // The program has a handler, which returned. The second signal must not call it.
-    // SAFETY: resets a signal of the process.
+    // SAFETY: the call takes numbers, and resets a signal of this process.
     unsafe { libc::signal(libc::SIGABRT, libc::SIG_DFL) };
     raise();
     process::abort()
@@ -88,7 +88,7 @@ fn say(text: &[AtomicU8]) {
     // The file is compared last, so that little time passes before the write.
     if is_writable(STDERR) && File::at(STDERR).is_some_and(|now| STANDARD_ERROR.get() == Some(&now))
     {
-        // SAFETY: reads from a buffer that is that long.
+        // SAFETY: the kernel reads from a buffer of that length.
         unsafe { libc::syscall(libc::SYS_write, STDERR, text.as_ptr(), text.len()) };
     }
 }
@@ -101,7 +101,7 @@ fn is_writable(fd: libc::c_int) -> bool {
         revents: 0,
     };
     let (time, mask) = (AT_ONCE.as_ptr(), ptr::null::<libc::sigset_t>());
-    // SAFETY: the pointers lead to one pollfd, as the count says, and to a time.
+    // SAFETY: the pointers lead to one `pollfd`, as the count says, and to a time.
     let ready = unsafe { libc::syscall(libc::SYS_ppoll, &raw mut poll, 1, time, mask, 0) };
     ready == 1 && poll.revents == libc::POLLOUT
 }
@@ -144,9 +144,9 @@ impl File {
     /// Returns the file of a descriptor, or `None` if the kernel does not tell all of it.
     fn at(fd: libc::c_int) -> Option<Self> {
         const WANTED: u32 = libc::STATX_TYPE | libc::STATX_INO;
-        // SAFETY: integers, for which zero is valid.
+        // SAFETY: the structure has integers only, for which zero is valid.
         let mut found: libc::statx = unsafe { mem::zeroed() };
-        // SAFETY: the path ends in a zero byte, and there is room for the structure.
+        // SAFETY: the path ends in a zero byte, and the last pointer leads to a `statx`.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_statx,

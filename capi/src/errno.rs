@@ -2,10 +2,10 @@
 
 /// Calls `call`, and restores errno afterwards.
 pub(crate) fn keep<T>(call: impl FnOnce() -> T) -> T {
-    // SAFETY: the address of an int that belongs to the calling thread.
+    // SAFETY: the address is that of an int of the calling thread.
     let before = unsafe { *libc::__errno_location() };
     let result = call();
-    // SAFETY: the same address.
+    // SAFETY: the address is the same.
     unsafe { *libc::__errno_location() = before };
     result
 }

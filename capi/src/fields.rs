@@ -26,7 +26,7 @@ pub struct Timeval64 {
 /// `out` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_clear(out: *mut Uuid) {
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { out.write(Uuid::nil()) }
 }
 
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn uuid_clear(out: *mut Uuid) {
 /// Both are a `uuid_t`; they may overlap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_copy(to: *mut Uuid, from: *const Uuid) {
-    // SAFETY: the caller's two `uuid_t`.
+    // SAFETY: the caller passes two `uuid_t`.
     unsafe { ptr::copy(from, to, 1) }
 }
 
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn uuid_copy(to: *mut Uuid, from: *const Uuid) {
 /// Both are a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_compare(left: *const Uuid, right: *const Uuid) -> c_int {
-    // SAFETY: the caller's two `uuid_t`.
+    // SAFETY: the caller passes two `uuid_t`.
     match unsafe { (*left).cmp(&*right) } {
         Ordering::Less => -1,
         Ordering::Equal => 0,
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn uuid_compare(left: *const Uuid, right: *const Uuid) -> 
 /// `id` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_is_null(id: *const Uuid) -> c_int {
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     c_int::from(unsafe { (*id).is_nil() })
 }
 
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn uuid_is_null(id: *const Uuid) -> c_int {
 /// `id` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_type(id: *const Uuid) -> c_int {
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { (*id).get_version_num() as c_int }
 }
 
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn uuid_type(id: *const Uuid) -> c_int {
 /// `id` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_variant(id: *const Uuid) -> c_int {
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     match unsafe { (*id).get_variant() } {
         Variant::NCS => 0,
         Variant::RFC4122 => 1,
@@ -107,14 +107,14 @@ pub unsafe extern "C" fn uuid_variant(id: *const Uuid) -> c_int {
 #[unsafe(no_mangle)]
 #[allow(clippy::useless_conversion)] // On most platforms `time_t` is `i64`.
 pub unsafe extern "C" fn uuid_time(id: *const Uuid, time: *mut libc::timeval) -> libc::time_t {
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     let found = time_of(unsafe { &*id });
     let (tv_sec, tv_usec) = match found.seconds.try_into() {
         Ok(seconds) => (seconds, found.microseconds as libc::suseconds_t),
         Err(_) => (-1, -1),
     };
     if !time.is_null() {
-        // SAFETY: room for it.
+        // SAFETY: `time` has room for it.
         unsafe { time.write(libc::timeval { tv_sec, tv_usec }) }
     }
     tv_sec
@@ -140,10 +140,10 @@ pub unsafe extern "C" fn uuid_time(id: *const Uuid, time: *mut Timeval64) -> i64
 /// `id` is a `uuid_t`; `time` is null or has room for such a structure.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_time64(id: *const Uuid, time: *mut Timeval64) -> i64 {
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     let found = time_of(unsafe { &*id });
     if !time.is_null() {
-        // SAFETY: room for it.
+        // SAFETY: `time` has room for it.
         unsafe { time.write(found) }
     }
     found.seconds
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn uuid_get_template(name: *const c_char) -> *const Uuid {
     if name.is_null() {
         return ptr::null();
     }
-    // SAFETY: a string.
+    // SAFETY: `name` is a string.
     match unsafe { CStr::from_ptr(name) }.to_bytes() {
         b"dns" => &Uuid::NAMESPACE_DNS,
         b"url" => &Uuid::NAMESPACE_URL,

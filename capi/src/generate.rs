@@ -22,7 +22,7 @@ pub(crate) fn or_abort<T>(outcome: Result<T, Error>) -> T {
 /// `out` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_random(out: *mut Uuid) {
-    // SAFETY: the caller's `uuid_t`, of which any bytes are a `Uuid`.
+    // SAFETY: the caller passes a `uuid_t`, of which any bytes are a `Uuid`.
     let id = unsafe { &mut *out };
     // It is written in place, as a UUID that is returned by value would stay on the stack.
     or_abort(try_fill_v4(slice::from_mut(id)));
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn uuid_generate(out: *mut Uuid) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_time(out: *mut Uuid) {
     let id = or_abort(try_random_node().and_then(|node| try_now_v1(&node)));
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { out.write(id) }
 }
 
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn uuid_generate_time_safe(out: *mut Uuid) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_time_v6(out: *mut Uuid) {
     let id = or_abort(try_random_node().and_then(|node| try_now_v6(&node)));
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { out.write(id) }
 }
 
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn uuid_generate_time_v6(out: *mut Uuid) {
 /// `out` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_time_v7(out: *mut Uuid) {
-    // SAFETY: the caller's `uuid_t`, of which any bytes are a `Uuid`.
+    // SAFETY: the caller passes a `uuid_t`, of which any bytes are a `Uuid`.
     let id = unsafe { &mut *out };
     // It is written in place, as in `uuid_generate_random`.
     or_abort(try_fill_v7(slice::from_mut(id)));
@@ -132,6 +132,6 @@ unsafe fn bytes<'a>(name: *const c_char, length: usize) -> &'a [u8] {
     if length == 0 {
         return &[];
     }
-    // SAFETY: not null, and readable for that long.
+    // SAFETY: `name` is not null, and that many bytes can be read.
     unsafe { slice::from_raw_parts(name.cast(), length) }
 }

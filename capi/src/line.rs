@@ -30,7 +30,7 @@ impl<'a> Line<'a> {
         Self::new(if size == 0 {
             &[]
         } else {
-            // SAFETY: not null, and that long; an atomic byte is laid out as a byte.
+            // SAFETY: `text` has that many bytes, and an atomic byte has the layout of a byte.
             unsafe { slice::from_raw_parts(text.cast(), size) }
         })
     }

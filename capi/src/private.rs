@@ -23,7 +23,7 @@ pub unsafe extern "C" fn __uuid_generate_time(out: *mut Uuid, _count: *mut c_int
     id[10] |= 1;
     let time = or_abort(try_now_v1(&[0; 6])).into_bytes();
     id[..8].copy_from_slice(&time[..8]);
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { out.write(Uuid::from_bytes(id)) };
     0
 }
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn __uuid_generate_time_cont(
 /// `out` has room for that many `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __uuid_generate_random(out: *mut Uuid, count: *const c_int) -> c_int {
-    // SAFETY: null, or the caller's int.
+    // SAFETY: the caller passes null or an int.
     let count = match unsafe { count.as_ref() } {
         None | Some(0) => 1,
         // A negative count makes no UUID, as in libuuid.

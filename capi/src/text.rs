@@ -15,7 +15,7 @@ use uuid::fmt::Hyphenated;
 /// `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_parse(text: *const c_char, out: *mut Uuid) -> c_int {
-    // SAFETY: stops at the zero byte, or after one byte more than a UUID has.
+    // SAFETY: the call stops at the zero byte, or after one byte more than a UUID has.
     let length = unsafe { libc::strnlen(text, Hyphenated::LENGTH + 1) };
     // SAFETY: as many bytes can be read as were counted.
     unsafe { parse(text, length, out) }
@@ -52,7 +52,7 @@ unsafe fn parse(text: *const c_char, length: usize, out: *mut Uuid) -> c_int {
     if length != Hyphenated::LENGTH {
         return -1;
     }
-    // SAFETY: that long.
+    // SAFETY: `text` has that many bytes.
     let text: &[u8; Hyphenated::LENGTH] = unsafe { &*text.cast() };
     let is_hyphen = |at: &usize| text[*at] == b'-';
     let is_byte = |at: &usize| text[*at..*at + 2].iter().all(u8::is_ascii_hexdigit);
@@ -64,7 +64,7 @@ unsafe fn parse(text: *const c_char, length: usize, out: *mut Uuid) -> c_int {
         let byte = digit(text[at]) << 4 | digit(text[at + 1]);
         // It is written in place, as a UUID that the `uuid` crate returned by value would
         // stay on the stack.
-        // SAFETY: the caller's `uuid_t`.
+        // SAFETY: the caller passes a `uuid_t`.
         unsafe { out.add(number).write(byte) };
     }
     0
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn uuid_unparse(id: *const Uuid, out: *mut c_char) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_unparse_lower(id: *const Uuid, out: *mut c_char) {
     let mut text = [0; Hyphenated::LENGTH + 1];
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { *id }.hyphenated().encode_lower(&mut text);
     // SAFETY: the caller's buffer has room for the text, and does not overlap this array.
     unsafe { ptr::copy_nonoverlapping(text.as_ptr(), out.cast(), text.len()) }
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn uuid_unparse_lower(id: *const Uuid, out: *mut c_char) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_unparse_upper(id: *const Uuid, out: *mut c_char) {
     let mut text = [0; Hyphenated::LENGTH + 1];
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { *id }.hyphenated().encode_upper(&mut text);
     // SAFETY: the caller's buffer has room for the text, and does not overlap this array.
     unsafe { ptr::copy_nonoverlapping(text.as_ptr(), out.cast(), text.len()) }

@@ -1,4 +1,4 @@
-//! The sources of a package: its modules, and what each name in them stands for.
+//! Reads the sources of a package, and resolves the names in its modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -72,7 +72,7 @@ pub fn printed(command: &mut Command) -> String {
 
 /// Loads a library. The system's is loaded by its bare name, and must be loaded first.
 pub fn load(path: impl AsRef<Path>) -> Library {
-    // SAFETY: a libuuid has no initialisation that another could disturb.
+    // SAFETY: the initialisation of a libuuid does not affect another one.
     unsafe { Library::open(Some(path.as_ref()), RTLD_NOW | RTLD_LOCAL) }.expect("a library")
 }
 

@@ -1,5 +1,5 @@
-//! Tests the installed library: beside the system's libuuid, and in programs that were built
-//! for that. Each scenario runs in its own process and has a deadline. A scenario whose
+//! Tests the installed library, in comparison with the system's libuuid and in programs that were
+//! built for that. Each scenario runs in its own process and has a deadline. A scenario whose
 //! programs are missing prints what to install, and is ignored.
 #![allow(unreachable_pub)]
 

@@ -50,7 +50,7 @@ impl Server {
             user: None,
             process: None,
         };
-        // SAFETY: asks who this is.
+        // SAFETY: the call returns a number.
         if unsafe { libc::geteuid() } == 0 {
             let id = |which| {
                 let printed = library::printed(Command::new("id").args([which, "postgres"]));
@@ -122,7 +122,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let process = self.process.as_mut().expect("started");
-        // SAFETY: the server's process, of which SIGINT is a fast shutdown.
+        // SAFETY: the id is that of the server, which SIGINT shuts down.
         unsafe { libc::kill(process.id() as i32, libc::SIGINT) };
         let _ = process.wait();
     }

@@ -219,7 +219,7 @@ fn the_process_aborts_when_standard_error_cannot_be_written() {
     let full = || {
         let (output, mut input) = process::pipe();
         let flags = |flags: i32| {
-            // SAFETY: changes flags of a descriptor of this process.
+            // SAFETY: the call changes flags of a descriptor of this process.
             ok(unsafe { libc::fcntl(input.as_raw_fd(), libc::F_SETFL, flags) })
         };
         flags(libc::O_WRONLY | libc::O_NONBLOCK);

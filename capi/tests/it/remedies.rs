@@ -140,11 +140,11 @@ fn make(library: &Library) -> Vec<Uuid> {
     ];
     let mut ids = vec![];
     for name in names {
-        // SAFETY: its type in `uuid.h`.
+        // SAFETY: the function has this type in `uuid.h`.
         let generate: Generate = unsafe { function(library, name) };
         for _ in 0..300 {
             let mut id = Uuid::nil();
-            // SAFETY: a `uuid_t`.
+            // SAFETY: `id` is a `uuid_t`.
             unsafe { generate(&mut id) };
             ids.push(id);
         }
@@ -156,7 +156,7 @@ fn make(library: &Library) -> Vec<Uuid> {
 /// process.
 fn a_clone_repeats_nothing_after_reseed() {
     let ours = library::load(library::ours());
-    // SAFETY: its type in `fork_safe_uuid.h`.
+    // SAFETY: the function has this type in `fork_safe_uuid.h`.
     let reseed: Reseed = unsafe { function(&ours, "fork_safe_uuid_reseed") };
     let before = make(&ours);
     memory::keep_on_fork(&memory::mappings(|flags| flags.contains(&"wf")));
@@ -180,7 +180,7 @@ fn a_clone_repeats_nothing_after_reseed() {
             nodes.len(),
         )
     };
-    // SAFETY: it may be called anywhere.
+    // SAFETY: the function may be called anywhere.
     assert_eq!(clones(&|| unsafe { reseed() }), (0, 3));
     // The control: the clones repeat the ready UUIDs of one thread, and have one node.
     let (repeated, nodes) = clones(&|| ());
@@ -204,7 +204,7 @@ fn a_sandbox_without_entropy_has_uuids_after_prepare() {
 
 fn prepare_says_what_a_sandbox_must_allow() {
     let ours = library::load(library::ours());
-    // SAFETY: its type in `fork_safe_uuid.h`.
+    // SAFETY: the function has this type in `fork_safe_uuid.h`.
     let prepare: Prepare = unsafe { function(&ours, "fork_safe_uuid_prepare") };
     let said_in = |refused: &[libc::c_long]| {
         let said = process::in_copy(process::fork, || {
@@ -212,7 +212,7 @@ fn prepare_says_what_a_sandbox_must_allow() {
                 sandbox::refuse(refused, libc::EPERM);
             }
             let mut text = [0_u8; 512];
-            // SAFETY: errno, and room for that many bytes.
+            // SAFETY: the pointers lead to errno and to that many bytes.
             let result = unsafe {
                 *libc::__errno_location() = 1234;
                 let result = prepare(text.as_mut_ptr().cast(), text.len());
@@ -253,7 +253,7 @@ fn prepare_says_what_a_sandbox_must_allow() {
 
 fn texts_are_truncated_as_by_snprintf() {
     let ours = library::load(library::ours());
-    // SAFETY: the types of the functions in `fork_safe_uuid.h`.
+    // SAFETY: the functions have these types in `fork_safe_uuid.h`.
     let (status, prepare): (Status, Prepare) = unsafe {
         (
             function(&ours, "fork_safe_uuid_status"),

@@ -1,8 +1,8 @@
-//! Finds what a path stands for.
+//! Resolves paths.
 
 use super::{Names, Segments, Sources};
 
-/// The limit of steps. A name that is defined by way of itself would take more.
+/// The largest number of steps. A name that is defined by itself would take more.
 const DEPTH: usize = 24;
 
 impl Sources<'_> {

@@ -27,11 +27,11 @@ fn each_generator_makes_its_version() {
         ("uuid_generate_time_v6", 6),
         ("uuid_generate_time_v7", 7),
     ] {
-        // SAFETY: its type in `uuid.h`, except for the int that one of the functions returns.
+        // SAFETY: the function has this type in `uuid.h`, except for the int that one of the functions returns.
         let generate: Generate = unsafe { function(&ours, name) };
         for _ in 0..10_000 {
             let mut id = Uuid::nil();
-            // SAFETY: a `uuid_t`.
+            // SAFETY: `id` is a `uuid_t`.
             unsafe { generate(&mut id) };
             assert_eq!(id.get_version_num(), version, "{name}: {id}");
             assert_eq!(id.get_variant(), uuid::Variant::RFC4122, "{name}: {id}");
@@ -48,7 +48,7 @@ fn each_generator_makes_its_version() {
             }
         }
     }
-    // SAFETY: its type in `uuid.h`.
+    // SAFETY: the function has this type in `uuid.h`.
     let result = unsafe {
         let safe: unsafe extern "C" fn(*mut Uuid) -> c_int =
             function(&ours, "uuid_generate_time_safe");
@@ -61,11 +61,11 @@ fn each_generator_makes_its_version() {
 
 fn each_child_has_another_node() {
     let [theirs, ours] = both().map(|library| {
-        // SAFETY: its type in `uuid.h`.
+        // SAFETY: the function has this type in `uuid.h`.
         let generate: Generate = unsafe { function(&library, "uuid_generate_time") };
         let make = || {
             let mut id = Uuid::nil();
-            // SAFETY: a `uuid_t`.
+            // SAFETY: `id` is a `uuid_t`.
             unsafe { generate(&mut id) };
             id
         };
@@ -86,11 +86,11 @@ fn uuidd_gets_ranges_that_do_not_overlap() {
     let mut ranges = BTreeSet::new();
     for name in ["__uuid_generate_time", "__uuid_generate_time_cont"] {
         type Range = unsafe extern "C" fn(*mut Uuid, *mut c_int, u32) -> c_int;
-        // SAFETY: its type in libuuid; the first function has no third argument and reads none.
+        // SAFETY: the function has this type in libuuid; the first function has no third argument and reads none.
         let range: Range = unsafe { function(&ours, name) };
         for _ in 0..1000 {
             let (mut id, mut count) = (Uuid::nil(), 1000);
-            // SAFETY: a `uuid_t` and an int.
+            // SAFETY: the pointers lead to a `uuid_t` and an int.
             assert_eq!(unsafe { range(&mut id, &mut count, 60) }, 0);
             assert_eq!(count, 1000);
             assert_eq!(id.get_version_num(), 1, "{id}");
@@ -100,7 +100,7 @@ fn uuidd_gets_ranges_that_do_not_overlap() {
         }
     }
     type Random = unsafe extern "C" fn(*mut Uuid, *const c_int) -> c_int;
-    // SAFETY: its type in libuuid; a count of null or 0 means one UUID.
+    // SAFETY: the function has this type in libuuid; a count of null or 0 means one UUID.
     unsafe {
         let random: Random = function(&ours, "__uuid_generate_random");
         let mut ids = [Uuid::nil(); 8];

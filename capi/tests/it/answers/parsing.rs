@@ -19,7 +19,7 @@ const UNTOUCHED: Uuid = Uuid::from_bytes([0xA5; 16]);
 
 fn millions_of_texts_are_parsed_as_libuuid_parses_them() {
     let libraries = both();
-    // SAFETY: the types of the functions in `uuid.h`.
+    // SAFETY: the functions have these types in `uuid.h`.
     let (parse, range): ([Parse; 2], [ParseRange; 2]) = unsafe {
         (
             libraries.each_ref().map(|l| function(l, "uuid_parse")),
@@ -34,7 +34,7 @@ fn millions_of_texts_are_parsed_as_libuuid_parses_them() {
         let text = CString::new(text(&mut numbers)).expect("no zero byte");
         let parsed = parse.map(|parse| {
             let mut id = UNTOUCHED;
-            // SAFETY: a string and a `uuid_t`.
+            // SAFETY: the pointers lead to a string and a `uuid_t`.
             (unsafe { parse(text.as_ptr(), &mut id) }, id)
         });
         let [theirs, ours] = parsed;
@@ -44,7 +44,7 @@ fn millions_of_texts_are_parsed_as_libuuid_parses_them() {
 
         let [theirs, ours] = range.map(|parse| {
             let (mut id, bytes) = (UNTOUCHED, text.as_bytes());
-            // SAFETY: the string's two ends and a `uuid_t`.
+            // SAFETY: the pointers lead to the two ends of the string and a `uuid_t`.
             let result = unsafe { parse(text.as_ptr(), text.as_ptr().add(bytes.len()), &mut id) };
             (result, id)
         });
@@ -89,7 +89,7 @@ fn text(numbers: &mut Numbers) -> Vec<u8> {
 
 fn no_byte_after_the_text_is_read() {
     let [theirs, ours] = both();
-    // SAFETY: two new pages, of which the second is closed.
+    // SAFETY: the two pages are new, and nothing accesses the second one any more.
     let end = unsafe {
         let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
         let end = memory::map_shared(2 * page).cast::<u8>().add(page);
@@ -98,7 +98,7 @@ fn no_byte_after_the_text_is_read() {
     };
 
     // One text has no final zero byte, and a range ends at the last byte that can be read.
-    // SAFETY: before the end of the first page.
+    // SAFETY: all bytes are before the end of the first page.
     let (endless, range) = unsafe {
         ptr::copy_nonoverlapping([b'a'; 37].as_ptr(), end.sub(37), 37);
         let endless = in_child(&ours, |parse, _| {
@@ -123,14 +123,14 @@ fn no_byte_after_the_text_is_read() {
 
 /// Makes a call in a child, and returns its result or the signal that ended the child.
 fn in_child(library: &Library, call: impl Fn(Parse, ParseRange) -> c_int) -> Result<i32, i32> {
-    // SAFETY: the types of the functions in `uuid.h`.
+    // SAFETY: the functions have these types in `uuid.h`.
     let (parse, range) = unsafe {
         (
             function(library, "uuid_parse"),
             function(library, "uuid_parse_range"),
         )
     };
-    // SAFETY: ends the child.
+    // SAFETY: ends the child without its parent's destructors.
     let status = process::status_of(|| unsafe { libc::_exit(call(parse, range) & 0xFF) });
     if libc::WIFSIGNALED(status) {
         Err(libc::WTERMSIG(status))

@@ -33,18 +33,18 @@ fn order_fields_and_text_are_those_of_libuuid() {
     }
     for name in ["uuid_is_null", "uuid_type", "uuid_variant"] {
         let ask = |library| -> Vec<c_int> {
-            // SAFETY: its type in `uuid.h`.
+            // SAFETY: the function has this type in `uuid.h`.
             let ask: Ask = unsafe { function(library, name) };
-            // SAFETY: a `uuid_t`.
+            // SAFETY: `id` is a `uuid_t`.
             ids.iter().map(|id| unsafe { ask(id) }).collect()
         };
         assert!(ask(ours) == ask(theirs), "{name}");
     }
     for name in ["uuid_unparse", "uuid_unparse_lower", "uuid_unparse_upper"] {
         let write = |library| -> Vec<CString> {
-            // SAFETY: its type in `uuid.h`.
+            // SAFETY: the function has this type in `uuid.h`.
             let unparse: Unparse = unsafe { function(library, name) };
-            // SAFETY: a `uuid_t`, and room for more than the text.
+            // SAFETY: `id` is a `uuid_t`, and `text` has room for more than the text.
             let text = |id: &Uuid| unsafe {
                 let mut text = [1 as c_char; 38];
                 unparse(id, text.as_mut_ptr());
@@ -57,7 +57,7 @@ fn order_fields_and_text_are_those_of_libuuid() {
     }
     let order = |library| -> Vec<c_int> {
         type Compare = unsafe extern "C" fn(*const Uuid, *const Uuid) -> c_int;
-        // SAFETY: its type in `uuid.h`.
+        // SAFETY: the function has this type in `uuid.h`.
         let compare: Compare = unsafe { function(library, "uuid_compare") };
         let near = &ids[ids.len() - 20..];
         let pairs = ids.iter().zip(&ids[1..]);
@@ -66,7 +66,7 @@ fn order_fields_and_text_are_those_of_libuuid() {
                 near.iter()
                     .flat_map(|one| near.iter().map(move |other| (one, other))),
             )
-            // SAFETY: two `uuid_t`.
+            // SAFETY: both are a `uuid_t`.
             .map(|(left, right)| unsafe { compare(left, right) }.signum())
             .collect()
     };
@@ -81,12 +81,12 @@ fn order_fields_and_text_are_those_of_libuuid() {
     assert!(version_1.len() > 10_000);
     let times = |library: &Library| -> Vec<(i64, i64, i64)> {
         // Later versions of libuuid have the 64-bit function under another name.
-        // SAFETY: its type in `uuid.h` where `time_t` has 64 bits.
+        // SAFETY: the function has this type in `uuid.h` where `time_t` has 64 bits.
         let time: Time = unsafe {
             let later = library.get::<Time>(b"uuid_time64").map(|symbol| *symbol);
             later.unwrap_or_else(|_| function(library, "uuid_time"))
         };
-        // SAFETY: a `uuid_t`, and a structure of which zeros are a value.
+        // SAFETY: `id` is a `uuid_t`, and zeros are a valid `timeval`.
         let tell = |id: &Uuid| unsafe {
             let mut at: libc::timeval = std::mem::zeroed();
             let seconds = time(id, &mut at);
@@ -98,7 +98,7 @@ fn order_fields_and_text_are_those_of_libuuid() {
     assert!(times(ours) == times(theirs));
 
     let (mut id, from) = (Uuid::max(), Uuid::NAMESPACE_URL);
-    // SAFETY: the types of the functions in `uuid.h`.
+    // SAFETY: the functions have these types in `uuid.h`.
     unsafe {
         function::<unsafe extern "C" fn(*mut Uuid, *const Uuid)>(ours, "uuid_copy")(&mut id, &from);
         assert_eq!(id, from);
@@ -111,7 +111,7 @@ fn uuids_of_names_are_those_of_libuuid() {
     let [theirs, ours] = &both();
     let mut numbers = Numbers(3);
     for name in ["uuid_generate_md5", "uuid_generate_sha1"] {
-        // SAFETY: its type in `uuid.h`.
+        // SAFETY: the function has this type in `uuid.h`.
         let make = [theirs, ours].map(|library| unsafe { function::<Named>(library, name) });
         for length in 0..300 {
             let text: Vec<u8> = (0..length).map(|_| numbers.next() as u8).collect();
@@ -119,20 +119,20 @@ fn uuids_of_names_are_those_of_libuuid() {
             let [theirs, ours] = make.map(|make| {
                 // The result replaces the namespace.
                 let mut id = namespace;
-                // SAFETY: a name of that length, and one `uuid_t` for both.
+                // SAFETY: the name has that length, and one `uuid_t` may be both arguments.
                 unsafe { make(&raw mut id, &raw const id, text.as_ptr().cast(), length) };
                 id
             });
             assert_eq!(ours, theirs, "{name} of {text:?}");
         }
         let mut id = Uuid::nil();
-        // SAFETY: a null pointer to no byte.
+        // SAFETY: the name may be null if its length is 0.
         unsafe { make[1](&mut id, &Uuid::NAMESPACE_DNS, ptr::null(), 0) };
         assert_ne!(id, Uuid::nil());
     }
     let template = |library, name: *const c_char| {
         type Template = unsafe extern "C" fn(*const c_char) -> *const Uuid;
-        // SAFETY: its type in `uuid.h`, a string or null, and a constant.
+        // SAFETY: the function has this type in `uuid.h`, a string or null, and a constant.
         unsafe { function::<Template>(library, "uuid_get_template")(name).as_ref() }
     };
     let names = [
@@ -186,7 +186,7 @@ fn uuid_time_returns_the_time_of_versions_1_6_and_7() {
         ("2489E9AD-2EE2-8E00-8EC9-32D5F69181C0", -1, -1),
     ] {
         for name in ["uuid_time", "uuid_time64"] {
-            // SAFETY: its type in `uuid.h` where `time_t` has 64 bits.
+            // SAFETY: the function has this type in `uuid.h` where `time_t` has 64 bits.
             unsafe {
                 let time: Time = function(&ours, name);
                 let mut at: libc::timeval = std::mem::zeroed();
