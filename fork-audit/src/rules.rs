@@ -170,7 +170,8 @@ pub(crate) const RULES: [Rule; 10] = [
         versions: "<0.3",
         closed: "nothing, if the system call answers",
         refused: "it reads a socket, pipe or file that got the number of its /dev/urandom",
-        remedy: "upgrade the package that pulls it in, then do as for 0.3; for UUIDs call fork_safe_uuid",
+        remedy: "upgrade the package that pulls it in, then do as for 0.3; for UUIDs call \
+                 fork_safe_uuid",
         ..GETRANDOM
     },
 ];

@@ -27,7 +27,7 @@ fn each_generator_makes_its_version() {
         ("uuid_generate_time_v6", 6),
         ("uuid_generate_time_v7", 7),
     ] {
-        // SAFETY: the function has this type in `uuid.h`, except for the int that one of the functions returns.
+        // SAFETY: the functions have this type in `uuid.h`, but one of them also returns an int.
         let generate: Generate = unsafe { function(&ours, name) };
         for _ in 0..10_000 {
             let mut id = Uuid::nil();
@@ -86,7 +86,7 @@ fn uuidd_gets_ranges_that_do_not_overlap() {
     let mut ranges = BTreeSet::new();
     for name in ["__uuid_generate_time", "__uuid_generate_time_cont"] {
         type Range = unsafe extern "C" fn(*mut Uuid, *mut c_int, u32) -> c_int;
-        // SAFETY: the function has this type in libuuid; the first function has no third argument and reads none.
+        // SAFETY: the second function has this type in libuuid. The first one has no third argument.
         let range: Range = unsafe { function(&ours, name) };
         for _ in 0..1000 {
             let (mut id, mut count) = (Uuid::nil(), 1000);

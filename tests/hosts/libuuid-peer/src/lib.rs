@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// `out` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate(out: *mut Uuid) {
-    // SAFETY: the caller's `uuid_t`, which has the layout of a `Uuid`.
+    // SAFETY: the caller passes a `uuid_t`, which has the layout of a `Uuid`.
     unsafe { out.write(Uuid::new_v4()) }
 }
 
@@ -21,9 +21,9 @@ pub unsafe extern "C" fn uuid_generate(out: *mut Uuid) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_unparse(id: *const Uuid, out: *mut [u8; 37]) {
     let mut text = [0; 37];
-    // SAFETY: the caller's `uuid_t`, which has the layout of a `Uuid`.
+    // SAFETY: the caller passes a `uuid_t`, which has the layout of a `Uuid`.
     unsafe { *id }.hyphenated().encode_lower(&mut text);
-    // SAFETY: the caller's 37 bytes.
+    // SAFETY: the caller passes 37 bytes.
     unsafe { out.write(text) }
 }
 
