@@ -11,8 +11,8 @@ create_exception!(
     PyOSError,
     "No entropy, or no timestamp, so there is no UUID.\n\n\
      The text names each system call that failed, and says what to do. `errno` is that of\n\
-     the last call, `strerror` is the text without it, and `kind` is 'no source', 'kernel',\n\
-     'device' or 'clock'. The next call tries everything again."
+     the last call, `strerror` is the text without the number, and `kind` is 'no source',\n\
+     'kernel', 'device' or 'clock'. The next call tries everything again."
 );
 
 /// Returns `error` as a Python exception.

@@ -24,7 +24,7 @@ class Error(OSError):
     """No entropy, or no timestamp, so there is no UUID.
 
     The text names each system call that failed, and says what to do. `errno` is that of
-    the last call, and `strerror` is the text without it.
+    the last call, and `strerror` is the text without the number.
     """
 
     kind: Literal["no source", "kernel", "device", "clock", "other"]
