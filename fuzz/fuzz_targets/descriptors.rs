@@ -36,7 +36,7 @@ enum Operation {
     Decoy(u8, Number),
     Copy(Number, Number),
     Open(Thing),
-    /// Makes a child that continues with so many operations, or with all of them if it is 0.
+    /// Makes a child that continues with this number of operations, or with all if it is 0.
     Fork(u8),
     Refuse(Refusal),
     Limit(u8),
@@ -50,9 +50,9 @@ enum Operation {
 /// Whether a source can be reached.
 #[derive(Clone, Copy)]
 struct Can {
-    /// Perhaps.
+    /// It may be reachable.
     may: bool,
-    /// For certain.
+    /// It is certainly reachable.
     must: bool,
 }
 
