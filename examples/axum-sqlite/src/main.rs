@@ -1,14 +1,14 @@
-//! A web service by axum and sqlx (SQLite) whose workers are forked. Each order gets a UUID of
-//! version 7 as the primary key of its row.
+//! A web service with axum and sqlx (SQLite) whose workers are forked. Each order gets a UUID
+//! of version 7, which is the primary key of its row.
 //!
 //! ```text
 //! cd examples/axum-sqlite
 //! cargo run -- 127.0.0.1:8080    then: curl -X POST 127.0.0.1:8080/orders
-//! cargo run                      checks itself: each order is accepted and stored
+//! cargo run                      checks itself: no order is lost or refused
 //! ```
 //!
-//! The program forks before it starts the runtime, because a child does not inherit the
-//! runtime's threads. The UUIDs do not require it.
+//! The workers are forked before the runtime starts, because a child does not inherit its
+//! threads. For the UUIDs, the order does not matter.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -59,8 +59,7 @@ fn main() -> ExitCode {
     });
     let passed = address.is_none() && check(local);
     for pid in workers {
-        // SAFETY: these are children of this process, and a null pointer means that no status
-        // is wanted.
+        // SAFETY: the ids are those of children. Null means that the status is not written.
         unsafe {
             if address.is_none() {
                 libc::kill(pid, libc::SIGKILL);
@@ -102,7 +101,7 @@ async fn serve(listener: TcpListener, file: PathBuf) {
 
 async fn order(State(database): State<SqlitePool>) -> Result<Json<Uuid>, (StatusCode, String)> {
     let id = fork_safe_uuid::now_v7();
-    // If another row had this key, the statement would fail.
+    // A repeated key would be an error.
     let insert = sqlx::query("INSERT INTO orders (id) VALUES (?)").bind(id);
     match insert.execute(&database).await {
         Ok(_) => Ok(Json(id)),
@@ -119,8 +118,7 @@ async fn count(State(database): State<SqlitePool>) -> String {
         .to_string()
 }
 
-/// Sends orders from several clients at once, and returns whether all were accepted and
-/// stored.
+/// Sends orders from several clients at once, and returns whether all of them were stored.
 fn check(address: SocketAddr) -> bool {
     let clients = [(); WORKERS].map(|()| {
         thread::spawn(move || {
@@ -143,6 +141,7 @@ fn check(address: SocketAddr) -> bool {
     accepted == WORKERS * ORDERS && stored == accepted.to_string()
 }
 
+/// Sends a request, and returns the answer.
 fn request(address: SocketAddr, method: &str) -> String {
     let mut client = TcpStream::connect(address).expect("the service");
     client

@@ -1,5 +1,5 @@
-//! A PostgreSQL extension whose functions return UUIDs. The server may preload it, or each
-//! backend may load it.
+//! A PostgreSQL extension whose functions return UUIDs. It may be preloaded, or each backend may
+//! load it.
 //!
 //! ```text
 //! cd examples/pgrx
@@ -20,7 +20,7 @@ use pgrx::prelude::*;
 
 pg_module_magic!();
 
-// Without entropy, both functions panic, which pgrx turns into an error of the statement.
+// Both functions panic without entropy, and pgrx turns a panic into an error of the statement.
 
 #[pg_extern(parallel_safe)]
 fn fork_safe_uuid_v4() -> Uuid {

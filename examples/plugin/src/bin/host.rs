@@ -1,11 +1,11 @@
-//! A host that loads the plugin and forks workers. The threads of a worker use the plugin, and
-//! the worker unloads it while they still run.
+//! A host that loads the plugin and forks workers. Their threads use the plugin, and the workers
+//! unload it while the threads still run.
 //!
 //! ```text
 //! cd examples/plugin && cargo run
 //! ```
 //!
-//! The exit status is 0 if no UUID repeats and no worker crashes.
+//! The exit status is 0 if no UUID was repeated and no worker crashed.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_void};
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     // SAFETY: the plugin has a function of this type under that name.
     let new_id = unsafe { mem::transmute::<*mut c_void, NewId>(new_id) };
 
-    // The workers are copied from a host that has used the plugin.
+    // The host uses the plugin before it forks.
     let mut ids = BTreeSet::from([make(new_id)]);
     let (mut output, input) = io::pipe().expect("a pipe");
     let workers = [(); WORKERS].map(|()| {
@@ -66,6 +66,7 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(missing + crashed > 0))
 }
 
+/// Makes UUIDs in several threads, and unloads the plugin before the threads end.
 fn worker(plugin: *mut c_void, new_id: NewId, mut input: &io::PipeWriter) {
     let (made, unloaded) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
     thread::scope(|scope| {
@@ -86,6 +87,7 @@ fn worker(plugin: *mut c_void, new_id: NewId, mut input: &io::PipeWriter) {
     input.flush().expect("the host");
 }
 
+/// Makes a UUID by the plugin.
 fn make(new_id: NewId) -> [u8; 16] {
     let mut id = [0; 16];
     // SAFETY: the plugin is loaded and writes 16 bytes.
@@ -93,6 +95,7 @@ fn make(new_id: NewId) -> [u8; 16] {
     id
 }
 
+/// Returns the error of the last call of dlopen(3) or dlsym(3).
 fn problem() -> Option<&'static CStr> {
     // SAFETY: one thread calls this, and the text lives until the next call.
     unsafe {
