@@ -1,4 +1,4 @@
-//! Times each way to make UUIDs beside the peers: `cargo bench --bench uuids`.
+//! Times each way to make UUIDs beside the peers: `cargo bench --package benches --bench uuids`.
 
 #![allow(missing_docs)]
 

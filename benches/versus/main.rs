@@ -2,8 +2,8 @@
 //! them alike. Prints medians, and ratios with their spread.
 //!
 //! ```text
-//! cargo bench --bench versus
-//! RUSTFLAGS='--cfg fork_safe_uuid_backend="chacha"' cargo bench --bench versus
+//! cargo bench --package benches --bench versus
+//! RUSTFLAGS='--cfg fork_safe_uuid_backend="chacha"' cargo bench --package benches --bench versus
 //! ```
 //!
 //! The first command also writes the picture `docs/benchmarks.svg`. The second one times the

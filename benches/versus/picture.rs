@@ -27,7 +27,7 @@ pub(crate) fn draw(all: &[Series], machine: &str) -> Result<(), Box<dyn Error>> 
     let bars =
         |groups: &[&'static str]| groups.iter().map(|group| of(group).count()).sum::<usize>();
     let lines: usize = PICTURE.iter().map(|(_, groups)| 1 + bars(groups)).sum();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.svg");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.svg");
     std::fs::create_dir_all(path.parent().expect("docs"))?;
     let (left, top, step, width) = (290, 60, 24, 800);
     let height = top + step * lines as i32 + 10;
