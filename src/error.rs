@@ -8,7 +8,7 @@ use crate::sys;
 mod text;
 
 /// The error of every `try_*` function: there is no entropy, or no timestamp for a
-/// time-ordered UUID.
+/// time-based UUID.
 ///
 /// The text names each call that failed, and what can be done about it. The next call tries
 /// everything again.
@@ -78,8 +78,8 @@ pub(crate) enum Advice {
     Preparing,
 }
 
-/// One call that failed. It is small, because results are moved after the pool has read `alive`
-/// for the last time.
+/// One call that failed. It is small, because a result is copied after the pool has read `alive`
+/// for the last time, and a handler may fork during the copy.
 #[derive(Clone, Copy)]
 pub(crate) struct Failure {
     pub(crate) path: Path,

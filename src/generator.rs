@@ -17,7 +17,8 @@ use crate::source::{EntropySource, Source};
 /// control when its memory is freed, which is when it is dropped.
 ///
 /// It may move to another thread (`Send`), but two threads cannot use it at once (it is
-/// not `Sync`). All promises of the free functions hold for it.
+/// not `Sync`). All promises of the free functions hold for it, if its source and its clock
+/// keep them, too.
 ///
 /// # Examples
 ///
@@ -81,10 +82,8 @@ impl Generator {
     /// What it has ready from another source is discarded. A generator that is
     /// [unbuffered](Self::unbuffered) draws from `source` for each call.
     ///
-    /// # Panics
-    ///
-    /// This function does not panic. If `source` panics, the call that needed a seed
-    /// panics, and each later UUID is drawn from `source`.
+    /// If `source` panics, the call that needed a seed panics, and each later UUID is drawn
+    /// from `source`.
     ///
     /// # Examples
     ///
@@ -159,7 +158,8 @@ impl Generator {
     }
 
     /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
-    /// than all that this generator returned before, unless the clock was set back.
+    /// than all that this generator returned before, unless the clock was set back or
+    /// [`reseed`](crate::reseed) was called.
     ///
     /// What [`now_v7`](crate::now_v7) says of order, of a clock that is set back and of
     /// randomness holds here.

@@ -23,6 +23,9 @@
 #![deny(unsafe_code)]
 
 // From top to bottom; each module imports only from those below it.
+//
+// A comment with a tag, such as [P2 alive-first], gives the reason for the code below it.
+// `tests/it/rules` leaves that code out and asserts which program then fails; see CONTRIBUTING.md.
 mod process;
 mod status;
 
@@ -55,7 +58,7 @@ pub use thread::{
     try_new_v4, try_now_v1, try_now_v6, try_now_v7, try_random_node,
 };
 
-/// Pages that are too long for the first one.
+/// Pages that are too long for the front page.
 #[cfg(any(doc, doctest))]
 pub mod documentation {
     #[doc = include_str!("../docs/hazards.md")]

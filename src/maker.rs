@@ -11,8 +11,8 @@ use crate::source::Source;
 
 /// A pool, an order, a clock and a source, and how UUIDs are made of them.
 ///
-/// The parts are lent to functions whose results are small, because a thread-local variable
-/// can only be lent, and an [`Error`] that leaves such a function goes through memory.
+/// The parts are lent to closures, because a thread-local variable can only be lent. On the fast
+/// path the closures return no [`Error`], because it would be returned through memory.
 pub(crate) trait Maker {
     fn with_pool<T>(&self, call: impl FnOnce(&Pool) -> T) -> T;
 
@@ -72,7 +72,8 @@ pub(crate) trait Maker {
     #[inline]
     fn try_make_v7(&self) -> Result<Uuid, Error> {
         let word = self.next_word(1)?;
-        // The random bits last: a fork before them gives parent and child other bits.
+        // The random bits are made last, so that parent and child have different bits after a
+        // fork before them.
         Ok(v7::uuid(word, self.try_make_v4()?))
     }
 

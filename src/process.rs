@@ -12,8 +12,8 @@ use crate::thread;
 /// entropy source is in use.
 ///
 /// Call it before chroot(2), a seccomp filter or a drop of privileges. It opens
-/// and tracks /dev/urandom, also while getrandom(2) answers, and fills the calling
-/// thread's pool.
+/// and tracks /dev/urandom, also while getrandom(2) answers, fills the calling
+/// thread's pool, and maps the memory that other kinds of UUID need.
 ///
 /// - A forked child inherits neither: call it after the last fork, in each worker. Do
 ///   not call it in a child of vfork(2), whose memory is its parent's.
@@ -35,9 +35,9 @@ use crate::thread;
 /// | `getrandom` | a seed, each 64 KiB; the first UUID of a forked child | /dev/urandom is read |
 /// | `statx`, `pread64`, `getpid` | a seed from the device | an error, as there is no other source: allow them |
 /// | `getpid` | any seed | one hedge less |
-/// | `clock_gettime` | each 251 UUIDs, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-ordered ones |
-/// | `gettid`, `mmap`, `madvise`, `munmap` | the first UUID of another thread | that thread has no pool |
-/// | `tgkill` | the first UUID of another thread, if it may get the memory of a thread that has ended | that memory is not used again |
+/// | `clock_gettime` | every 251 random UUIDs, each time-based UUID and each seed, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-based ones |
+/// | `gettid`, `mmap`, `madvise`, `munmap` | the first UUID of another thread, and that of a [`Generator`](crate::Generator) if 64 threads and generators have pools | that thread or generator has no pool |
+/// | `tgkill` | the same, if the memory of a thread that has ended may be used again | that memory is not used again |
 /// | `madvise` | [`reseed`] | nothing else changes, but after a restore by CRIU before 4.2, forked children repeat UUIDs |
 /// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after its descriptor was closed elsewhere | an error without `openat` or `statx`; without `fcntl`, `dup3` or `close`, one more descriptor may stay open |
 ///
@@ -61,9 +61,13 @@ use crate::thread;
 /// ```
 pub fn prepare() -> Result<Status, Error> {
     let device = source::prepare_device();
-    // Filled even in a forked child, whose first UUID would otherwise come straight from
-    // the kernel. Before the device's error is returned: this one is worse.
+    // The pool is filled even in a forked child, whose first UUID would otherwise come straight
+    // from the kernel. Its error is returned before the device's, because it is worse.
     thread::fill_pool()?;
+    sys::keeping_errno(|| {
+        source::prepare_vdso();
+        gregorian::PROCESS.prepare();
+    });
     device?;
     Ok(status())
 }

@@ -27,6 +27,7 @@ mod vdso;
 pub use device::{Device, TrackedDevice};
 pub(crate) use device::{prepare as prepare_device, tracked};
 pub use kernel::Kernel;
+pub(crate) use vdso::prepare as prepare_vdso;
 
 /// A source of unpredictable bytes.
 ///
@@ -58,7 +59,7 @@ pub trait EntropySource {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::custom`] if the source cannot fill all of `dest`.
+    /// Returns an error, such as [`Error::custom`], if the source cannot fill all of `dest`.
     fn fill(&self, dest: &mut [u8]) -> Result<(), Error>;
 }
 
@@ -101,7 +102,7 @@ impl Source<'_> {
         is_filled
     }
 
-    /// Fills `seed`.
+    /// Fills `seed`, and returns which source did.
     pub(crate) fn draw(self, seed: &mut [u8; 16]) -> Result<Served, Error> {
         let mut from_kernel = [0; 16];
         let served = self.draw_by(&mut from_kernel, seed)?;
@@ -117,8 +118,8 @@ impl Source<'_> {
     fn draw_by(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
         let served = match self {
             Source::Custom(source) => return source.fill(seed).map(|()| Served::Custom),
-            // [P1 kernel-first] Asked at each draw: while getrandom(2) answers, no descriptor is
-            // used, and the process may enter a sandbox that refuses it at any time.
+            // [P1 kernel-first] The kernel is asked at each draw: while it answers, no descriptor
+            // is used, and the process may enter a sandbox that refuses it at any time.
             Source::System => match Kernel.fill(dest) {
                 Ok(()) => Served::Kernel,
                 Err(refusal) if refusal.is_refusal() => match Device.fill(seed) {

@@ -59,7 +59,7 @@ impl Status {
         }
     }
 
-    /// Returns the source that answered the last draw, or `None` before the first one. A
+    /// Returns the system's source that answered the last draw, or `None` before the first one. A
     /// forked child starts with its parent's answer.
     #[must_use]
     pub fn source(&self) -> Option<SystemSource> {

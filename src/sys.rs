@@ -1,11 +1,12 @@
-//! What a platform must provide. Only this file asks which platform it is.
+//! What a platform must provide. Only this file and those below it ask which system it is.
 //!
-//! Each backend has the same items, so that no file above needs a `cfg`:
+//! Each backend has the same items, so that no file above needs a `cfg` for the system:
 //!
 //! | item | contract |
 //! | --- | --- |
 //! | `getrandom` | fills a prefix of the buffer from the system's CSPRNG and returns its length, or an errno; blocks until that generator is initialised |
 //! | `HAS_DEVICE` | whether there is a device to turn to |
+//! | `RANDOM`, `URANDOM` | the device numbers of /dev/random and /dev/urandom |
 //! | `Identity`, `identity_at`, `identity_of` | what a path leads to, through a symbolic link or not; what a descriptor is |
 //! | `open`, `move_above_stdio`, `replace`, `close`, `pread` | the system calls; a descriptor is close-on-exec from its first instant |
 //! | `is_marked` | whether a descriptor comes from `open` here, and not from the program's own |
@@ -21,11 +22,12 @@
 //! | `hardware_random` | 64 random bits of the processor, or `None` |
 //! | `has_aes` | whether a 64-bit Arm processor has instructions for AES |
 //! | `wall_clock` | seconds since 1970, rounded down, and nanoseconds; or an errno |
-//! | `pid`, `at_random` | the process's number; 16 bytes that the kernel drew for the program. The hedge uses both, and the clock |
+//! | `pid`, `at_random` | the process's number; 16 bytes that the kernel drew for the program, or zeros |
 //! | `EPERM` … | the errno values that the code above compares with |
 //!
 //! On a system without wiped memory, `map_wiped` returns `None`, and each UUID is drawn from
-//! `getrandom`. Nothing here waits for another thread or allocates.
+//! `getrandom`. Nothing here waits for another thread. Nothing here allocates, except
+//! `write_os_error` on other systems than Linux and Android.
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("fork-safe-uuid needs 64-bit atomics, which this target does not have");

@@ -16,11 +16,12 @@ pub use time::{
 };
 
 thread_local! {
-    /// Constant and without a destructor, so that its use allocates nothing and works at any
-    /// time of the thread's life.
+    /// The calling thread's pool. It is constant and has no destructor, so this crate allocates
+    /// nothing for it, and it works at any time of the thread's life.
     static POOL: Pool = const { Pool::of_thread() };
 
-    /// Constant and without a destructor, as the pool.
+    /// The order of the calling thread's version 7 UUIDs. It, too, is constant and has no
+    /// destructor.
     static ORDER: Order = const { Order::new() };
 }
 

@@ -44,8 +44,12 @@ pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
 
     /// Marks the memory of the value again, unless the kernel refuses: CRIU before 4.2
     /// restores the memory of a process without the mark.
-    fn mark_again(&'static self) {
-        // SAFETY: each value has its own mapping (`Wiped::map`).
+    ///
+    /// # Safety
+    ///
+    /// `self` came from [`Wiped::map`].
+    unsafe fn mark_again(&'static self) {
+        // SAFETY: the caller promises that the value has its own mapping.
         unsafe { sys::mark_wiped(NonNull::from(self).cast(), size_of::<Self>()) };
     }
 
@@ -101,7 +105,8 @@ impl<T: Wiped> WipedCell<T> {
 
     pub(crate) fn mark_again(&self) {
         if let Some(value) = self.get() {
-            value.mark_again();
+            // SAFETY: `get_or_map` stored it.
+            unsafe { value.mark_again() };
         }
     }
 
@@ -173,10 +178,9 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
                 return Ok(&values[0]);
             }
         }
-        let caller = Caller::new();
         let is_thread = borrower == Borrower::Thread;
         let owner = match is_thread {
-            true => Some(caller.ok_or(Refusal::UnknownThread)?),
+            true => Some(Caller::new().ok_or(Refusal::UnknownThread)?),
             false => None,
         };
         let mapped = || {
@@ -189,7 +193,7 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         }
         // If the kernel says that even the caller is gone, its answers are of no use: the
         // process shares its memory with another one, or a sandbox answers.
-        if let Some(caller) = caller
+        if let Some(caller) = owner.or_else(Caller::new)
             && !sys::is_gone(caller.process, caller.thread)
         {
             for group in mapped() {
@@ -197,7 +201,7 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
             }
         }
         let free = mapped().map(|group| group.lent.load(Relaxed).count_zeros());
-        // A group is mapped if less than a quarter of a group is free.
+        // If few values are free, each new thread would soon ask the kernel again.
         if free.sum::<u32>() < GROUP as u32 / 4
             && let Some(group) = self.0.iter().find(|group| group.values.get().is_none())
         {
@@ -280,7 +284,8 @@ impl<T: Lent> Group<T> {
             if Loan(found).is_over(caller, is_borrowing)
                 && loan.compare_exchange(found, 0, Acquire, Relaxed).is_ok()
             {
-                // SAFETY: the thread is gone, and the exchange succeeds in only one call.
+                // SAFETY: the loan is over, so its borrower does not use the value any more, and
+                // the exchange succeeds in only one call.
                 unsafe { value.clear() };
                 self.lent.fetch_and(!(1 << index), Release);
             }

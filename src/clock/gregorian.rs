@@ -91,6 +91,11 @@ impl Gregorian {
         Ok(node)
     }
 
+    /// Maps the memory of the clock sequence and the node.
+    pub(crate) fn prepare(&self) {
+        self.drawings.get_or_map();
+    }
+
     /// Discards the clock sequence and the node. The next call draws others. A clock sequence
     /// that was used before continues its count.
     pub(crate) fn forget(&self) {

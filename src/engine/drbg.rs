@@ -1,12 +1,12 @@
 //! The deterministic generator: a cipher in counter mode with fast key erasure.
 //!
-//! It has no I/O, no state and no clock. One key makes one keystream
+//! It has no I/O, no state and no clock. A key and a nonce make one keystream:
 //!
 //! ```text
 //! block i = AES-128(key, i ‖ nonce)      i = 0, 1, 2 …   (128 bits, little-endian)
 //! ```
 //!
-//! whose block 0 replaces the key at once and is never output. An attacker who reads the
+//! Block 0 replaces the key at once and is never output. An attacker who reads the
 //! memory later cannot compute the blocks that were output before (backtracking resistance;
 //! Bernstein,
 //! [Fast-key-erasure random-number generators](https://blog.cr.yp.to/20170723-random.html)).
@@ -73,7 +73,7 @@ pub(crate) fn generate(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Bloc
 #[inline(never)]
 fn stream(backend: Backend, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
     for dest in dest.chunks_mut(BLOCKS_PER_KEY) {
-        // SAFETY: the processor has the instructions, as `Backend::best` found out.
+        // SAFETY: the caller asked `Backend::is_there`, as `Backend::best` does.
         unsafe { backend.stream(key, nonce, form, dest) };
     }
 }
@@ -93,7 +93,7 @@ fn clear_stack() {
     black_box(&mut [0_u64; DEPTH / 8]);
 }
 
-/// Returns a pseudorandom function of `block` under `key`.
+/// Returns the value of a pseudorandom function for `block` under `key`.
 pub(crate) fn prf(key: &Block, block: Block) -> Block {
     // SAFETY: the processor has the instructions, as `Backend::best` found out.
     unsafe { Backend::best().prf(key, block) }

@@ -31,7 +31,7 @@ pub(crate) fn nonce(count: u32) -> Nonce {
     }
 }
 
-/// Folds a keyed hash of process, counter and clock into a seed.
+/// Folds a keyed hash of the process, a counter, the clock and a hardware number into a seed.
 ///
 /// The key is `AT_RANDOM`, 16 bytes that the kernel drew for this program alone. An
 /// attacker whose bytes get into the seed still does not know the result.
@@ -43,8 +43,9 @@ pub(crate) fn fold_into(seed: &mut Block) {
 
 /// Mixes hardware numbers into UUIDs that come straight from the kernel.
 ///
-/// Its key is made before the kernel is asked. If a machine is cloned between the hardware
-/// number and the end of the call, both clones return the same UUID.
+/// Its key is made before the kernel is asked, so that little time passes between a hardware
+/// number and the end of the call. If a machine is cloned in that time, both clones return the
+/// same UUID.
 pub(crate) struct Mixer {
     key: u64,
 }

@@ -4,19 +4,20 @@
 //! memory, says how many slots are ready, or that a call is under way. A call takes these
 //! steps:
 //!
-//! 1. If `state` is [`BUSY`], a signal handler has interrupted another call, and this call is
-//!    the handler's. It draws from the source and changes nothing.
+//! 1. If `state` is [`BUSY`], this call is that of a signal handler which interrupted another
+//!    one, or the pool has no page or no key. Draw from the source and change nothing.
 //! 2. Set `state` to [`BUSY`].
-//! 3. If too few slots are ready, refill: set `alive`, draw a seed, and make the next
-//!    key and the slots. If `alive` has changed by then, start over. A bulk request
-//!    does this for each 4096 UUIDs.
+//! 3. If too few slots are ready, refill: set `alive`, draw a seed if there is no key or it has
+//!    made 4096 blocks, and make the next key and the slots. If `alive` has changed by then,
+//!    start over. A bulk request does this for each 4096 UUIDs.
 //! 4. Copy the requested number of slots, from the last one down, and zero them.
 //! 5. If one of them was zero, or `alive` has changed, start over with an empty pool.
 //! 6. Set `state` to the number of slots left.
 //!
 //! No step asks whether there was a fork. The kernel zeroes the child's page, so it has
 //! neither a key nor a UUID. `state` still counts the parent's slots, and a call that copies
-//! one of them starts over at step 5.
+//! one of them starts over at step 5. The first single UUID of a child comes straight from the
+//! kernel, and the next one refills.
 //!
 //! If a signal handler forks after step 5, both processes return the value that was made
 //! before the fork.
@@ -127,12 +128,14 @@ impl Pool {
                 _ => 0,
             },
             Miss::Unclaimed => {
-                // [P3 nested] This call interrupts one that is changing the page.
+                // [P3 nested] This call interrupts one that is changing the page, or the pool has
+                // no page or no key.
                 let ready = self.state.load(Relaxed);
                 if ready == BUSY {
                     return fill_stateless(dest, source, shape);
                 }
-                // [P3 claim-page] A handler would find the page alive before its key is drawn.
+                // [P3 claim-page] Without the claim, a handler would find the page alive before
+                // its key is drawn.
                 self.state.store(BUSY, Relaxed);
                 compiler_fence(SeqCst);
                 ready
@@ -172,9 +175,9 @@ impl Pool {
         if let Some(page) = self.page.get() {
             return Ok(page);
         }
-        // [P3 no-destructor] No destructor returns the page when the thread ends. To register
-        // one allocates memory and takes the libc's locks, and the libc would keep its address
-        // after this library is unloaded.
+        // [P3 no-destructor] No destructor returns the page when the thread ends. Registering
+        // one would allocate memory and take the libc's locks, and the libc would keep its
+        // address after this library is unloaded.
         let page = PAGES.lend(self.borrower)?;
         // The mixer's key is made now, so that a forked child need not write it.
         Mixer::new();
@@ -212,14 +215,15 @@ fn fill_by(
         while done < dest.len() {
             let was_wiped = page.seed(secret, source)?;
             // [P2 start-over] If there was a fork between two seeds of the request, the parent
-            // returns what was made before it.
+            // also returns the blocks that were made before the fork.
             if was_wiped && done != 0 {
                 continue 'request;
             }
             let end = dest.len().min(done + BLOCKS_PER_SEED);
             *ready = page.make(secret, *ready, &mut dest[done..end]);
             compiler_fence(SeqCst);
-            // [P2 alive-after-refill] A fork before this leaves both with the new blocks.
+            // [P2 alive-after-refill] If a handler forked before this, parent and child both have
+            // the new blocks. Only the child's page is wiped.
             if page.is_alive() {
                 done = end;
             } else if page.is_wiped() {
@@ -228,12 +232,13 @@ fn fill_by(
                 fill_stateless(&mut dest[done..], source, as_it_is)?;
                 done = dest.len();
             } else {
-                // Only these blocks come from a key that is older than the `reseed`.
+                // `reseed` was called while these blocks were made, so they are made again.
                 reseeds += 1;
             }
         }
-        // [P2 shape-first] Before `alive` is read for the last time. Shaping takes long, and if
-        // a handler forks meanwhile, both processes would return the same UUIDs.
+        // [P2 shape-first] The blocks are shaped before `alive` is read for the last time.
+        // Shaping takes long, and if a handler forked meanwhile, both processes would return the
+        // same UUIDs.
         shape(dest);
         compiler_fence(SeqCst);
         if !page.is_wiped() {

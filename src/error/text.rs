@@ -130,7 +130,10 @@ impl fmt::Display for Error {
                 write!(f, "no entropy source: {kernel}; {device}{advice}")
             }
             Repr::Clock(clock) => match clock.cause {
-                Cause::Os(_) => write!(f, "no timestamp: {clock}; allow this call in the sandbox"),
+                Cause::Os(1..) => {
+                    write!(f, "no timestamp: {clock}; allow this call in the sandbox")
+                }
+                Cause::Os(_) => write!(f, "no timestamp: {clock}"),
                 _ => write!(f, "no timestamp: {clock}; set the clock"),
             },
         }

@@ -15,8 +15,9 @@ pub(crate) fn v6((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
     assemble(time, sequence, node)
 }
 
-/// The count has 60 bits and the clock sequence 14. `uuid`'s builder makes the same by a
-/// call, which takes longer.
+/// Returns the UUID whose upper half is `time`, with 14 bits of clock sequence and a node.
+///
+/// `uuid`'s builder makes the same by a call, which takes longer.
 #[inline]
 fn assemble(time: u64, sequence: u16, node: &[u8; 6]) -> Uuid {
     let [a, b, c, d, e, f] = *node;

@@ -32,7 +32,8 @@ pub(crate) fn uuid(word: u64, random: Uuid) -> Uuid {
     assemble(word, random.as_u64_pair().1)
 }
 
-/// `low` has the variant's bits in their place.
+/// Returns the UUID of `word` with the random bits of `low`, which has the variant's bits in
+/// their place.
 #[inline]
 fn assemble(word: u64, low: u64) -> Uuid {
     const FIELDS: u32 = 16;

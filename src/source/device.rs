@@ -33,7 +33,7 @@ use record::{Purpose, Seen, Tracked};
 ///
 /// The whole process uses one descriptor. It is at least 3 and close-on-exec, and it is
 /// opened at the first use. A forked child opens its own, which takes the place of the
-/// inherited one. It is never written to. If another file has taken the
+/// inherited one. The crate never writes to it. If another file has taken the
 /// descriptor's number, the crate neither reads nor closes that file, and opens the device
 /// again. [`Status::device`](crate::Status::device) returns the number.
 ///
@@ -84,8 +84,9 @@ fn read_all(mut dest: &mut [u8], purpose: Purpose) -> Result<(), Error> {
     Ok(())
 }
 
-/// How often one read starts over because its number was taken. Only a thread that
-/// closes and opens descriptors without a pause can take it as often.
+/// How often a read starts over because another file has taken the descriptor's number, and how
+/// often `prepare` tries to track one. Only a thread that closes and opens descriptors without a
+/// pause can take a number as often.
 const ATTEMPTS: u32 = 64;
 
 /// Reads a prefix of `dest`, which is not empty, and returns its length.
@@ -197,7 +198,7 @@ impl CheckedOut {
 
     /// Reads a prefix of `dest`, and clears it unless the descriptor is still the device.
     fn read_proven(&self, dest: &mut [u8]) -> Result<Read, Error> {
-        // By pread(2), because the kernel refuses it on sockets, pipes and terminals, and
+        // pread(2) is used, because the kernel refuses it on sockets, pipes and terminals, and
         // because it moves no file's offset.
         let result = retried(|| sys::pread(self.opened.fd, dest));
         let is_proven = self.opened.is_proven();
@@ -210,7 +211,8 @@ impl CheckedOut {
             return is_proven.map(|_| Read::Another);
         }
         match result {
-            // It was closed before the read, and another thread of this crate opened it again.
+            // It was closed before the read, and another thread opened the device again through
+            // this crate.
             Err(sys::EBADF) if self.record.is_some() && self.opened.is_own() => Ok(Read::Another),
             Err(sys::EBADF) if self.record.is_some() => Ok(Read::Unreadable),
             Ok(0) => Err(URANDOM.failed(Call::Pread, Cause::NoByte)),
@@ -229,7 +231,7 @@ fn is_thread_known() -> bool {
     sys::known_thread().is_some()
 }
 
-/// Opens and tracks the device now and reads from it once, where there is one.
+/// Opens and tracks the device, and reads from it once, if the system has one.
 pub(crate) fn prepare() -> Result<(), Error> {
     if !sys::HAS_DEVICE {
         return Ok(());

@@ -12,8 +12,8 @@ use crate::sys;
 ///
 /// # Errors
 ///
-/// Returns [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) with the errno, also ENOSYS and
-/// EPERM: this source does not turn to the device.
+/// Returns an error of kind [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) with the errno, even
+/// for ENOSYS and EPERM: this source does not turn to the device.
 ///
 /// # References
 ///

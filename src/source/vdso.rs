@@ -14,7 +14,7 @@ use core::sync::atomic::{
 use crate::sys::{self, VdsoState};
 use crate::wipe::{Borrower, Refusal, WipedSlab};
 
-/// The states of 4,096 threads; more make system calls.
+/// The states of 4,096 threads. Further threads make system calls.
 static STATES: WipedSlab<VdsoState, 64> = WipedSlab::new();
 
 /// How often all states were discarded. Relaxed: a call that the program orders after
@@ -22,7 +22,7 @@ static STATES: WipedSlab<VdsoState, 64> = WipedSlab::new();
 static DISCARDS: AtomicU32 = AtomicU32::new(0);
 
 struct Lent {
-    /// Whether a call is under way. It stays so for good if the thread was refused a state.
+    /// Whether a call is under way. It stays set for good if the thread was refused a state.
     busy: Cell<bool>,
     state: Cell<Option<&'static VdsoState>>,
     /// The value of [`DISCARDS`] when the state was last cleared.
@@ -43,7 +43,7 @@ thread_local! {
 pub(super) fn fill(dest: &mut [u8]) -> bool {
     LENT.with(|lent| {
         // [P2 claim-state] The vDSO's own flag is in the state, which a fork wipes. If a handler
-        // forks and makes UUIDs in the child, they would use the state of the interrupted call.
+        // forks, its calls in the child would use the state of the interrupted call.
         if lent.busy.get() {
             return false;
         }
@@ -63,9 +63,9 @@ pub(super) fn fill(dest: &mut [u8]) -> bool {
         };
         let discards = DISCARDS.load(Relaxed);
         if discards != lent.discards.get() {
-            // [P5 clear-state] A process that is restored twice has the same key in both. The
-            // thread itself clears it: if another thread did, the function might use a key of
-            // zeros.
+            // [P5 clear-state] Both copies of a process that is restored twice have the same
+            // key. The thread itself clears it: if another thread did, the function might use a
+            // key of zeros.
             state.clear();
             lent.discards.set(discards);
         }
@@ -85,6 +85,21 @@ fn fill_by(state: &VdsoState, mut dest: &mut [u8]) -> bool {
         }
     }
     true
+}
+
+/// Maps a state for the calling thread, if the vDSO has getrandom.
+pub(crate) fn prepare() {
+    LENT.with(|lent| {
+        if lent.busy.get() || lent.state.get().is_some() {
+            return;
+        }
+        lent.busy.set(true);
+        compiler_fence(SeqCst);
+        // Without a state, system calls are made.
+        let _ = lent.ask();
+        compiler_fence(SeqCst);
+        lent.busy.set(false);
+    });
 }
 
 /// Discards all states: each gets a new key at its next use.

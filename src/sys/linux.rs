@@ -85,7 +85,7 @@ pub(crate) fn move_above_stdio(fd: c_int) -> Result<c_int, i32> {
 
 /// Makes the number `other` a duplicate of `fd`, and closes what had that number.
 pub(crate) fn replace(other: c_int, fd: c_int) -> Result<(), i32> {
-    // SAFETY: touches no memory.
+    // SAFETY: touches no memory, and the caller has proven that `other` is this crate's.
     number(unsafe { libc::syscall(libc::SYS_dup3, fd, other, libc::O_CLOEXEC) }).map(drop)
 }
 
@@ -173,7 +173,7 @@ pub(crate) fn map_wiped(len: usize) -> Option<NonNull<u8>> {
 /// The memory must be a mapping of this crate.
 pub(crate) unsafe fn mark_wiped(memory: NonNull<u8>, len: usize) -> bool {
     let memory = memory.as_ptr().cast();
-    // SAFETY: this changes nothing in the caller's mapping.
+    // SAFETY: this changes no byte of the caller's mapping in this process.
     let advise = |advice| unsafe { libc::madvise(memory, len, advice) == 0 };
     // [P2 wipe-on-fork] The kernel wipes the copy, whichever call makes the child.
     let is_marked = advise(libc::MADV_WIPEONFORK);
@@ -185,7 +185,7 @@ pub(crate) unsafe fn mark_wiped(memory: NonNull<u8>, len: usize) -> bool {
     is_marked
 }
 
-/// Unmaps what [`map_wiped`] returned for the same `len`.
+/// Unmaps what [`map_wiped`] or [`map_vdso_states`] returned for the same `len`.
 ///
 /// # Safety
 ///
@@ -246,8 +246,8 @@ pub(crate) fn is_gone(process: u32, thread: u32) -> bool {
 /// Returns the seconds since 1970 and the nanoseconds of the wall clock. The vDSO usually
 /// reads it, so errno changes only on failure.
 ///
-/// Not the monotonic clock, which starts at about the same time on each machine. A machine
-/// that is started from a snapshot continues with the snapshot's time on either clock, until
+/// It is not the monotonic clock, whose value after boot is about the same on each machine. A
+/// machine that is started from a snapshot continues with the snapshot's time on either clock, until
 /// somebody sets the wall clock.
 // The widths of these fields differ between architectures.
 #[allow(clippy::unnecessary_cast)]

@@ -15,8 +15,8 @@ macro_rules! clear {
     ($($line:literal),*) => { asm!($($line),*, clobber_abi("C")) };
 }
 
-/// Clears what a cipher leaves in registers: its round keys. A forked child or a reader of a
-/// core dump could compute the UUIDs from them that are still to be handed out.
+/// Clears the round keys that a cipher leaves in registers. From them, a forked child or a reader
+/// of a core dump could compute the UUIDs that are still to be handed out.
 ///
 /// `clobber_abi` tells the compiler that these registers have lost their values.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -28,7 +28,7 @@ pub(crate) fn clear_registers() {
     unsafe {
         if has!("avx") {
             clear!("vzeroall");
-        } else {
+        } else if has!("sse2") {
             clear!(".irp n, 0,1,2,3,4,5,6,7", "pxor xmm\\n, xmm\\n", ".endr");
             #[cfg(target_arch = "x86_64")]
             clear!(

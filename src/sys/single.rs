@@ -28,7 +28,7 @@ pub(crate) fn pid() -> u32 {
     0
 }
 
-/// Returns `None` if there may be several threads, because nothing tells when one has ended.
+/// Returns a number for the only thread, or `None` if there may be several threads, because nothing tells when one has ended.
 pub(crate) fn known_thread() -> Option<NonZeroU32> {
     NonZeroU32::new(1).filter(|_| !cfg!(target_feature = "atomics"))
 }

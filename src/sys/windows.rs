@@ -32,7 +32,7 @@ pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
-/// Returns `None` if a number has more than 22 bits. The system counts in steps of four, so
+/// Returns the calling thread's number, or `None` if a number has more than 22 bits. The system counts in steps of four, so
 /// this takes more than a million threads and processes.
 pub(crate) fn known_thread() -> Option<NonZeroU32> {
     // SAFETY: takes no argument and cannot fail.
@@ -40,7 +40,7 @@ pub(crate) fn known_thread() -> Option<NonZeroU32> {
     NonZeroU32::new(thread).filter(|_| (thread | pid()) >> 22 == 0)
 }
 
-/// Returns `false` if it is not certain: another thread may have the number now, in this
+/// Returns whether the thread has ended, or `false` if that is uncertain: another thread may have the number now, in this
 /// process or in one whose threads may not be opened.
 pub(crate) fn is_gone(_: u32, thread: u32) -> bool {
     // SAFETY: the calls get only numbers, and the handle that was opened.

@@ -1,4 +1,4 @@
-//! Time-ordered UUIDs: version 7 with an order for each thread, versions 6 and 1 with one
+//! Time-based UUIDs: version 7 with an order for each thread, versions 6 and 1 with one
 //! for the process.
 
 use uuid::Uuid;
@@ -10,19 +10,20 @@ use crate::format::gregorian;
 use crate::maker::Maker;
 
 /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
-/// than all that this thread returned before, unless the clock was set back.
+/// than all that this thread returned before, unless the clock was set back or
+/// [`reseed`](crate::reseed) was called.
 ///
 /// - **Order.** The UUIDs of a thread increase strictly, even if the clock stands still
 ///   or goes back by up to 10 s. The last timestamp is then repeated, and a counter below
 ///   it is incremented. UUIDs of different threads and processes are ordered by the clock,
-///   to 244 ns. The UUIDs of a signal handler increase too, but the one that the handler
-///   interrupted may be less or greater than they are.
+///   to 244 ns. The UUIDs of a signal handler increase too, but the UUID of the call that
+///   the handler interrupted may be less or greater than they are.
 /// - **If the clock is set back** by more than 10 s, the next UUID has the clock's time, and
 ///   is less than those before. [`Status::clock_steps`](crate::Status::clock_steps) counts
 ///   this. So a machine that boots with a wrong year makes UUIDs of the right year as soon
 ///   as its clock is corrected. After [`reseed`](crate::reseed), the thread also returns to
 ///   the clock's time if it is less than 10 s ahead.
-/// - **The time** is that of the clock. It runs ahead of the clock, by 15 ns with each UUID,
+/// - **The timestamp** is the clock's time. It runs ahead of the clock, by 15 ns with each UUID,
 ///   only if a thread makes more than 65 million UUIDs a second, or while the clock stands
 ///   still.
 /// - **Randomness.** An attacker must guess 58 bits; [`new_v4`](crate::new_v4) has 122. The

@@ -26,7 +26,7 @@ pub(crate) enum Refusal {
 /// A thread of 22 bits, its process of 22 bits, and a count of 20 bits. Linux has at most 2^22
 /// processes and threads (`PID_MAX_LIMIT`).
 ///
-/// - The process tells a loan of the parent: if a handler forks before the loan is stored, the
+/// - The process shows that a loan is the parent's: if a handler forks before the loan is stored, the
 ///   child stores its parent's loan, which is never over in the child.
 /// - The count tells loans to equal numbers apart: two threads may find a borrower gone, and
 ///   one of them may lend the value to a new thread with the same number before the other one

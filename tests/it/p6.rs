@@ -1,4 +1,4 @@
-//! P6: time-ordered UUIDs increase in each thread, and never stay in a wrong time.
+//! P6: version 7 UUIDs increase in each thread, and no time-based UUID stays in a wrong time.
 
 pub mod clocks;
 

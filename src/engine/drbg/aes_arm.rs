@@ -13,14 +13,14 @@ type RoundKeys = [uint8x16_t; ROUNDS + 1];
 #[inline]
 #[target_feature(enable = "neon")]
 fn load(block: &Block) -> uint8x16_t {
-    // SAFETY: 16 bytes of any alignment.
+    // SAFETY: `block` has 16 bytes, and the instruction needs no alignment.
     unsafe { vld1q_u8(block.as_ptr()) }
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
 fn store(block: &mut Block, value: uint8x16_t) {
-    // SAFETY: 16 bytes of any alignment.
+    // SAFETY: `block` has 16 bytes, and the instruction needs no alignment.
     unsafe { vst1q_u8(block.as_mut_ptr(), value) };
 }
 
@@ -31,7 +31,7 @@ fn count(nonce: Nonce, i: u32) -> uint8x16_t {
     load(&super::counter(nonce, i))
 }
 
-/// The key schedule (FIPS 197, section 5.2). On four equal columns, `AESE` is `SubWord`,
+/// Returns the round keys of the key schedule (FIPS 197, section 5.2). On four equal columns, `AESE` is `SubWord`,
 /// because `ShiftRows` does not change them.
 #[inline]
 #[target_feature(enable = "aes")]
@@ -59,7 +59,7 @@ fn expand(key: &Block) -> RoundKeys {
     keys
 }
 
-/// `AESE` adds its key before the round, not after it.
+/// Encrypts blocks. `AESE` adds its key before the round, not after it.
 #[inline]
 #[target_feature(enable = "aes")]
 fn encrypt<const N: usize>(keys: &RoundKeys, mut blocks: [uint8x16_t; N]) -> [uint8x16_t; N] {

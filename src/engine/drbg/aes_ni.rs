@@ -20,14 +20,14 @@ type RoundKeys = [__m128i; ROUNDS + 1];
 #[inline]
 #[target_feature(enable = "sse2")]
 fn load(block: &Block) -> __m128i {
-    // SAFETY: 16 bytes of any alignment.
+    // SAFETY: `block` has 16 bytes, and the instruction needs no alignment.
     unsafe { _mm_loadu_si128(block.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "sse2")]
 fn store(block: &mut Block, value: __m128i) {
-    // SAFETY: 16 bytes of any alignment.
+    // SAFETY: `block` has 16 bytes, and the instruction needs no alignment.
     unsafe { _mm_storeu_si128(block.as_mut_ptr().cast(), value) };
 }
 
@@ -38,7 +38,7 @@ fn first(nonce: Nonce) -> __m128i {
     _mm_set_epi64x(nonce.high as i64, (u64::from(nonce.low) << 32) as i64)
 }
 
-/// The key schedule (FIPS 197, section 5.2).
+/// Returns the round keys of the key schedule (FIPS 197, section 5.2).
 ///
 /// On four equal columns, `aesenclast` is `SubWord`, because `ShiftRows` does not change
 /// them. It takes half as long as `aeskeygenassist`.
@@ -150,7 +150,7 @@ pub(super) fn stream_by_256(key: &mut Block, nonce: Nonce, form: Form, dest: &mu
         // The last group may have less room.
         let (pairs, odd) = group.as_chunks_mut::<2>();
         for (pair, block) in pairs.iter_mut().zip(blocks) {
-            // SAFETY: two blocks of any alignment.
+            // SAFETY: `pair` has 32 bytes, and the instruction needs no alignment.
             unsafe { _mm256_storeu_si256(pair.as_mut_ptr().cast(), block) };
         }
         if let [odd] = odd {
@@ -199,7 +199,7 @@ pub(super) fn stream_by_512(key: &mut Block, nonce: Nonce, form: Form, dest: &mu
         // The last group may have less room. Two bits of the mask stand for a block.
         for (four, block) in group.chunks_mut(4).zip(blocks) {
             let mask = 0xff >> (8 - 2 * four.len());
-            // SAFETY: the mask selects only the words of `four`, of any alignment.
+            // SAFETY: the mask selects only the words of `four`, which need no alignment.
             unsafe { _mm512_mask_storeu_epi64(four.as_mut_ptr().cast(), mask, block) };
         }
     }

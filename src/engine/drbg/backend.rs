@@ -118,6 +118,8 @@ impl Backend {
             && is_stream(&key, &blocks, |i| encrypt(counter(nonce, i)))
     }
 
+    /// Fills `dest` with the cipher's stream, and replaces `key` by the next one.
+    ///
     /// # Safety
     ///
     /// [`Backend::is_there`] must have returned `true`.
@@ -140,6 +142,8 @@ impl Backend {
         }
     }
 
+    /// Returns the value of a pseudorandom function for `block` under `key`.
+    ///
     /// # Safety
     ///
     /// [`Backend::is_there`] must have returned `true`.

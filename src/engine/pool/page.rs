@@ -34,9 +34,9 @@ static MISSED_RESEEDS: AtomicU64 = AtomicU64::new(0);
 /// All pages of this process: 16,384. Further threads have no pool.
 pub(super) static PAGES: WipedSlab<Page, 256> = WipedSlab::new();
 
-/// `alive` as the kernel leaves it in a new page and in a forked child.
+/// The value of `alive` in a new page, in a forked child, and after a draw that failed.
 pub(super) const WIPED: u64 = 0;
-/// There is a key.
+/// There is a key, or the call that has claimed the page is drawing one.
 const ALIVE: u64 = 1;
 /// There is a key from before `reseed`.
 const STALE: u64 = 2;
@@ -61,7 +61,8 @@ pub(super) struct Secret {
     pub(super) slots: [Block; SLOTS],
 }
 
-// SAFETY: a page is lent to one pool, which is not `Sync`, and only this pool uses `secret`.
+// SAFETY: only the pool to which a page is lent uses `secret`, and a pool is not `Sync`. The slab
+// clears it between two loans.
 unsafe impl Sync for Page {}
 
 // SAFETY: it has only integers, for which zero is valid, and no destructor.
@@ -86,21 +87,21 @@ impl Page {
         self.alive.load(Relaxed) == ALIVE
     }
 
-    /// Returns whether the kernel has wiped the page, or it never had a key.
+    /// Returns whether the page has no key: it is new, the kernel has wiped it, or a draw failed.
     pub(super) fn is_wiped(&self) -> bool {
         self.alive.load(Relaxed) == WIPED
     }
 
-    /// Draws a key if there is none, or folds a new seed into a key that is old. Returns
-    /// whether the page was wiped.
+    /// Draws a seed if there is no key that may be used, or if the key is old, and adds it to
+    /// the key. Returns whether the page was wiped.
     pub(super) fn seed(
         &self,
         Secret { key, slots }: &mut Secret,
         source: Source<'_>,
     ) -> Result<bool, Error> {
-        // [P2 alive-first] Before the draw: if there is a fork in between, the child's page
-        // says 0, and the child draws its own seed. Exchanged, so that a fork just before is
-        // seen.
+        // [P2 alive-first] `alive` is set before the draw: if there is a fork in between, the
+        // child's page is wiped, and the child draws its own seed. It is exchanged, so that a
+        // fork just before is seen.
         let found = loop {
             let found = self.alive.load(Relaxed);
             if found == ALIVE
@@ -124,11 +125,11 @@ impl Page {
         let drawn = source.draw(&mut seed);
         if keyless {
             if let Err(error) = drawn {
-                // [P4 alive-back] There is still no key, and the next call must draw one.
+                // [P4 alive-back] There is no key that may be used, so the next call must draw one.
                 self.alive.store(WIPED, Relaxed);
                 return Err(error);
             }
-            // [P2 clear-slots] They were made with a key that `reseed` discarded, or with the
+            // [P2 clear-slots] The slots were made with a key that `reseed` discarded, or with the
             // parent's key if a handler forked inside the refill.
             slots.fill(Block::default());
         }
@@ -184,7 +185,8 @@ impl Page {
 pub(super) fn move_out(slot: &mut Block, to: &mut Block) -> bool {
     // A u128 is held in two registers; a block would go through memory.
     let bits = u128::from_ne_bytes(*slot);
-    // [P3 zero-moved] The slot is zero afterwards, as in `Pool::take`.
+    // [P3 zero-moved] The slot is zeroed, so that a call whose count is out of date cannot hand
+    // the UUID out again (`Pool::take`).
     if bits != 0 {
         *slot = Block::default();
         *to = bits.to_ne_bytes();

@@ -51,7 +51,7 @@ impl Pool {
     #[inline(always)]
     fn release(&self, page: &Page, left: usize) -> Result<(), Miss> {
         // [P2 alive-after-copy] If a handler forked before this, both processes have the copy.
-        // Only in the child, the page says so.
+        // Only the child's page is not alive.
         if !page.is_alive() {
             return Err(Miss::Claimed);
         }

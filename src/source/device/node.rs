@@ -47,8 +47,8 @@ impl Node {
         let at = |follow| sys::identity_at(self.path, follow).map_err(self.os(Call::Statx));
         // A symbolic link is followed, because the descriptor is proven afterwards.
         let identity = at(true)?;
-        // [P1 look-first] Before the path is opened, because to open something else could block,
-        // rewind a tape, or leave a descriptor that cannot be told from the program's.
+        // [P1 look-first] The path is looked at before it is opened, because opening something
+        // else could block, rewind a tape, or leave a descriptor that cannot be told from the program's.
         if identity.rdev != Some(self.number) {
             let cause = match at(false)?.is_link {
                 true => Cause::WrongLink,
@@ -168,12 +168,12 @@ impl Opened {
 /// Waits until the kernel's generator is initialised, or returns `false` if another
 /// thread took the number of /dev/random.
 fn wait_until_initialised(urandom: c_int) -> Result<bool, Error> {
-    /// Whether it was seen initialised, which lasts until the next boot. Relaxed: it guards
+    /// Whether the kernel's generator was seen initialised, which lasts until the next boot. Relaxed: it guards
     /// nothing.
     static INITIALISED: AtomicBool = AtomicBool::new(false);
 
     // [P4 wait-initialised] A read of /dev/urandom does not wait. If a sandbox refuses the
-    // ioctl, or an emulator does not know it, /dev/random tells.
+    // ioctl, or an emulator does not know it, /dev/random tells whether it must.
     let bits = sys::entropy_count(urandom).unwrap_or(0);
     if bits < INITIALISED_BITS && !INITIALISED.load(Relaxed) {
         let Some(random) = RANDOM.open()? else {

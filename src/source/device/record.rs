@@ -27,6 +27,8 @@ use super::node::Opened;
 use crate::sys::{self, Identity};
 use crate::wipe::WipedCell;
 
+/// The record, in ordinary memory.
+///
 /// `word` is exchanged with acquire and release, and fences stand beside it, so that `dev` and
 /// `ino`, which are Relaxed, belong to it.
 struct Record {
@@ -44,6 +46,8 @@ static RECORD: Record = Record {
 /// The mark: not 0 if this process made the record.
 static MARK: WipedCell<AtomicU64> = WipedCell::new();
 
+/// The descriptor, the process and a version in one word.
+///
 /// From the top: a version of 20 bits, a process of 22 bits (Linux has at most 2^22), a bit
 /// that says whether a call is changing the record, and a descriptor's number of 21 bits, or 0
 /// for none.
@@ -163,8 +167,8 @@ fn look_with(mark: Option<&'static AtomicU64>) -> Tracked {
     if mark.is_some_and(|mark| mark.load(Relaxed) == 0) {
         return Tracked::None(recorded, seen);
     }
-    // [P1 process-tells] If the process is another one, it shares this memory, or the memory
-    // was copied and not wiped.
+    // [P1 process-tells] If the record names another process, that process shares this memory,
+    // or the memory was copied and not wiped.
     match recorded {
         None if !word.is_claimed() => Tracked::None(None, seen),
         Some(opened) if is_own => Tracked::Own(opened, seen),
@@ -195,8 +199,8 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
         if let Some(inherited) = inherited {
             opened.take_place_of(inherited);
         }
-        // Before the process is asked for: if a handler forks in between, the child's mark is
-        // wiped, and if it forks earlier, the child records its own process.
+        // The mark is set before the process's number is read. If a handler forks between the
+        // two, the child's mark is wiped. If it forks earlier, the child records its own number.
         if let Some(mark) = seen.mark {
             mark.store(1, Relaxed);
         }

@@ -15,8 +15,8 @@ pub(crate) fn getrandom(dest: &mut [u8]) -> Result<usize, i32> {
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 fn call(dest: &mut [u8]) -> c_long {
     let result;
-    // SAFETY: the kernel writes at most `len` bytes to `dest`, which is borrowed
-    // mutably and that long. It changes the declared registers.
+    // SAFETY: the kernel writes at most `dest.len()` bytes to `dest`, which is
+    // borrowed mutably. It changes the declared registers.
     unsafe {
         core::arch::asm!(
             "syscall",
@@ -35,8 +35,8 @@ fn call(dest: &mut [u8]) -> c_long {
 #[cfg(target_arch = "aarch64")]
 fn call(dest: &mut [u8]) -> c_long {
     let result;
-    // SAFETY: the kernel writes at most `len` bytes to `dest`, which is borrowed
-    // mutably and that long. It changes no other register.
+    // SAFETY: the kernel writes at most `dest.len()` bytes to `dest`, which is
+    // borrowed mutably. It changes no other register.
     unsafe {
         core::arch::asm!(
             "svc 0",
@@ -56,8 +56,8 @@ fn call(dest: &mut [u8]) -> c_long {
 )))]
 fn call(dest: &mut [u8]) -> c_long {
     super::keeping_errno(|| {
-        // SAFETY: the kernel writes at most `len` bytes to `dest`, which is borrowed
-        // mutably and that long.
+        // SAFETY: the kernel writes at most `dest.len()` bytes to `dest`, which is
+        // borrowed mutably.
         let result =
             unsafe { libc::syscall(libc::SYS_getrandom, dest.as_mut_ptr(), dest.len(), 0) };
         match result {

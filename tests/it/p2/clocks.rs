@@ -1,4 +1,4 @@
-//! Time-ordered UUIDs of parent and child: their random bits, clock sequences and nodes.
+//! Time-based UUIDs of parent and child: their random bits, clock sequences and nodes.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,4 +1,4 @@
-//! Forks while other threads make time-ordered UUIDs.
+//! Forks while other threads make time-based UUIDs.
 
 use fork_safe_uuid::{Uuid, now_v1, now_v7, random_node};
 

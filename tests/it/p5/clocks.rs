@@ -1,4 +1,4 @@
-//! Time-ordered UUIDs of a clone: a forked child whose memory is not wiped.
+//! Time-based UUIDs of a clone: a forked child whose memory is not wiped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

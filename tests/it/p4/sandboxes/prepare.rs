@@ -1,9 +1,10 @@
 //! `prepare()` before a sandbox, and what happens without it.
 
 use std::fs::File;
+use std::hint::black_box;
 
 use fork_safe_uuid::source::TrackedDevice;
-use fork_safe_uuid::{ErrorKind, Generator, SystemSource};
+use fork_safe_uuid::{ErrorKind, Generator, SystemSource, Uuid};
 use support::descriptors::device_number;
 use support::harness::turns;
 use support::namespaces::unshare;
@@ -127,13 +128,30 @@ const SYS_CLOCK_GETTIME: libc::c_long = 403;
 /// any call that is not `allowed`. Returns how the process ended.
 fn in_killing_filter(allowed: &[libc::c_long]) -> i32 {
     status_of(|| {
+        // malloc(3) may make other calls.
+        let ids = vec![Uuid::nil(); 5000].leak();
         fork_safe_uuid::prepare().expect("all is there");
         refuse_getrandom();
         allow_only(&[allowed, &[libc::SYS_getrandom, libc::SYS_exit_group]].concat());
         for _ in 0..100_000 {
-            std::hint::black_box(fork_safe_uuid::new_v4());
+            black_box(fork_safe_uuid::new_v4());
         }
+        make_each_kind(ids);
     })
+}
+
+/// Makes UUIDs of each kind, each for the first time after `prepare()`.
+fn make_each_kind(ids: &mut [Uuid]) {
+    let node = fork_safe_uuid::random_node();
+    black_box((fork_safe_uuid::now_v6(&node), fork_safe_uuid::now_v1(&node)));
+    for generator in [Generator::new(), Generator::unbuffered()] {
+        black_box((generator.new_v4(), generator.now_v7()));
+        generator.fill_v4(ids);
+        generator.fill_v7(ids);
+    }
+    fork_safe_uuid::fill_v4(ids);
+    fork_safe_uuid::fill_v7(ids);
+    black_box((fork_safe_uuid::now_v7(), fork_safe_uuid::status()));
 }
 
 pub fn under_exactly_the_documented_filter_a_prepared_process_lives() {
