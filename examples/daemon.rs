@@ -228,7 +228,7 @@ fn scheduler(make: fn() -> Uuid, errno: Option<i32>, statsd: SocketAddr, report:
     let client = UdpSocket::bind("127.0.0.1:0").expect("loopback");
     client.connect(statsd).expect("loopback");
     let (_events, mut waker) = io::pipe().expect("a pipe");
-    let mut log = tempfile::tempfile().expect("a log");
+    let mut log = support::tempfile::tempfile().expect("a log");
     waker.write_all(EVENT).expect("the event pipe");
     log.write_all(LOG).expect("the log");
     assert!(null.iter().all(|null| null.as_raw_fd() < 3) && log.as_raw_fd() < 10);

@@ -17,8 +17,8 @@ use crate::source::{EntropySource, Source};
 /// control when its memory is freed, which is when it is dropped.
 ///
 /// It may move to another thread (`Send`), but two threads cannot use it at once (it is
-/// not `Sync`). All promises of the free functions hold for it, if its source and its clock
-/// keep them, too.
+/// not `Sync`). Its methods do what the free functions of the same names do. All promises of
+/// the free functions hold for it, if its source and its clock keep them, too.
 ///
 /// # Examples
 ///
@@ -42,6 +42,12 @@ impl Generator {
     ///
     /// The first UUID maps its memory, one page. Where the kernel does not zero memory
     /// at fork, the generator is [unbuffered](Self::unbuffered).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let id = fork_safe_uuid::Generator::new().new_v4();
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self::with_pool(Pool::new())
@@ -106,6 +112,23 @@ impl Generator {
 
     /// Returns this generator with `clock` for its [`now_v7`](Self::now_v7). This is meant
     /// for tests and for simulated time; see [`Clock`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{SystemTime, UNIX_EPOCH};
+    ///
+    /// struct Epoch;
+    ///
+    /// impl fork_safe_uuid::clock::Clock for Epoch {
+    ///     fn now(&self) -> SystemTime {
+    ///         UNIX_EPOCH
+    ///     }
+    /// }
+    ///
+    /// let generator = fork_safe_uuid::Generator::new().with_clock(Epoch);
+    /// assert!(generator.now_v7().to_string().starts_with("00000000-0000-7"));
+    /// ```
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock + Send + 'static) -> Self {
         self.clock = Some(Box::new(clock));
@@ -124,7 +147,8 @@ impl Generator {
         self.make_v4()
     }
 
-    /// Returns a random UUID (version 4), or an error that says why there is no entropy.
+    /// Returns a random UUID (version 4, RFC 9562 section 5.4), or an error that says why there is
+    /// no entropy.
     ///
     /// # Errors
     ///
@@ -134,7 +158,8 @@ impl Generator {
         self.try_make_v4()
     }
 
-    /// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
+    /// Overwrites `dest` with random UUIDs (version 4, RFC 9562 section 5.4), which is faster
+    /// than one by one.
     ///
     /// # Panics
     ///
@@ -145,8 +170,8 @@ impl Generator {
         error::or_panic(self.try_fill_v4(dest));
     }
 
-    /// Overwrites `dest` with random UUIDs (version 4), or returns an error that says why
-    /// there is no entropy.
+    /// Overwrites `dest` with random UUIDs (version 4, RFC 9562 section 5.4), or returns an error
+    /// that says why there is no entropy.
     ///
     /// # Errors
     ///
@@ -167,6 +192,13 @@ impl Generator {
     /// # Panics
     ///
     /// Panics if there is no entropy or no timestamp, with the text of the [`Error`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let generator = fork_safe_uuid::Generator::new();
+    /// assert!(generator.now_v7() < generator.now_v7());
+    /// ```
     #[inline]
     #[must_use]
     #[track_caller]
@@ -174,8 +206,8 @@ impl Generator {
         self.make_v7()
     }
 
-    /// Returns a version 7 UUID for the current time, or an error that says why there is
-    /// none.
+    /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7), or an error that says
+    /// why there is none.
     ///
     /// # Errors
     ///
@@ -185,8 +217,8 @@ impl Generator {
         self.try_make_v7()
     }
 
-    /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
-    /// which is faster than one by one.
+    /// Overwrites `dest` with version 7 UUIDs (RFC 9562 section 5.7) for the current time in
+    /// increasing order, which is faster than one by one.
     ///
     /// What [`fill_v7`](crate::fill_v7) says of randomness holds here.
     ///
@@ -198,8 +230,8 @@ impl Generator {
         error::or_panic(self.try_fill_v7(dest));
     }
 
-    /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, or
-    /// returns an error that says why there are none.
+    /// Overwrites `dest` with version 7 UUIDs (RFC 9562 section 5.7) for the current time in
+    /// increasing order, or returns an error that says why there are none.
     ///
     /// # Errors
     ///

@@ -61,6 +61,13 @@ impl Status {
 
     /// Returns the system's source that answered the last draw, or `None` before the first one. A
     /// forked child starts with its parent's answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let id = fork_safe_uuid::new_v4();
+    /// assert!(fork_safe_uuid::status().source().is_some());
+    /// ```
     #[must_use]
     pub fn source(&self) -> Option<SystemSource> {
         self.source
@@ -68,6 +75,13 @@ impl Status {
 
     /// Returns whether the calling thread has a pool. It has one from its first UUID on,
     /// unless the memory was refused; then each UUID is drawn from the source.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let id = fork_safe_uuid::new_v4();
+    /// println!("{}", fork_safe_uuid::status().pooled());
+    /// ```
     #[must_use]
     pub fn pooled(&self) -> bool {
         self.pooled
@@ -75,6 +89,16 @@ impl Status {
 
     /// Returns the descriptor of /dev/urandom that this process tracks, or why it
     /// has none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fork_safe_uuid::source::TrackedDevice;
+    ///
+    /// if let TrackedDevice::Open { number, .. } = fork_safe_uuid::status().device() {
+    ///     println!("do not close {number}");
+    /// }
+    /// ```
     #[must_use]
     pub fn device(&self) -> TrackedDevice {
         self.device
@@ -82,6 +106,14 @@ impl Status {
 
     /// Returns whether this process tracks a descriptor of /dev/urandom that still leads
     /// there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// if !fork_safe_uuid::status().device_is_open() {
+    ///     println!("no descriptor is tracked");
+    /// }
+    /// ```
     #[must_use]
     pub fn device_is_open(&self) -> bool {
         matches!(self.device, TrackedDevice::Open { .. })
@@ -93,6 +125,14 @@ impl Status {
     ///
     /// It returns `false` if the instruction returns the same number each time, as on some
     /// processors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// if !fork_safe_uuid::status().hardware_random() {
+    ///     println!("clones of this machine need reseed()");
+    /// }
+    /// ```
     #[must_use]
     pub fn hardware_random(&self) -> bool {
         self.hardware_random
@@ -100,6 +140,12 @@ impl Status {
 
     /// Returns how often this process could not draw a new seed and continued with the key
     /// that it had.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(fork_safe_uuid::status().missed_reseeds(), 0);
+    /// ```
     #[must_use]
     pub fn missed_reseeds(&self) -> u64 {
         self.missed_reseeds
@@ -112,6 +158,12 @@ impl Status {
     /// versions 6 and 1, which the process has in common. A loop that runs ahead of the clock
     /// makes such steps, too ([`now_v1`](crate::now_v1)). A forked child continues its
     /// parent's count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// println!("the clock was set back {} times", fork_safe_uuid::status().clock_steps());
+    /// ```
     #[must_use]
     pub fn clock_steps(&self) -> u64 {
         self.clock_steps

@@ -99,7 +99,8 @@ pub fn try_new_v4() -> Result<Uuid, Error> {
     Thread.try_make_v4()
 }
 
-/// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
+/// Overwrites `dest` with random UUIDs (version 4, RFC 9562 section 5.4), which is faster than
+/// one by one.
 ///
 /// # Panics
 ///
@@ -118,8 +119,8 @@ pub fn fill_v4(dest: &mut [Uuid]) {
     error::or_panic(try_fill_v4(dest));
 }
 
-/// Overwrites `dest` with random UUIDs (version 4), or returns an error that says why
-/// there is no entropy.
+/// Overwrites `dest` with random UUIDs (version 4, RFC 9562 section 5.4), or returns an error that
+/// says why there is no entropy.
 ///
 /// # Errors
 ///

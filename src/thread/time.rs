@@ -69,8 +69,8 @@ pub fn try_now_v7() -> Result<Uuid, Error> {
     Thread.try_make_v7()
 }
 
-/// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
-/// which is faster than one by one.
+/// Overwrites `dest` with version 7 UUIDs (RFC 9562 section 5.7) for the current time in increasing
+/// order, which is faster than one by one.
 ///
 /// All of them have the timestamp of one moment. An attacker who knows one of them must guess
 /// 32 bits of its neighbour, and an attacker who knows none must guess 57.
@@ -91,8 +91,8 @@ pub fn fill_v7(dest: &mut [Uuid]) {
     error::or_panic(try_fill_v7(dest));
 }
 
-/// Overwrites `dest` with version 7 UUIDs for the current time in increasing order, or
-/// returns an error that says why there are none.
+/// Overwrites `dest` with version 7 UUIDs (RFC 9562 section 5.7) for the current time in increasing
+/// order, or returns an error that says why there are none.
 ///
 /// # Errors
 ///
@@ -134,8 +134,8 @@ pub fn now_v6(node: &[u8; 6]) -> Uuid {
     error::or_panic(try_now_v6(node))
 }
 
-/// Returns a version 6 UUID for the current time and `node`, or an error that says why
-/// there is none.
+/// Returns a version 6 UUID for the current time and `node` (RFC 9562 section 5.6), or an error
+/// that says why there is none.
 ///
 /// # Errors
 ///
@@ -200,8 +200,8 @@ pub fn now_v1(node: &[u8; 6]) -> Uuid {
     error::or_panic(try_now_v1(node))
 }
 
-/// Returns a version 1 UUID for the current time and `node`, or an error that says why
-/// there is none.
+/// Returns a version 1 UUID for the current time and `node` (RFC 9562 section 5.1), or an error
+/// that says why there is none.
 ///
 /// # Errors
 ///
@@ -257,7 +257,8 @@ pub fn random_node() -> [u8; 6] {
     error::or_panic(try_random_node())
 }
 
-/// Returns this process's random node, or an error that says why there is no entropy.
+/// Returns this process's random node (RFC 9562 section 6.10), or an error that says why there is
+/// no entropy.
 ///
 /// # Errors
 ///

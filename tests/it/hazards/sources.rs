@@ -124,7 +124,7 @@ pub fn another_file_at_the_devices_path() {
         "another file at /dev/urandom, getrandom(2) refused",
         30,
         |number| {
-            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            let mut file = support::tempfile::NamedTempFile::new().expect("a file");
             file.write_all(&[0x5a; 1 << 16]).expect("a file");
             let path = CString::new(file.path().to_str().expect("UTF-8")).expect("no zero byte");
             // SAFETY: the path ends in a zero byte.

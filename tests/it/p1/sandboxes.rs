@@ -75,7 +75,7 @@ fn assert_refused(cause: &str) {
 const IMPOSTOR: &str = "/dev/urandom: is not the kernel's /dev/urandom";
 
 fn a_regular_file_at_the_path_is_refused() {
-    let file = tempfile::NamedTempFile::new().expect("a file");
+    let file = support::tempfile::NamedTempFile::new().expect("a file");
     fs::write(&file, b"not random at all".repeat(100)).expect("a file");
     replace_device(file.path());
     assert_refused(IMPOSTOR);
@@ -88,10 +88,10 @@ fn link_device(target: &Path) {
 }
 
 /// Mounts the device on an empty file, and returns the path of that file.
-fn true_device_elsewhere() -> tempfile::TempPath {
+fn true_device_elsewhere() -> support::tempfile::TempPath {
     unshare(libc::CLONE_NEWNS);
     mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
-    let real = tempfile::NamedTempFile::new().expect("a file");
+    let real = support::tempfile::NamedTempFile::new().expect("a file");
     let path = real.path().to_str().expect("UTF-8").to_owned();
     mount(Path::new("/dev/urandom"), &path, "", libc::MS_BIND);
     real.into_temp_path()
@@ -140,7 +140,7 @@ fn zero_null_full_and_random_at_the_path_are_refused() {
 }
 
 fn a_fifo_at_the_path_is_refused_and_not_waited_for() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = support::tempfile::tempdir().expect("a directory");
     let fifo = directory.path().join("fifo");
     let name = std::ffi::CString::new(fifo.to_str().expect("UTF-8")).expect("no zero byte");
     // SAFETY: the name ends in a zero byte.

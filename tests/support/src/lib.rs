@@ -22,6 +22,11 @@ pub mod seccomp;
 #[cfg(all(feature = "scenarios", target_os = "linux"))]
 pub mod uuids;
 
+/// Files and directories that are deleted at the end of a test. The published lock file of the
+/// crate is smaller without this dependency.
+#[cfg(feature = "scenarios")]
+pub use tempfile;
+
 /// How many UUIDs a pool makes in advance.
 ///
 /// It repeats `SLOTS` of `src/engine/pool/page.rs`, which is private. The scenario

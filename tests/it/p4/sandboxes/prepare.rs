@@ -18,7 +18,7 @@ use super::{assert_served_by, limit_descriptors, text_of};
 
 /// Enters an empty directory as the root, and refuses getrandom(2) and the opening of files.
 fn enter_empty_chroot() {
-    let directory = tempfile::tempdir().expect("a directory").keep();
+    let directory = support::tempfile::tempdir().expect("a directory").keep();
     unshare(libc::CLONE_NEWNS);
     std::os::unix::fs::chroot(&directory).expect("root in a namespace");
     std::env::set_current_dir("/").expect("the empty directory");
