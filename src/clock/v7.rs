@@ -89,8 +89,12 @@ impl Order {
         if self.busy.load(Relaxed) {
             return self.next_nested(now, count);
         }
+        // [P6 busy-first] Before the words are read. Otherwise a handler that comes in between
+        // stores its word in `last`, and this call overwrites it with a word that is less.
         self.busy.store(true, Relaxed);
         compiler_fence(SeqCst);
+        // [P6 greater-word] If a handler interrupted an earlier call, its last word is in
+        // `nested`, and may be greater than `last`.
         let nested = self.nested.load(Relaxed);
         let latest = self.last.load(Relaxed).max(nested);
         let restarts = RESTARTS.load(Relaxed);
@@ -103,6 +107,8 @@ impl Order {
                 first
             })
         };
+        // [P6 busy-last] After `last` is stored. Otherwise a handler that comes in between
+        // stores its word in `last`, and this call overwrites it with a word that is less.
         compiler_fence(SeqCst);
         self.busy.store(false, Relaxed);
         first
@@ -120,6 +126,8 @@ impl Order {
         } else {
             now | COUNTER
         };
+        // [P6 step-back] A handler may have read the clock after it was set back. Its word is
+        // then within the limit, and the order continues from it.
         let first = after(up_to(limit, last).max(up_to(limit, nested)), now);
         let end = first.checked_add(count)?;
         // First `last`: handlers that come between the two stores, or after them, then
@@ -127,7 +135,7 @@ impl Order {
         self.last.store(end - 1, Relaxed);
         compiler_fence(SeqCst);
         if nested > limit {
-            // Only the word that was judged above: later calls continue from that of a
+            // [P6 only-judged] Only the word that was judged above: later calls continue from that of a
             // handler that came since.
             let _ = self.nested.compare_exchange(nested, 0, Relaxed, Relaxed);
         }
@@ -139,17 +147,19 @@ impl Order {
     fn next_nested(&self, now: u64, count: u64) -> Option<u64> {
         let mut nested = self.nested.load(Relaxed);
         loop {
-            // The interrupted call may be about to replace `last`, and is the
-            // one that counts the step: a handler leaves both to it.
+            // [P6 handler-continues] From the interrupted call's last word, unless that is too
+            // far ahead. The interrupted call may be about to replace `last`, and is the one
+            // that counts the step: a handler leaves both to it.
             let last = up_to(held(now), self.last.load(Relaxed));
             let first = after(last.max(up_to(held(now), nested)), now);
             let end = first.checked_add(count)?;
+            // [P6 handler-exchange] Another handler may have interrupted this one, and its word
+            // is greater.
             match self
                 .nested
                 .compare_exchange(nested, end - 1, Relaxed, Relaxed)
             {
                 Ok(_) => return Some(first),
-                // A handler interrupted this one.
                 Err(other) => nested = other,
             }
         }

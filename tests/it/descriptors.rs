@@ -488,6 +488,7 @@ fn without_the_proof_before_the_read_foreign_bytes_come_out() {
     guest::assert_broken_by(
         "swapper",
         &["Tracking"],
+        "shown",
         &[(
             "inode",
             "Ok(found) => Ok(found == self.identity),",
@@ -500,6 +501,7 @@ fn without_the_proof_after_the_read_foreign_bytes_come_out() {
     guest::assert_broken_by(
         "swapper",
         &["Tracking"],
+        "shown",
         &[(
             "prove-after-read",
             "if !matches!(is_proven, Ok(true)) {",
@@ -514,6 +516,7 @@ fn without_the_mark_the_programs_own_device_is_closed() {
     guest::assert_broken_by(
         "swapper",
         &["Foreign"],
+        "closed",
         &[(
             "prove-before-close",
             "match (self.is_proven(), sys::is_marked(self.fd)) {",
