@@ -181,7 +181,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["0", "fast", "forks"],
-        shows: GrowsAboveLimit("in_both", "in_both_limit"),
+        shows: GrowsAboveLimit("in_both"),
         possible: always,
     },
     Rule {
@@ -201,7 +201,7 @@ pub const RULES: &[Rule] = &[
         ],
         program: STEPPER,
         arguments: &["0", "fast", "forks, makes all in both"],
-        shows: GrowsAboveLimit("in_both", "in_both_limit"),
+        shows: GrowsAboveLimit("in_both"),
         possible: always,
     },
     Rule {
@@ -267,7 +267,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["1", "unbuffered", "forks, makes one unbuffered in both"],
-        shows: GrowsAboveLimit("in_both", "in_both_limit"),
+        shows: GrowsAboveLimit("in_both"),
         possible: always,
     },
     Rule {
@@ -322,7 +322,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["0", "fast", "forks, and in the child one is made"],
-        shows: GrowsAboveLimit("in_both", "in_both_limit"),
+        shows: GrowsAboveLimit("in_both"),
         possible: always,
     },
 ];

@@ -68,10 +68,7 @@ pub fn print(
     made: &mut Made,
 ) -> bool {
     let (mut injected, mut missed, mut in_both, mut in_two_children) = (0, 0, 0, 0);
-    let mut wrongs = WRONGS
-        .map(|wrong| (wrong, vec![]))
-        .into_iter()
-        .collect::<BTreeMap<_, _>>();
+    let mut wrongs = BTreeMap::from(WRONGS.map(|wrong| (wrong, vec![])));
     let mut texts = BTreeMap::new();
     // The process id decides where a row begins, so that runs with a stride differ.
     let first = std::process::id() as usize % stride;
@@ -100,6 +97,18 @@ pub fn print(
     let in_both_limit = path.committed / stride + 1;
     let in_two_children_limit = COMMITTED_OF_CHILD.min(targets.len()) / stride + 1;
     let counts = WRONGS.map(|wrong| (wrong, wrongs[wrong].len()));
+    let is_above = [
+        ("missed", missed > missed_limit),
+        ("in_both", in_both > in_both_limit),
+        ("in_two_children", in_two_children > in_two_children_limit),
+    ];
+    let is_wrong = counts.map(|(wrong, count)| (wrong, count > 0));
+    let failed: Vec<_> = is_above
+        .into_iter()
+        .chain(is_wrong)
+        .filter_map(|(key, is_bad)| is_bad.then_some(key))
+        .collect();
+    let failed = failed.join(" ");
     let instructions = targets.len();
     let mut pairs: Vec<(&str, &dyn Debug)> = vec![
         ("path", &path.name),
@@ -118,13 +127,11 @@ pub fn print(
             .iter()
             .map(|(wrong, count)| (*wrong, count as &dyn Debug)),
     );
+    pairs.push(("failed", &failed));
     println!("{}", guest::row(&pairs));
     for (wrong, steps) in wrongs.iter().filter(|(_, steps)| !steps.is_empty()) {
         let text = texts.get(wrong).map_or("", String::as_str);
         println!("  {wrong}: {text}; at the instructions {steps:?}");
     }
-    wrongs.values().all(Vec::is_empty)
-        && missed <= missed_limit
-        && in_both <= in_both_limit
-        && in_two_children <= in_two_children_limit
+    failed.is_empty()
 }
