@@ -19,7 +19,7 @@ fn static_getrandom_is_used_and_no_device_opened() {
     let flags = ["-C", "target-feature=+crt-static"];
     let confined = guest::build("confined", &flags);
 
-    let ours = guest::run(&confined, &["ours"]);
+    let ours = guest::run(&confined, &["crate"]);
     assert!(
         ours.status.success(),
         "{}: {}",

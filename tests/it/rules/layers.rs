@@ -1,8 +1,10 @@
 //! The layers of `src`: which module may import from which.
 //!
-//! Between the modules of one file or folder, imports have no circle. A file whose `mod` lines
-//! follow the comment [`ORDERED`] promises more: each of these modules imports only from those
-//! below it. A module and its own children may import from each other.
+//! - The children of one module have no circle of imports.
+//! - The children whose `mod` lines follow the comment [`ORDERED`] import only from those below
+//!   them.
+//! - A module may import everything from its children. They import only types, traits and
+//!   constants from it, except for [`FUNCTIONS_FROM_ABOVE`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,10 +15,25 @@ use super::tags::{SOURCES, files};
 support::scenarios![
     each_module_imports_only_from_those_below_it,
     no_modules_import_from_each_other_in_a_circle,
-    a_circle_and_an_import_from_above_are_found,
+    only_listed_modules_import_functions_from_above,
+    what_breaks_a_layer_is_found,
 ];
 
 const ORDERED: &str = "// From top to bottom; each module imports only from those below it.";
+
+/// The functions that modules import from those that they are in, with the name of the module.
+const FUNCTIONS_FROM_ABOVE: [(&str, &str); 10] = [
+    ("aes_arm", "counter"),
+    ("backend", "counter"),
+    ("backend", "stream"),
+    ("getrandom", "keeping_errno"),
+    ("gregorian", "count_step"),
+    ("identity", "checked"),
+    ("other", "since_1970"),
+    ("time", "new_v4"),
+    ("time", "try_new_v4"),
+    ("v7", "count_step"),
+];
 
 /// The names of a module and those that it is in, such as `["pool", "page"]`.
 type Module = Vec<String>;
@@ -46,8 +63,11 @@ fn sources() -> Sources {
     sources
 }
 
-/// Adds the modules to which a path leads, such as `page::{self, Page}` from `module`.
-fn follow(sources: &Sources, mut module: Module, mut path: &str, found: &mut Vec<Module>) {
+/// A module, and the name of one of its items, or an empty one if the path ends at the module.
+type Item = (Module, String);
+
+/// Adds the items to which a path leads, such as `page::{self, Page}` from `module`.
+fn follow(sources: &Sources, mut module: Module, mut path: &str, found: &mut Vec<Item>) {
     loop {
         if let Some(group) = path.strip_prefix('{') {
             for item in items(group) {
@@ -57,21 +77,21 @@ fn follow(sources: &Sources, mut module: Module, mut path: &str, found: &mut Vec
         }
         let end = path.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
         let (name, rest) = path.split_at(end.unwrap_or(path.len()));
+        let inner = [&module[..], &[name.to_owned()]].concat();
         if name == "super" {
             module.pop();
-        } else {
-            let inner = [&module[..], &[name.to_owned()]].concat();
-            if !sources.contains_key(&inner) {
-                break;
-            }
+        } else if sources.contains_key(&inner) {
             module = inner;
+        } else {
+            found.push((module, name.to_owned()));
+            return;
         }
         match rest.strip_prefix("::") {
             Some(rest) => path = rest,
             None => break,
         }
     }
-    found.push(module);
+    found.push((module, String::new()));
 }
 
 /// Returns the items of a group, which begins behind its brace.
@@ -92,22 +112,28 @@ fn items(group: &str) -> Vec<&str> {
     items
 }
 
+/// Returns what a module imports from this crate.
+fn imports_of(sources: &Sources, module: &Module) -> Vec<Item> {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let lines: Vec<_> = sources[module].lines().filter(is_code).collect();
+    let code = lines.join("\n");
+    let mut found = vec![];
+    for (at, prefix) in code.match_indices("crate::") {
+        follow(sources, vec![], &code[at + prefix.len()..], &mut found);
+    }
+    for (at, _) in code.match_indices("super::") {
+        if !code[..at].ends_with("super::") {
+            follow(sources, module.clone(), &code[at..], &mut found);
+        }
+    }
+    found
+}
+
 /// Returns the imports between the children of each module.
 fn imports(sources: &Sources) -> BTreeMap<Module, Imports> {
     let mut all = BTreeMap::<Module, Imports>::new();
-    for (from, code) in sources.iter().filter(|(from, _)| !from.is_empty()) {
-        let is_code = |line: &&str| !line.trim_start().starts_with("//");
-        let code = code.lines().filter(is_code).collect::<Vec<_>>().join("\n");
-        let mut found = vec![];
-        for (at, prefix) in code.match_indices("crate::") {
-            follow(sources, vec![], &code[at + prefix.len()..], &mut found);
-        }
-        for (at, _) in code.match_indices("super::") {
-            if !code[..at].ends_with("super::") {
-                follow(sources, from.clone(), &code[at..], &mut found);
-            }
-        }
-        for to in found {
+    for from in sources.keys() {
+        for (to, _) in imports_of(sources, from) {
             let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
             if let (Some(from_child), Some(to_child)) = (from.get(common), to.get(common)) {
                 let edges = all.entry(from[..common].to_vec()).or_default();
@@ -116,6 +142,23 @@ fn imports(sources: &Sources) -> BTreeMap<Module, Imports> {
         }
     }
     all
+}
+
+/// Returns the functions that a module imports from the modules that it is in.
+fn functions_from_above(sources: &Sources) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    for from in sources.keys() {
+        for (to, name) in imports_of(sources, from) {
+            let is_function = name.starts_with(|first: char| first.is_ascii_lowercase());
+            if let Some(last) = from.last()
+                && is_function
+                && from.starts_with(&to)
+            {
+                found.insert((last.clone(), name));
+            }
+        }
+    }
+    found
 }
 
 /// Returns the `mod` lines of a file, from top to bottom.
@@ -169,7 +212,6 @@ fn each_module_imports_only_from_those_below_it() {
 
 fn no_modules_import_from_each_other_in_a_circle() {
     let imports = imports(&sources());
-    println!("{imports:#?}");
     assert!(imports.len() > 1, "only lib.rs has modules that import");
     for (module, imports) in imports {
         let circle = circle(&imports);
@@ -177,8 +219,13 @@ fn no_modules_import_from_each_other_in_a_circle() {
     }
 }
 
+fn only_listed_modules_import_functions_from_above() {
+    let listed = FUNCTIONS_FROM_ABOVE.map(|(module, name)| (module.to_owned(), name.to_owned()));
+    assert_eq!(functions_from_above(&sources()), listed.into());
+}
+
 /// The control.
-fn a_circle_and_an_import_from_above_are_found() {
+fn what_breaks_a_layer_is_found() {
     let file = |path: &str, code: &str| {
         let module = path.split_terminator("::").map(str::to_owned).collect();
         (module, code.to_owned())
@@ -193,7 +240,7 @@ fn a_circle_and_an_import_from_above_are_found() {
         file("top::right", "fn f() { crate::top::left::g() }\n"),
         file(
             "bottom",
-            "// crate::bottom\nuse crate::{bottom, top::right::Other};\n",
+            "// crate::top\nuse crate::{Item, run, top::right::Other};\n",
         ),
     ]);
     let imports = imports(&sources);
@@ -207,4 +254,8 @@ fn a_circle_and_an_import_from_above_are_found() {
     assert_eq!(*root, [edge("bottom", "top")].into());
     assert!(circle(root).is_empty());
     assert_eq!(upwards(&children(&sources[&vec![]]), root).len(), 1);
+    assert_eq!(
+        functions_from_above(&sources),
+        [edge("bottom", "run")].into()
+    );
 }

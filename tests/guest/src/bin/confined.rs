@@ -16,11 +16,11 @@ fn main() {
     apply_filter(&filter.expect("a known architecture")).expect("seccomp");
 
     match generator.as_deref() {
-        Some("ours") => {
+        Some("crate") => {
             let ids: BTreeSet<_> = (0..1000).map(|_| fork_safe_uuid::new_v4()).collect();
             assert_eq!(ids.len(), 1000);
         }
         Some("peer") => getrandom::fill(&mut [0; 16]).expect("entropy"),
-        _ => panic!("ours or peer?"),
+        _ => panic!("crate or peer?"),
     }
 }

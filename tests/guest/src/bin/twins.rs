@@ -139,8 +139,8 @@ fn become_twins() {
     }
 }
 
-/// Runs `prepare` and `make` in a new process, which one of them copies, and returns what
-/// `make` returns in the two copies.
+/// Runs `prepare` and `make` in a new process, and returns what `make` returns in two copies of
+/// it. One of the two functions makes the copies.
 fn both(prepare: impl FnOnce(), make: impl FnOnce() -> Vec<Uuid>) -> [Vec<Uuid>; 2] {
     let (first, second) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
     // SAFETY: this process has one thread.
@@ -234,7 +234,7 @@ fn are_clones_as_promised() -> bool {
     assert_eq!(kernel[0], kernel[1], "the kernel tells the copies apart");
     let v6 = || now_v6(&random_node());
     let v1 = || now_v1(&random_node());
-    let kinds: [(&str, Make<'_>, fn(), usize); 7] = [
+    let kinds: [(_, Make<'_>, fn(), _); 7] = [
         ("new_v4", &new_v4, nothing, all_ready),
         ("Generator::new", &|| generator.new_v4(), nothing, all_ready),
         ("now_v7", &now_v7, nothing, all_ready),

@@ -83,43 +83,31 @@ pub fn word_of(id: Uuid) -> u64 {
 
 /// Checks the order of version 7 in one process.
 ///
-/// The UUIDs of a handler and those of the call that it interrupts are in no order. Each
-/// of the two is greater than all that were there before the call, and less than all that
-/// are made after it. The order starts again where the event set the clock back or called
-/// `reseed`.
+/// The UUIDs of a handler and those of the call that it interrupts are in no order. But each of
+/// them is greater than all UUIDs before the call, and less than all that are made after it.
+/// Where the event calls `reseed`, the order starts again.
 fn check_order(values: &Values) -> Result<(), Wrong> {
     let ids = values.ids();
-    let (call, made) = (values.call.load(SeqCst), values.made.load(SeqCst));
-    let begun = values.begun.load(SeqCst);
+    let call = values.call.load(SeqCst);
+    let end = call + values.made.load(SeqCst);
     let restart = values.restart.load(SeqCst);
-    let is_of_call = |place: usize| (call..call + made).contains(&place);
-    let is_v7 = |id: &&Uuid| id.get_version_num() == 7;
-    let out_of_order = |a: Uuid, b: Uuid| Err(("out_of_order", format!("{a}, then {b}")));
-    let others: Vec<_> = (restart.unwrap_or(0)..ids.len())
-        .filter(|&place| !is_of_call(place))
-        .map(|place| &ids[place])
-        .filter(is_v7)
-        .collect();
-    for pair in others.windows(2) {
-        if word_of(*pair[0]) >= word_of(*pair[1]) {
-            return out_of_order(*pair[0], *pair[1]);
-        }
+    let since = restart.unwrap_or(0);
+    ascend([&ids[since.min(call)..call], &ids[since.max(end)..]].concat())?;
+    if restart.is_none() {
+        let before = &ids[..values.begun.load(SeqCst)];
+        let of_call = &ids[call..end];
+        ascend([before, &of_call[..of_call.len().min(1)]].concat())?;
+        ascend([&of_call[of_call.len().saturating_sub(1)..], &ids[end..]].concat())?;
     }
-    let of_call: Vec<_> = ids[call..call + made].iter().filter(is_v7).collect();
-    let (Some(first), Some(last)) = (of_call.first(), of_call.last()) else {
-        return Ok(());
-    };
-    if let Some(pair) = of_call.windows(2).find(|pair| pair[0] >= pair[1]) {
-        return out_of_order(*pair[0], *pair[1]);
-    }
-    if restart.is_some() {
-        return Ok(());
-    }
-    let before = ids[..begun].iter().rfind(is_v7);
-    let after = ids[call + made..].iter().find(is_v7);
-    match (before, after) {
-        (Some(before), _) if word_of(*before) >= word_of(**first) => out_of_order(*before, **first),
-        (_, Some(after)) if word_of(**last) >= word_of(*after) => out_of_order(**last, *after),
-        _ => Ok(()),
+    Ok(())
+}
+
+/// Checks that the words of all UUIDs of version 7 increase.
+fn ascend(mut ids: Vec<Uuid>) -> Result<(), Wrong> {
+    ids.retain(|id| id.get_version_num() == 7);
+    let is_wrong = |pair: &&[Uuid]| word_of(pair[0]) >= word_of(pair[1]);
+    match ids.windows(2).find(is_wrong) {
+        None => Ok(()),
+        Some(pair) => Err(("out_of_order", format!("{}, then {}", pair[0], pair[1]))),
     }
 }
