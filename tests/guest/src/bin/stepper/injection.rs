@@ -97,10 +97,14 @@ pub extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c
         // SAFETY: the kernel passed this context to this handler.
         unsafe { guest::trap_later(context, on) };
     };
-    if let Some(handler) = due_handler() {
-        if let Some(handler) = handler {
+    let handler = HANDLER.load(SeqCst);
+    if handler != 0 {
+        if LEFT.fetch_sub(1, SeqCst) == 0 {
+            HANDLER.store(0, SeqCst);
             trap_later(false);
-            handler();
+            // SAFETY: `interrupt` stored a function of this type.
+            unsafe { mem::transmute::<usize, fn()>(handler) }
+            ();
         }
         return;
     }
@@ -151,22 +155,6 @@ pub fn interrupt<T>(at: usize, handler: fn(), call: fn() -> T) -> T {
     trap(false);
     HANDLER.store(0, SeqCst);
     result
-}
-
-/// Returns the handler of [`interrupt`] if there is one: `Some(None)` if it is not yet due.
-fn due_handler() -> Option<Option<fn()>> {
-    let handler = HANDLER.load(SeqCst);
-    if handler == 0 {
-        return None;
-    }
-    let left = LEFT.load(SeqCst);
-    if left != 0 {
-        LEFT.store(left - 1, SeqCst);
-        return Some(None);
-    }
-    HANDLER.store(0, SeqCst);
-    // SAFETY: `interrupt` stored a function of this type.
-    Some(Some(unsafe { mem::transmute::<usize, fn()>(handler) }))
 }
 
 /// Runs a path in a fresh child, and returns the child's status.
