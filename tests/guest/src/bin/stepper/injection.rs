@@ -103,8 +103,8 @@ pub extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c
             HANDLER.store(0, SeqCst);
             trap_later(false);
             // SAFETY: `interrupt` stored a function of this type.
-            unsafe { mem::transmute::<usize, fn()>(handler) }
-            ();
+            let handler = unsafe { mem::transmute::<usize, fn()>(handler) };
+            handler();
         }
         return;
     }
