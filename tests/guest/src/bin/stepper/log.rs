@@ -17,6 +17,8 @@ pub const PROCESSES: usize = 4;
 /// At least as many instructions as the longest path has.
 const TRACE: usize = 1 << 17;
 
+const CAPACITY: usize = 2000;
+
 /// The UUIDs that one process made.
 #[repr(C)]
 pub struct Values {
@@ -26,12 +28,14 @@ pub struct Values {
     /// The place of the first UUID of the interrupted call, and how many it made.
     pub call: AtomicUsize,
     pub made: AtomicUsize,
-    /// Where the order of version 7 starts again.
+    /// How many there were when the order of version 7 started again.
     pub restart: Restart,
     /// How many there were when the process began to make those of the last pool.
     pub finishing: AtomicUsize,
     pub ended: AtomicUsize,
-    pub ids: [Uuid; 2000],
+    pub ids: [Uuid; CAPACITY],
+    /// How many there were when the call began that made this one.
+    pub begins: [usize; CAPACITY],
 }
 
 impl Values {
@@ -40,7 +44,7 @@ impl Values {
     }
 }
 
-/// A place, plus 1, or 0 if there is none.
+/// A number plus 1, or 0 if there is none.
 #[repr(transparent)]
 pub struct Restart(AtomicUsize);
 
@@ -157,12 +161,25 @@ pub fn clear() {
     }
 }
 
-pub fn put(id: Uuid) {
+/// Makes UUIDs, and puts them into the log.
+fn record<const N: usize>(make: impl FnOnce() -> [Uuid; N]) {
+    let (process, begin) = (me(), mine().len.load(SeqCst));
+    let ids = make();
+    // The log of a child that was forked meanwhile has none that were there before.
+    let begin = if process == me() { begin } else { 0 };
+    ids.into_iter().for_each(|id| put(id, begin));
+}
+
+fn put(id: Uuid, begin: usize) {
     // A handler that interrupts this takes the next place.
     let place = mine().len.fetch_add(1, SeqCst);
     assert!(place < mine().ids.len());
     // SAFETY: only this call writes to this place.
-    unsafe { (&raw mut (*log()).values[me()].ids[place]).write(id) };
+    unsafe {
+        let values = &raw mut (*log()).values[me()];
+        (&raw mut (*values).ids[place]).write(id);
+        (&raw mut (*values).begins[place]).write(begin);
+    }
 }
 
 /// Records where the interrupted call begins.
@@ -170,7 +187,7 @@ pub fn begin_call() {
     mine().begun.store(mine().len.load(SeqCst), SeqCst);
 }
 
-/// Records that the order of version 7 starts again here.
+/// Records that the order of version 7 starts again.
 pub fn restart_order() {
     mine().restart.0.store(mine().len.load(SeqCst) + 1, SeqCst);
 }
@@ -179,7 +196,8 @@ pub fn restart_order() {
 pub fn put_call(ids: &[Uuid]) {
     mine().call.store(mine().len.load(SeqCst), SeqCst);
     mine().made.store(ids.len(), SeqCst);
-    ids.iter().copied().for_each(put);
+    let begin = mine().begun.load(SeqCst);
+    ids.iter().for_each(|id| put(*id, begin));
 }
 
 pub fn put_step(address: u64) {
@@ -210,17 +228,19 @@ fn make() -> Uuid {
 }
 
 pub fn draw(count: usize) {
-    (0..count).for_each(|_| put(make()));
+    (0..count).for_each(|_| record(|| [make()]));
 }
 
 pub fn draw_at_once<const N: usize>() {
-    let mut ids = [Uuid::nil(); N];
-    fill_v4(&mut ids);
-    ids.into_iter().for_each(put);
+    record(|| {
+        let mut ids = [Uuid::nil(); N];
+        fill_v4(&mut ids);
+        ids
+    });
 }
 
 pub fn draw_unbuffered() {
-    put(Generator::unbuffered().new_v4());
+    record(|| [Generator::unbuffered().new_v4()]);
 }
 
 unsafe extern "C" {

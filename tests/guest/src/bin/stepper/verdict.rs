@@ -81,33 +81,28 @@ pub fn word_of(id: Uuid) -> u64 {
     ((bits >> 80) as u64) << 16 | ((bits >> 64) as u64 & 0xfff) << 4 | (bits >> 58) as u64 & 0xf
 }
 
-/// Checks the order of version 7 in one process.
+/// Checks the order of version 7 in one process: each UUID must be greater than all that were
+/// there when its call began. Those of a handler and of the call that it interrupts are in no
+/// order.
 ///
-/// The UUIDs of a handler and those of the call that it interrupts are in no order. But each of
-/// them is greater than all UUIDs before the call, and less than all that are made after it.
-/// Where the event calls `reseed`, the order starts again.
+/// The order starts again where the event calls `reseed`. This leaves out the calls that began
+/// before.
 fn check_order(values: &Values) -> Result<(), Wrong> {
-    let ids = values.ids();
-    let call = values.call.load(SeqCst);
-    let end = call + values.made.load(SeqCst);
     let restart = values.restart.load(SeqCst);
-    let since = restart.unwrap_or(0);
-    ascend([&ids[since.min(call)..call], &ids[since.max(end)..]].concat())?;
-    if restart.is_none() {
-        let before = &ids[..values.begun.load(SeqCst)];
-        let of_call = &ids[call..end];
-        ascend([before, &of_call[..of_call.len().min(1)]].concat())?;
-        ascend([&of_call[of_call.len().saturating_sub(1)..], &ids[end..]].concat())?;
+    // For each place, the greatest word up to it.
+    let mut greatest: Vec<u64> = vec![];
+    for (id, &begin) in values.ids().iter().zip(&values.begins) {
+        let last = greatest.last().copied().unwrap_or(0);
+        let is_judged = restart.is_none_or(|restart| begin > restart);
+        if id.get_version_num() != 7 || !is_judged {
+            greatest.push(last);
+            continue;
+        }
+        let word = word_of(*id);
+        if begin > 0 && word <= greatest[begin - 1] {
+            return Err(("out_of_order", format!("{id} is less than one before it")));
+        }
+        greatest.push(word.max(last));
     }
     Ok(())
-}
-
-/// Checks that the words of all UUIDs of version 7 increase.
-fn ascend(mut ids: Vec<Uuid>) -> Result<(), Wrong> {
-    ids.retain(|id| id.get_version_num() == 7);
-    let is_wrong = |pair: &&[Uuid]| word_of(pair[0]) >= word_of(pair[1]);
-    match ids.windows(2).find(is_wrong) {
-        None => Ok(()),
-        Some(pair) => Err(("out_of_order", format!("{}, then {}", pair[0], pair[1]))),
-    }
 }
