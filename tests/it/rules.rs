@@ -24,7 +24,8 @@ support::scenarios![without_any_one_rule_something_breaks {
 /// A step that a promise needs, and the program that finds that the step is missing.
 pub struct Rule {
     name: &'static str,
-    /// Leave the step out. In the new code, `WITHOUT` is whether to do so.
+    /// The changes by which the step can be left out. In the new code, `WITHOUT` is true when it
+    /// is left out.
     changes: &'static [Change],
     program: &'static str,
     arguments: &'static [&'static str],

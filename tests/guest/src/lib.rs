@@ -9,9 +9,9 @@ pub use interrupt::{Handler, breakpoint, on, register, switch, trap, trap_later}
 
 /// Returns a line of results: pairs of a key and a value, such as `made="new_v4" in_both=0`.
 ///
-/// Text is in quotes, and the value of the first pair names the row. The readers are
-/// `tests/it/guest/rows.rs` and `tests/vm/table`. They ignore the lines that do not begin
-/// with a pair, which are for people.
+/// Text is in quotes and contains none, and the value of the first pair names the row. The
+/// readers are `tests/it/guest/rows.rs` and `tests/vm/table`. They ignore the lines that do not
+/// begin with a pair, which are for people.
 #[must_use]
 pub fn row(pairs: &[(&str, &dyn Debug)]) -> String {
     let pairs: Vec<_> = pairs
