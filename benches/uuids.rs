@@ -1,4 +1,4 @@
-//! Each way to make UUIDs, beside the peers: `cargo bench --bench uuids`.
+//! Times each way to make UUIDs beside the peers: `cargo bench --package benches --bench uuids`.
 
 #![allow(missing_docs)]
 
@@ -28,7 +28,7 @@ fn contenders() -> Vec<(&'static str, Make)> {
 
 fn one(c: &mut Criterion) {
     let mut group = c.benchmark_group("one");
-    // Not through the table: a call by pointer cannot be inlined.
+    // These calls are written out, as a call by the pointers of `contenders` cannot be inlined.
     group.bench_function("ours", |b| b.iter(fork_safe_uuid::new_v4));
     let unbuffered = Generator::unbuffered();
     group.bench_function("ours, unbuffered", |b| b.iter(|| unbuffered.new_v4()));
@@ -82,7 +82,7 @@ fn many(c: &mut Criterion) {
     }
 }
 
-/// Sums up what `time` measures of a first UUID, once for each iteration.
+/// Benchmarks each contender by the time that `time` measures for a first UUID.
 fn each(group: &mut BenchmarkGroup<'_, WallTime>, time: fn(Make) -> Duration) {
     for (name, make) in contenders() {
         group.bench_function(name, |b| {
@@ -111,19 +111,20 @@ fn first_after_fork(c: &mut Criterion) {
         }
         let mut time = [0; 8];
         std::io::Read::read_exact(&mut output, &mut time).expect("a child");
-        // SAFETY: waits for the child; its status is of no interest.
+        // SAFETY: waits for the child, and ignores its status.
         unsafe { libc::wait(std::ptr::null_mut()) };
         Duration::from_nanos(u64::from_ne_bytes(time))
     });
 }
 
+/// Returns how long one call takes.
 fn timed(make: Make) -> Duration {
     let start = Instant::now();
     black_box(make());
     start.elapsed()
 }
 
-/// One thread's share while two are at it.
+/// Times the UUIDs of one thread while another thread also makes UUIDs.
 fn two_threads(c: &mut Criterion) {
     let mut group = c.benchmark_group("two threads");
     for (name, make) in contenders() {

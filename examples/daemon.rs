@@ -1,25 +1,23 @@
-//! The story of 2014, live: a scheduler makes UUIDs, becomes a daemon, and its
-//! workers hand out task ids. Seven generators go through it in three worlds,
-//! all measured in this run.
+//! Shows what happened to Celery in 2014: a scheduler makes UUIDs and becomes a daemon, and
+//! its workers hand out task ids. Seven generators do this in three worlds.
 //!
 //! ```text
 //! cargo run --release --example daemon
 //! ```
 //!
-//! What each daemon does, in the manner of Celery's beat:
+//! Each daemon does what Celery's beat does:
 //!
-//! 1. It enters its world: plain, or a sandbox in which seccomp(2) answers
-//!    getrandom(2) with EPERM or ENOSYS.
+//! 1. It enters its world: plain, or a sandbox in which seccomp(2) answers getrandom(2) with EPERM
+//!    or ENOSYS.
 //! 2. It makes its first UUIDs.
-//! 3. It detaches: two forks, setsid(2), every descriptor closed.
-//! 4. It opens the null device three times, a statsd client, an event pipe and
-//!    a log, so that all low numbers are in use again, and receives datagrams.
-//! 5. Two of its threads go on making UUIDs while it forks workers, each of
-//!    which hands out task ids.
-//! 6. It counts its datagrams.
+//! 3. It detaches: it forks twice, calls setsid(2), and closes every descriptor.
+//! 4. It opens the null device three times, a statsd client, an event pipe and a log, so that all
+//!    low numbers are in use again. The client receives datagrams.
+//! 5. Two of its threads make UUIDs while it forks workers, each of which hands out task ids.
+//! 6. It counts the datagrams that are left.
 //!
-//! All comes back by a pipe that keeps a high number. The exit status is 1 if
-//! this crate's rows are not clean.
+//! The daemon reports by a pipe that has a high number. The exit status is 1 if anything is
+//! wrong in the rows of this crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -35,18 +33,20 @@ use fork_safe_uuid::Uuid;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 const WORKERS: usize = 8;
-/// So many that the peers that reseed after 64 KiB come to it.
+/// A worker makes so many that the peers that reseed after 64 KiB do so.
 const TASK_IDS: usize = 5000;
 const FIRST_IDS: usize = 1000;
 const DATAGRAMS: usize = 64;
-/// Whoever takes longer hangs: the work is one of milliseconds.
+/// A thread or worker that takes longer hangs. Its work takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The number of the pipe to the foreground; the daemon closes all below.
+/// The number of the pipe to the foreground. The daemon closes all numbers below.
 const REPORT: RawFd = 200;
 
-/// What arrives at the socket, waits in the pipe and stands in the log.
+/// A datagram that arrives at the client's socket.
 const DATAGRAM: &[u8; 64] = b"statsd.acknowledged:beat.tasks.sent:1|c|#host:celery,queue:mail\n";
+/// The content of the event pipe.
 const EVENT: &[u8] = b"event: schedule changed, wake up the beat; ";
+/// The content of the log.
 const LOG: &[u8] = b"[INFO/MainProcess] beat: Starting...\n";
 
 struct Generator {
@@ -54,10 +54,10 @@ struct Generator {
     make: fn() -> Uuid,
 }
 
-/// Cargo unifies features, so this build cannot hold `uuid` both with and
-/// without `fast-rng`. The two are what their features make of them in `uuid`
-/// 1.29: `getrandom::fill` or `rand::random::<u128>`, and the version bits. Its
-/// version 7 is the one of this build, with `fast-rng`.
+/// Cargo unifies features, so that this build cannot have `uuid` both with and without
+/// `fast-rng`. Version 4 of `uuid` is therefore what `uuid` 1.29 does: it calls
+/// `getrandom::fill`, or `rand::random::<u128>` with `fast-rng`, and sets the bits of the
+/// version. Version 7 is that of this build, with `fast-rng`.
 const GENERATORS: [Generator; 7] = [
     Generator {
         name: "fork-safe-uuid v4",
@@ -93,14 +93,14 @@ const GENERATORS: [Generator; 7] = [
     },
 ];
 
-/// What getrandom(2) answers, if not bytes.
+/// The worlds, and the error that getrandom(2) returns there.
 const WORLDS: [(&str, Option<i32>); 3] = [
     ("plain", None),
     ("getrandom: EPERM", Some(libc::EPERM)),
     ("getrandom: ENOSYS", Some(libc::ENOSYS)),
 ];
 
-/// A row of the table.
+/// What a daemon has reported.
 #[derive(Default)]
 struct Row {
     ids: Vec<Uuid>,
@@ -115,7 +115,7 @@ impl Row {
         self.ids.len() - self.ids.iter().collect::<BTreeSet<_>>().len()
     }
 
-    /// UUIDs with five bytes in a row of what the daemon had to read.
+    /// Returns how many UUIDs have five bytes of a datagram, an event or the log.
     fn foreign(&self) -> usize {
         let content = [&DATAGRAM.repeat(2), EVENT, LOG, EVENT].concat();
         let known: BTreeSet<_> = content.windows(5).collect();
@@ -140,7 +140,7 @@ fn main() -> ExitCode {
     let address = statsd.local_addr().expect("bound");
     thread::spawn(move || acknowledge(&statsd));
 
-    // The daemons run side by side; each has its pipe.
+    // The daemons run at the same time, each with its own pipe.
     let mut cells = Vec::new();
     for (world, errno) in WORLDS {
         for generator in &GENERATORS {
@@ -168,26 +168,26 @@ fn main() -> ExitCode {
         clean &= !name.starts_with("fork-safe-uuid") || row.is_clean();
     }
     println!(
-        "\nUUIDs: of the scheduler, its threads and {WORKERS} workers. duplicates: across all of them.\n\
-         foreign: UUIDs with bytes of a datagram, an event or the log. hung: threads and workers,\n\
-         ended after {PATIENCE:?}. {:.1} s in all.",
+        "\nThe UUIDs are those of the scheduler, its two threads and {WORKERS} workers, and the\n\
+         duplicates are counted across all of them. A foreign UUID has bytes of a datagram, an\n\
+         event or the log. A thread or worker that takes more than {PATIENCE:?} has hung.\n\
+         This took {:.1} s.",
         start.elapsed().as_secs_f64()
     );
     if clean {
         ExitCode::SUCCESS
     } else {
-        println!("fork-safe-uuid is not clean");
+        println!("a row of fork-safe-uuid is not clean");
         ExitCode::FAILURE
     }
 }
 
-/// The statsd server: acknowledges each metric of a datagram with one of its
-/// own.
+/// Runs the statsd server, which answers each metric of a datagram with a datagram.
 fn acknowledge(statsd: &UdpSocket) {
     let mut metrics = [0; 2048];
     while let Ok((length, client)) = statsd.recv_from(&mut metrics) {
         for _ in metrics[..length].split_inclusive(|&byte| byte == b'\n') {
-            // A daemon that has gone needs none.
+            // The daemon may have ended.
             let _ = statsd.send_to(DATAGRAM, client);
         }
     }
@@ -198,10 +198,10 @@ fn launch(generator: &Generator, errno: Option<i32>, statsd: SocketAddr) -> File
     let mut ends = [0; 2];
     // SAFETY: the pointer leads to two ints.
     check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) });
-    // SAFETY: both were made above and are owned by nothing else.
+    // SAFETY: both were made above, and nothing else owns them.
     let (output, input) = unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) };
     if fork() == 0 {
-        // SAFETY: moves the pipe out of the way and leaves nothing else open.
+        // SAFETY: `input` is not used after this, and nothing else owns the new number.
         let input = unsafe {
             check(libc::dup2(input.as_raw_fd(), REPORT));
             check(libc::close_range(3, REPORT as u32 - 1, 0));
@@ -213,10 +213,10 @@ fn launch(generator: &Generator, errno: Option<i32>, statsd: SocketAddr) -> File
     output
 }
 
-/// The daemon, from its start to its end.
+/// Runs a daemon from its start to its end.
 fn scheduler(make: fn() -> Uuid, errno: Option<i32>, statsd: SocketAddr, report: Report) -> ! {
-    let last_words = report.clone();
-    std::panic::set_hook(Box::new(move |info| last_words.died(&info.to_string())));
+    let panics = report.clone();
+    std::panic::set_hook(Box::new(move |info| panics.died(&info.to_string())));
     if let Some(errno) = errno {
         refuse_getrandom(errno);
     }
@@ -236,47 +236,13 @@ fn scheduler(make: fn() -> Uuid, errno: Option<i32>, statsd: SocketAddr, report:
     client
         .send(&b"beat.tasks.sent:1|c\n".repeat(DATAGRAMS))
         .expect("statsd");
-    // The first is there, and stays there; the others are on their way.
+    // The first datagram has arrived and is left there. The others arrive in the meantime.
     client.peek(&mut [0]).expect("a datagram");
     thread::sleep(Duration::from_millis(20));
 
-    let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
-    let running: &'static AtomicUsize = Box::leak(Box::new(AtomicUsize::new(2)));
-    for _ in 0..2 {
-        let report = report.clone();
-        thread::spawn(move || {
-            // The first ones singly, so that what was made before a hang is seen.
-            (0..100).for_each(|_| report.ids(std::iter::once(make())));
-            while !stop.load(Relaxed) {
-                report.ids((0..1000).map(|_| make()));
-            }
-            running.fetch_sub(1, Relaxed);
-        });
-    }
-    let workers = [(); WORKERS].map(|()| {
-        // Each fork meets threads in the middle of a UUID.
-        thread::sleep(Duration::from_millis(1));
-        let pid = fork();
-        if pid == 0 {
-            // SAFETY: has the kernel end this process when its time is over.
-            unsafe { libc::alarm(PATIENCE.as_secs() as u32) };
-            (0..TASK_IDS).for_each(|_| report.ids(std::iter::once(make())));
-            end();
-        }
-        pid
-    });
-    stop.store(true, Relaxed);
-    let mut hung = workers
-        .into_iter()
-        .filter(|&pid| ended_by_alarm(pid))
-        .count();
-    let end_of_patience = Instant::now() + PATIENCE;
-    while running.load(Relaxed) > 0 && Instant::now() < end_of_patience && hung == 0 {
-        thread::sleep(Duration::from_millis(1));
-    }
-    hung += running.load(Relaxed);
+    let hung = work(make, &report);
 
-    // Even on a busy machine none is on its way for so long.
+    // Even on a busy machine a datagram arrives earlier than that.
     client
         .set_read_timeout(Some(Duration::from_millis(500)))
         .expect("a socket");
@@ -287,22 +253,62 @@ fn scheduler(make: fn() -> Uuid, errno: Option<i32>, statsd: SocketAddr, report:
     end();
 }
 
-/// What daemon(7) asks of a program, the report aside.
+/// Makes UUIDs in two threads and in forked workers, and returns how many of them hung.
+fn work(make: fn() -> Uuid, report: &Report) -> usize {
+    let stop: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+    let running: &'static AtomicUsize = Box::leak(Box::new(AtomicUsize::new(2)));
+    for _ in 0..2 {
+        let report = report.clone();
+        thread::spawn(move || {
+            // The first ones are reported one by one, so that those before a hang are counted.
+            (0..100).for_each(|_| report.ids(std::iter::once(make())));
+            while !stop.load(Relaxed) {
+                report.ids((0..1000).map(|_| make()));
+            }
+            running.fetch_sub(1, Relaxed);
+        });
+    }
+    let workers = [(); WORKERS].map(|()| {
+        // Each fork comes while the threads make a UUID.
+        thread::sleep(Duration::from_millis(1));
+        let pid = fork();
+        if pid == 0 {
+            // SAFETY: the call uses no memory. The kernel ends a worker that hangs.
+            unsafe { libc::alarm(PATIENCE.as_secs() as u32) };
+            (0..TASK_IDS).for_each(|_| report.ids(std::iter::once(make())));
+            end();
+        }
+        pid
+    });
+    stop.store(true, Relaxed);
+    let hung = workers
+        .into_iter()
+        .filter(|&pid| ended_by_alarm(pid))
+        .count();
+    let end_of_patience = Instant::now() + PATIENCE;
+    while running.load(Relaxed) > 0 && Instant::now() < end_of_patience && hung == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    hung + running.load(Relaxed)
+}
+
+/// Becomes a daemon as daemon(7) recommends, except that the pipe stays open.
 fn detach() {
     for step in 0..2 {
         if fork() != 0 {
             end();
         }
         if step == 0 {
-            // SAFETY: starts a session.
+            // SAFETY: the call uses no memory.
             check(unsafe { libc::setsid() });
         }
     }
-    // SAFETY: whatever is open belongs to code that takes its chances; that
-    // daemons do this is what the example is about.
+    // SAFETY: this closes descriptors that other code still uses, as daemons do. The example
+    // shows what follows.
     check(unsafe { libc::close_range(0, REPORT as u32 - 1, 0) });
 }
 
+/// Waits for a worker, and returns whether it hung.
 fn ended_by_alarm(pid: i32) -> bool {
     let mut status = 0;
     // SAFETY: the pointer leads to an int.
@@ -325,15 +331,15 @@ fn refuse_getrandom(errno: i32) {
 }
 
 fn fork() -> i32 {
-    // SAFETY: the child of a process with threads makes UUIDs, writes to a
-    // pipe and ends: what a worker does, and what is measured here.
+    // SAFETY: the process may have threads. The child makes UUIDs, writes to a pipe and ends.
+    // Whether a generator can do this is what the example measures.
     check(unsafe { libc::fork() })
 }
 
-/// Ends this process as a forked child should: without its parent's buffers
-/// and destructors.
+/// Ends this process as a forked child should: without flushing its parent's buffers and
+/// without running its parent's destructors.
 fn end() -> ! {
-    // SAFETY: does not return.
+    // SAFETY: the call does not return.
     unsafe { libc::_exit(0) }
 }
 
@@ -343,17 +349,17 @@ fn check(result: i32) -> i32 {
     result
 }
 
-/// The pipe to the foreground: records of one size, which many processes may
-/// write at once (pipe(7): up to PIPE_BUF bytes are not torn).
+/// The pipe to the foreground. Many processes write records to it at the same time. The kernel
+/// does not split writes of up to PIPE_BUF bytes (pipe(7)).
 struct Report(File);
 
 const RECORD: usize = 17;
 
 impl Report {
-    /// Keeps out of the low numbers, too.
+    /// Duplicates the descriptor, also to a high number.
     fn clone(&self) -> Self {
         let fd = self.0.as_raw_fd();
-        // SAFETY: the new descriptor is owned by nothing else.
+        // SAFETY: nothing else owns the new descriptor.
         Self(unsafe { File::from_raw_fd(check(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, REPORT))) })
     }
 
@@ -365,7 +371,7 @@ impl Report {
         }
     }
 
-    /// A daemon's standard error is closed.
+    /// Reports the text of a panic, because standard error is closed.
     fn died(&self, why: &str) {
         for part in why.as_bytes().chunks(RECORD - 1) {
             let mut record = [b' '; RECORD];

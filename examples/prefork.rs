@@ -1,14 +1,14 @@
-//! A prefork server: workers share a listening socket, and each request gets a
-//! UUID.
+//! A server that forks its workers. They share a listening socket, and answer each request
+//! with a UUID.
 //!
 //! ```text
 //! cargo run --example prefork -- 127.0.0.1:8080    then: curl 127.0.0.1:8080/uuid
 //! cargo run --example prefork                      checks itself
 //! ```
 //!
-//! Nothing has to be done after the fork. The check asks each worker for a
-//! thousand UUIDs and finds none twice; the same server on `rand`, which
-//! `uuid`'s `fast-rng` draws from, repeats itself.
+//! Nothing has to be done after the fork. The check asks each worker for a thousand UUIDs, and
+//! finds no duplicate. The same server with `rand`, from which `uuid` with `fast-rng` draws,
+//! makes duplicates.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -32,9 +32,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let rand: Make = || Uuid::from_u128(rand::random());
-    let [ours, theirs] = [fork_safe_uuid::new_v4, rand].map(duplicates);
-    println!("{WORKERS} workers, {REQUESTS} requests each: {ours} duplicates; with rand: {theirs}");
-    ExitCode::from(u8::from(ours > 0 || theirs == 0))
+    let [found, with_rand] = [fork_safe_uuid::new_v4, rand].map(duplicates);
+    println!(
+        "{WORKERS} workers, {REQUESTS} requests each: {found} duplicates; with rand: {with_rand}"
+    );
+    ExitCode::from(u8::from(found > 0 || with_rand == 0))
 }
 
 fn start_worker(listener: &TcpListener, make: Make) -> i32 {
@@ -42,17 +44,17 @@ fn start_worker(listener: &TcpListener, make: Make) -> i32 {
     match unsafe { libc::fork() } {
         0 => {
             for request in listener.incoming() {
-                // A client that went away is no reason to end.
+                // The worker continues if a client has closed its connection.
                 let _ = request.and_then(|client| answer(client, make));
             }
-            // SAFETY: ends the worker without its parent's destructors.
+            // SAFETY: the worker ends without running its parent's destructors.
             unsafe { libc::_exit(1) }
         }
         pid => pid,
     }
 }
 
-/// As many requests as the client makes on one connection.
+/// Answers all requests that a client makes on one connection.
 fn answer(client: TcpStream, make: Make) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut lines = BufReader::new(&client).lines();
@@ -74,14 +76,14 @@ fn answer(client: TcpStream, make: Make) -> io::Result<()> {
     Ok(())
 }
 
-/// How many of the workers' UUIDs came before.
+/// Returns how many of the workers' UUIDs are duplicates.
 fn duplicates(make: Make) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let address = listener.local_addr().expect("bound");
-    // A parent that has made some is what workers are copied from.
+    // The parent has made a UUID before it is copied.
     let mut ids = BTreeSet::from([make()]);
     let workers = [(); WORKERS].map(|()| start_worker(&listener, make));
-    // While its connection lasts, a worker takes no other: each has one.
+    // A worker accepts no other connection while one lasts, so that each gets one of these.
     let clients = [(); WORKERS].map(|()| connect(address));
     for client in &clients {
         for _ in 0..REQUESTS {
@@ -90,7 +92,7 @@ fn duplicates(make: Make) -> usize {
     }
     drop(clients);
     for pid in workers {
-        // SAFETY: a child of this process that was not waited for.
+        // SAFETY: this is a child of the process, and was not waited for.
         unsafe { libc::kill(pid, libc::SIGKILL) };
         wait(pid);
     }
@@ -114,6 +116,6 @@ fn ask(mut client: &TcpStream) -> Uuid {
 }
 
 fn wait(pid: i32) {
-    // SAFETY: the status is not asked for.
+    // SAFETY: a null pointer means that no status is wanted.
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
 }

@@ -1,13 +1,13 @@
-//! After a virtual machine was restored: `reseed()`, here from a signal handler,
-//! which whatever notices the restore sends (`systemctl kill --signal=USR1`
-//! from a udev rule, a hook of the platform).
+//! Calls `reseed()` after a virtual machine was restored. Here a signal handler calls it. A
+//! udev rule or a hook of the platform can send the signal, for example by
+//! `systemctl kill --signal=USR1`.
 //!
 //! ```text
 //! cargo run --example restore
 //! ```
 //!
-//! A fork whose memory is not wiped plays the clone. The exit status is 0 if the
-//! clone repeats what was ready without the signal, and nothing with it.
+//! A forked child whose memory is not wiped takes the place of the clone. The exit status is 0
+//! if the clone repeats only UUIDs that were ready without the signal, and none with it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,14 +18,14 @@ use fork_safe_uuid::Uuid;
 
 const UUIDS: usize = 5000;
 
-/// `reseed()` takes no lock and allocates nothing: a handler may call it.
+/// `reseed()` takes no lock and does not allocate, so that a signal handler may call it.
 extern "C" fn on_restore(_: libc::c_int) {
     fork_safe_uuid::reseed();
 }
 
 fn main() -> ExitCode {
     let handler = on_restore as extern "C" fn(libc::c_int) as libc::sighandler_t;
-    // SAFETY: the handler calls what a handler may call.
+    // SAFETY: the handler calls only what a signal handler may call.
     unsafe { libc::signal(libc::SIGUSR1, handler) };
 
     let [silent, told] = [false, true].map(repeated);
@@ -34,15 +34,16 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!as_promised))
 }
 
-/// How many UUIDs both of two clones make.
+/// Returns how many UUIDs both the original and its clone make. If `told`, both get the
+/// signal.
 fn repeated(told: bool) -> usize {
-    // The machine runs, then it is copied.
+    // The machine has made a UUID before it is copied.
     let _ = fork_safe_uuid::new_v4();
     keep_on_fork();
     let (mut output, mut input) = io::pipe().expect("a pipe");
     let resume = || {
         if told {
-            // SAFETY: its handler returns.
+            // SAFETY: the handler is set, and returns.
             unsafe { libc::raise(libc::SIGUSR1) };
         }
         (0..UUIDS).map(|_| fork_safe_uuid::new_v4())
@@ -52,20 +53,20 @@ fn repeated(told: bool) -> usize {
         for id in resume() {
             input.write_all(id.as_bytes()).expect("the original");
         }
-        // SAFETY: ends the clone without the original's destructors.
+        // SAFETY: the clone ends without running the original's destructors.
         unsafe { libc::_exit(0) };
     }
     drop(input);
-    let mine: BTreeSet<_> = resume().collect();
+    let original: BTreeSet<_> = resume().collect();
     let mut clones = Vec::new();
     output.read_to_end(&mut clones).expect("the clone");
     let clones = clones.as_chunks::<16>().0;
     assert_eq!(clones.len(), UUIDS, "the clone died");
-    let is_mine = |id: &&[u8; 16]| mine.contains(&Uuid::from_bytes(**id));
-    clones.iter().filter(is_mine).count()
+    let is_repeated = |id: &&[u8; 16]| original.contains(&Uuid::from_bytes(**id));
+    clones.iter().filter(is_repeated).count()
 }
 
-/// Takes back what a hypervisor does not do: that copied memory is wiped.
+/// Makes forks copy the memory that the kernel would wipe, as a hypervisor does.
 fn keep_on_fork() {
     let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
     let mut range = "";
@@ -77,8 +78,8 @@ fn keep_on_fork() {
                 let [start, end] =
                     [start, end].map(|at| usize::from_str_radix(at, 16).expect("an address"));
                 let advice = libc::MADV_KEEPONFORK;
-                // SAFETY: changes what a copy of this process finds there, and
-                // nothing in this one.
+                // SAFETY: the call changes nothing in this process, only in its later
+                // children.
                 let result = unsafe { libc::madvise(start as *mut _, end - start, advice) };
                 assert_eq!(result, 0);
             }

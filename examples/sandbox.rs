@@ -1,14 +1,14 @@
-//! Before a sandbox: `prepare()`, then chroot(2) into an empty directory and a
+//! Calls `prepare()` before a worker enters a sandbox: an empty directory as its root, and a
 //! filter that refuses getrandom(2).
 //!
 //! ```text
 //! cargo run --example sandbox
 //! ```
 //!
-//! Two workers are confined, one of them without `prepare()`, and each makes
-//! 100 000 UUIDs in two threads. A third has no descriptor left, so that its
-//! `prepare()` fails. The exit status is 0 if only the unprepared one fails in the
-//! sandbox, and both say why.
+//! Two workers enter the sandbox, one of them without `prepare()`, and each makes 100,000
+//! UUIDs in two threads. A third process has no descriptor left, so that its `prepare()`
+//! fails. The exit status is 0 if of the two workers only the unprepared one fails, and if
+//! both errors say why.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             let passed = worker(prepared, &jail);
-            // SAFETY: ends the worker without its parent's destructors.
+            // SAFETY: the worker ends without running its parent's destructors.
             unsafe { libc::_exit(i32::from(!passed)) };
         }
         let mut status = -1;
@@ -41,10 +41,10 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(outcomes != [true, true]))
 }
 
-/// Whether `prepare()` fails, for the reason that is expected, where there is no
-/// descriptor to be had.
+/// Returns whether `prepare()` fails with the expected error in a process that has no
+/// descriptor left.
 fn without_descriptors() -> bool {
-    // SAFETY: this process has one thread; the pointers lead to a limit and an int.
+    // SAFETY: this process has one thread, and the pointers lead to a limit and an int.
     unsafe {
         let pid = libc::fork();
         if pid == 0 {
@@ -68,8 +68,8 @@ fn without_descriptors() -> bool {
 
 fn worker(prepared: bool, jail: &std::path::Path) -> bool {
     if prepared {
-        // In the worker, after the fork: a child opens a descriptor of its own. A
-        // server ends here if there is none, and does not enter the sandbox.
+        // The worker calls it after the fork, because a child needs its own descriptor. A
+        // server that gets none should end here, and not enter the sandbox.
         let status = fork_safe_uuid::prepare().expect("a device in reserve");
         assert!(matches!(status.device(), TrackedDevice::Open { .. }));
         println!("prepared: {status}");
@@ -97,8 +97,8 @@ fn make() -> Result<(), Error> {
 
 fn confine(jail: &std::path::Path) {
     let path = std::ffi::CString::new(jail.to_str().expect("text")).expect("no zero in it");
-    // A user namespace lets an ordinary user change its root directory.
-    // SAFETY: the path ends in a zero byte; this process has one thread.
+    // In a new user namespace, an ordinary user may change the root directory.
+    // SAFETY: the path ends in a zero byte, and this process has one thread.
     unsafe {
         if libc::geteuid() != 0 {
             assert_eq!(libc::unshare(libc::CLONE_NEWUSER), 0, "no namespaces here");

@@ -1,8 +1,8 @@
 //! The time for versions 7, 6 and 1.
 //!
-//! A clock may stand still or go back. No call waits for it: the last timestamp plus one
-//! is used until the clock has passed it. A clock that is further back than `HELD` was set
-//! right, and is followed.
+//! A clock may stand still or go back. No call waits for it: each timestamp is the last one
+//! plus one until the clock has passed it. If the clock is further back than `HELD`, somebody
+//! corrected it, and timestamps go back with it.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
@@ -13,14 +13,14 @@ use crate::error::{Call, Cause, Error, Failure, Path};
 use crate::sys;
 
 pub(crate) mod gregorian;
-pub(crate) mod v7;
+pub(crate) mod order;
 
 /// The program's own clock, for tests and for simulated time.
 ///
-/// It may stand still, jump and go back. While it is at most 10 s behind the
-/// generator's last timestamp, that one is held and counted on; when it is
-/// further back, it is followed, and UUIDs are less than those before. A clock
-/// that never moves is 10 s behind after 655 million UUIDs.
+/// It may stand still, jump and go back. While it is at most 10 s behind the generator's last
+/// timestamp, UUIDs continue from that timestamp. If it is further behind, the next UUID has
+/// the clock's time and is less than those before. A clock that never moves is 10 s behind
+/// after 655 million UUIDs.
 ///
 /// # Examples
 ///
@@ -49,7 +49,7 @@ pub trait Clock {
     fn now(&self) -> SystemTime;
 }
 
-/// A point in time: seconds since 1970, rounded down, and the rest.
+/// A point in time: seconds since 1970, rounded down, and nanoseconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading {
     seconds: i64,
@@ -59,14 +59,14 @@ pub(crate) struct Reading {
 /// Both kinds of timestamp have 60 bits.
 const TICKS_END: i64 = 1 << 60;
 
-/// The last timestamp is held while the clock is at most this many seconds
-/// behind it. A leap second is less, and a clock that was wrong more. The
-/// `uuid7` crate has the same bound.
+/// The seconds that the clock may be behind the last timestamp before timestamps go back with
+/// it. A leap second is less, and the correction of a wrong clock is more. The `uuid7` crate
+/// has the same bound.
 const HELD: u64 = 10;
 
 static STEPS: AtomicU64 = AtomicU64::new(0);
 
-/// Returns how often a clock was followed back, by any order in this process.
+/// Returns how often timestamps of this process went back with a clock.
 pub(crate) fn steps() -> u64 {
     STEPS.load(Relaxed)
 }
@@ -76,10 +76,10 @@ fn count_step() {
     STEPS.fetch_add(1, Relaxed);
 }
 
-/// The ticks of a version, and the days between which it counts them.
+/// The ticks of a version, and the days between which it has timestamps.
 struct Range {
     per_second: i64,
-    /// Ticks before 1970.
+    /// The number of ticks before 1970.
     offset: i64,
     begin: &'static str,
     end: &'static str,
@@ -114,8 +114,8 @@ impl Reading {
 
     #[inline]
     fn ticks(self, range: &Range) -> Result<u64, Error> {
-        // Exact for both: a tick never lies across two seconds, nor, in version
-        // 7, across two milliseconds.
+        // Exact for both: no tick reaches into the next second or, in version 7, into the next
+        // millisecond.
         let part = u64::from(self.nanos) * range.per_second as u64 / 1_000_000_000;
         let ticks = self
             .seconds
@@ -135,7 +135,8 @@ impl Range {
         HELD * self.per_second as u64
     }
 
-    /// The clock may have gone back a little since.
+    /// Returns the error for a timestamp after the last one. The clock itself may have gone
+    /// back a little since.
     fn is_over(&self) -> Error {
         out_of_range(Cause::After(self.end))
     }
@@ -172,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// Not by way of `SystemTime`, which counts by 100 ns on Windows, from 1601 on.
+    /// Made without a `SystemTime`, which counts by 100 ns from 1601 on Windows.
     const fn at(seconds: i64, nanos: u32) -> Reading {
         Reading { seconds, nanos }
     }
@@ -242,19 +243,6 @@ mod tests {
             for time in [after, at(i64::MAX, 0)] {
                 let text = format!("it is, or was, after {}", range.end);
                 assert_eq!(ticks(&range, time), error(&text));
-            }
-        }
-    }
-
-    #[test]
-    fn versions_1_and_6_are_what_the_builder_of_uuid_makes() {
-        let node = [1, 2, 3, 4, 5, 6];
-        for (bit, sequence) in (0..60).zip([0, 1, 0x2fff, 0x3fff].into_iter().cycle()) {
-            for count in [1 << bit, (1 << 60) - 1 - (1 << bit)] {
-                let made = uuid::Builder::from_gregorian_timestamp(count, sequence, &node);
-                assert_eq!(gregorian::v1((count, sequence), &node), made.into_uuid());
-                let made = uuid::Builder::from_sorted_gregorian_timestamp(count, sequence, &node);
-                assert_eq!(gregorian::v6((count, sequence), &node), made.into_uuid());
             }
         }
     }

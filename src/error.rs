@@ -10,8 +10,8 @@ mod text;
 /// The error of every `try_*` function: there is no entropy, or no timestamp for a
 /// time-ordered UUID.
 ///
-/// The text names each call that failed, and says what to do where something can be
-/// done. Nothing is remembered: the next call tries everything again.
+/// The text names each call that failed, and what can be done about it. The next call tries
+/// everything again.
 ///
 /// # Examples
 ///
@@ -39,17 +39,17 @@ pub struct Error(Repr);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// getrandom(2) is refused (ENOSYS, EPERM) and the device cannot serve.
+    /// getrandom(2) is refused (ENOSYS, EPERM), and /dev/urandom cannot be read.
     NoSource,
     /// The system's generator failed with another error than a refusal.
     Kernel,
-    /// The device cannot serve, and it was the only source, or
+    /// /dev/urandom cannot be read, and it was the only source; or
     /// [`prepare`](crate::prepare) could not open it.
     Device,
-    /// A source of the program's own failed ([`Error::custom`]).
+    /// A source that the program provides failed ([`Error::custom`]).
     Custom,
-    /// The wall clock cannot be read, or shows a time that the version has no
-    /// timestamp for.
+    /// The wall clock cannot be read, or shows a time for which the version has no
+    /// timestamp.
     Clock,
 }
 
@@ -74,12 +74,12 @@ pub(crate) enum Advice {
     PrepareFailed,
     /// `prepare` opened a descriptor, which is gone.
     Prepared,
-    /// This is what `prepare` returns, while the kernel serves.
+    /// `prepare` itself returns the error, while getrandom(2) answers.
     Preparing,
 }
 
-/// One call that failed. It is small, because results are moved after `alive` was asked for
-/// the last time.
+/// One call that failed. It is small, because results are moved after the pool has read `alive`
+/// for the last time.
 #[derive(Clone, Copy)]
 pub(crate) struct Failure {
     pub(crate) path: Path,
@@ -89,7 +89,7 @@ pub(crate) struct Failure {
 
 const _: () = assert!(size_of::<Error>() <= 80);
 
-/// What a call was made on.
+/// The path that a call was made on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Path {
     None,
@@ -107,7 +107,7 @@ pub(crate) enum Call {
     Ppoll,
     Pread,
     ClockGettime,
-    /// No call: what the clock shows.
+    /// No call failed, but the clock shows a time without a timestamp.
     WallClock,
 }
 
@@ -117,7 +117,7 @@ pub(crate) enum Cause {
     Os(i32),
     /// The path does not lead to the character device with its name.
     WrongDevice,
-    /// The path leads through a symbolic link, and not to this device.
+    /// The path is a symbolic link that does not lead to this device.
     WrongLink,
     /// A read returned no byte.
     NoByte,
@@ -125,18 +125,18 @@ pub(crate) enum Cause {
     TooMany,
     /// The descriptor could not be kept for later.
     NotKept,
-    /// At each of this many attempts another descriptor stood at the number.
+    /// At each of this many attempts, another file had taken the number.
     Replaced(u32),
     /// The clock shows a time before this day.
     Before(&'static str),
-    /// The clock shows a time after this day, or did.
+    /// The clock shows a time after this day, or did so before.
     After(&'static str),
 }
 
 impl Cause {
     fn raw_os_error(self) -> Option<i32> {
         match self {
-            // Without an errno, a backend says 0 or a number below it.
+            // A backend of `sys` that has no errno returns 0 or a number below it.
             Cause::Os(errno) => Some(errno).filter(|&errno| errno > 0),
             _ => None,
         }
@@ -152,8 +152,8 @@ impl Error {
         Self(Repr::Device(failure, Advice::Prepare))
     }
 
-    /// Returns the error of a source of the program's own
-    /// ([`EntropySource`](crate::source::EntropySource)): an [`io::Error`], another
+    /// Returns an error for a source that the program provides
+    /// ([`EntropySource`](crate::source::EntropySource)), made from an [`io::Error`], another
     /// error, or a text.
     ///
     /// # Examples
@@ -193,7 +193,7 @@ impl Error {
         failure.is_out_of_descriptors()
     }
 
-    /// Returns the error of this refusal and of the device that was asked after it.
+    /// Returns the error of this refusal and of the device, which was tried after it.
     pub(crate) fn then(self, device: Error) -> Self {
         match (self.0, device.0) {
             (Repr::Kernel(kernel), Repr::Device(device, advice)) => Self(Repr::NoSource {
@@ -225,8 +225,8 @@ impl Error {
         }
     }
 
-    /// Returns the errno of the last call that failed, if it had one: with
-    /// [`ErrorKind::NoSource`], the device's.
+    /// Returns the errno of the last call that failed, if it had one. If the kind is
+    /// [`ErrorKind::NoSource`], that call was on the device.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         match &self.0 {
@@ -242,7 +242,7 @@ impl Error {
 }
 
 impl StdError for Error {
-    /// Returns the cause of a source's own error. That error's text is in this one's.
+    /// Returns the cause of a custom error. The custom error's text is in this error's text.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
             Repr::Custom(error) => error.source(),

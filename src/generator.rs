@@ -1,16 +1,16 @@
-//! The public object: a generator with a pool of its own, or with none.
+//! The public object: a generator that has its own pool, or none.
 
 use core::fmt;
 
 use uuid::Uuid;
 
-use crate::clock::{Clock, Reading, v7};
-use crate::drbg::Block;
+use crate::clock::{Clock, Reading, order::Order};
+use crate::engine::pool::Pool;
 use crate::error::{self, Error};
-use crate::pool::{self, Miss, Pool};
+use crate::maker::Maker;
 use crate::source::{EntropySource, Source};
 
-/// A generator with a state of its own.
+/// A generator with its own pool and its own order.
 ///
 /// The free functions, such as [`new_v4`](crate::new_v4), are the usual choice. Create a
 /// generator to use another entropy source or another clock, to keep nothing ready, or to
@@ -29,10 +29,10 @@ use crate::source::{EntropySource, Source};
 /// ```
 pub struct Generator {
     pool: Pool,
-    /// `None`: the system's sources.
+    order: Order,
+    /// `None` means the system's sources.
     custom: Option<Box<dyn EntropySource + Send>>,
-    order: v7::Order,
-    /// `None`: the system's clock.
+    /// `None` means the system's clock.
     clock: Option<Box<dyn Clock + Send>>,
 }
 
@@ -40,7 +40,7 @@ impl Generator {
     /// Returns a generator that draws from the system and keeps 251 UUIDs ready.
     ///
     /// The first UUID maps its memory, one page. Where the kernel does not zero memory
-    /// at fork, it is [unbuffered](Self::unbuffered).
+    /// at fork, the generator is [unbuffered](Self::unbuffered).
     #[must_use]
     pub const fn new() -> Self {
         Self::with_pool(Pool::new())
@@ -49,8 +49,8 @@ impl Generator {
     const fn with_pool(pool: Pool) -> Self {
         Self {
             pool,
+            order: Order::new(),
             custom: None,
-            order: v7::Order::new(),
             clock: None,
         }
     }
@@ -63,7 +63,8 @@ impl Generator {
     /// hypervisor that tells the kernel of the snapshot (`vmgenid`); otherwise both machines
     /// make the same UUIDs.
     ///
-    /// A UUID costs a system call, or a quarter of that by the vDSO (since Linux 6.11).
+    /// A UUID costs a system call, or a quarter of its time with the vDSO's getrandom (since
+    /// Linux 6.11).
     ///
     /// # Examples
     ///
@@ -75,7 +76,10 @@ impl Generator {
         Self::with_pool(Pool::none())
     }
 
-    /// Returns a generator that is seeded from `source` alone and keeps 251 UUIDs ready.
+    /// Returns this generator with `source` as its only source of entropy.
+    ///
+    /// What it has ready from another source is discarded. A generator that is
+    /// [unbuffered](Self::unbuffered) draws from `source` for each call.
     ///
     /// # Panics
     ///
@@ -87,18 +91,21 @@ impl Generator {
     /// ```
     /// use fork_safe_uuid::{Generator, source::Kernel};
     ///
-    /// // No descriptor, whatever a sandbox refuses.
-    /// let id = Generator::with_source(Kernel).try_new_v4()?;
+    /// // It uses no descriptor, even if a sandbox refuses getrandom(2).
+    /// let id = Generator::new().with_source(Kernel).try_new_v4()?;
     /// # Ok::<(), fork_safe_uuid::Error>(())
     /// ```
     #[must_use]
-    pub fn with_source(source: impl EntropySource + Send + 'static) -> Self {
-        let mut generator = Self::new();
-        generator.custom = Some(Box::new(source));
-        generator
+    pub fn with_source(mut self, source: impl EntropySource + Send + 'static) -> Self {
+        if self.pool.has_page() {
+            self.pool.retire();
+            self.pool = Pool::new();
+        }
+        self.custom = Some(Box::new(source));
+        self
     }
 
-    /// Returns this generator with another clock for [`now_v7`](Self::now_v7). It is meant
+    /// Returns this generator with `clock` for its [`now_v7`](Self::now_v7). This is meant
     /// for tests and for simulated time; see [`Clock`].
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock + Send + 'static) -> Self {
@@ -110,35 +117,29 @@ impl Generator {
     ///
     /// # Panics
     ///
-    /// If there is no entropy, with the text of the [`Error`].
+    /// Panics if there is no entropy, with the text of the [`Error`].
     #[inline]
     #[must_use]
     #[track_caller]
     pub fn new_v4(&self) -> Uuid {
-        match self.pool.take() {
-            Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
-            Err(miss) => error::or_panic(self.missed(miss)),
-        }
+        self.make_v4()
     }
 
     /// Returns a random UUID (version 4), or an error that says why there is no entropy.
     ///
     /// # Errors
     ///
-    /// If the source fails when a seed is needed; see [`Error`].
+    /// Returns an error if the source fails when a seed is needed; see [`Error`].
     #[inline]
     pub fn try_new_v4(&self) -> Result<Uuid, Error> {
-        match self.pool.take() {
-            Ok(bits) => Ok(Uuid::from_bytes(bits.to_ne_bytes())),
-            Err(miss) => self.missed(miss),
-        }
+        self.try_make_v4()
     }
 
     /// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
     ///
     /// # Panics
     ///
-    /// If there is no entropy, with the text of the [`Error`].
+    /// Panics if there is no entropy, with the text of the [`Error`].
     #[inline]
     #[track_caller]
     pub fn fill_v4(&self, dest: &mut [Uuid]) {
@@ -150,13 +151,11 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// If the source fails when a seed is needed; see [`Error`]. All of `dest` is then Nil.
+    /// Returns an error if the source fails when a seed is needed; see [`Error`]. All of `dest`
+    /// is then Nil.
     #[inline]
     pub fn try_fill_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
-        match self.pool.take_all(pool::blocks_of(dest), pool::as_it_is) {
-            Ok(()) => Ok(()),
-            Err(miss) => self.fill_missed(dest, miss),
-        }
+        self.try_make_all_v4(dest)
     }
 
     /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
@@ -167,13 +166,12 @@ impl Generator {
     ///
     /// # Panics
     ///
-    /// If there is no entropy or no timestamp, with the text of the [`Error`].
+    /// Panics if there is no entropy or no timestamp, with the text of the [`Error`].
     #[inline]
     #[must_use]
     #[track_caller]
     pub fn now_v7(&self) -> Uuid {
-        let word = error::or_panic(self.next_v7());
-        v7::uuid(word, self.new_v4())
+        self.make_v7()
     }
 
     /// Returns a version 7 UUID for the current time, or an error that says why there is
@@ -181,16 +179,10 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// As [`try_now_v7`](crate::try_now_v7).
+    /// Returns the same errors as [`try_now_v7`](crate::try_now_v7).
     #[inline]
     pub fn try_now_v7(&self) -> Result<Uuid, Error> {
-        // The random bits last: a fork before them gives parent and child other bits.
-        Ok(v7::uuid(self.next_v7()?, self.try_new_v4()?))
-    }
-
-    #[inline(always)]
-    fn next_v7(&self) -> Result<u64, Error> {
-        v7::word(self.now()?, |now| self.order.next(now, 1))
+        self.try_make_v7()
     }
 
     /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
@@ -200,7 +192,7 @@ impl Generator {
     ///
     /// # Panics
     ///
-    /// If there is no entropy or no timestamp, with the text of the [`Error`].
+    /// Panics if there is no entropy or no timestamp, with the text of the [`Error`].
     #[track_caller]
     pub fn fill_v7(&self, dest: &mut [Uuid]) {
         error::or_panic(self.try_fill_v7(dest));
@@ -211,13 +203,21 @@ impl Generator {
     ///
     /// # Errors
     ///
-    /// As [`try_now_v7`](crate::try_now_v7). All of `dest` is then Nil.
+    /// Returns the same errors as [`try_now_v7`](crate::try_now_v7). All of `dest` is then Nil.
     pub fn try_fill_v7(&self, dest: &mut [Uuid]) -> Result<(), Error> {
-        pool::fill(dest, |blocks| {
-            let first = v7::word(self.now()?, |now| self.order.next(now, blocks.len()))?;
-            let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
-            self.pool.fill(blocks, self.source(), shape)
-        })
+        self.try_make_all_v7(dest)
+    }
+}
+
+impl Maker for Generator {
+    #[inline]
+    fn with_pool<T>(&self, call: impl FnOnce(&Pool) -> T) -> T {
+        call(&self.pool)
+    }
+
+    #[inline]
+    fn with_order<T>(&self, call: impl FnOnce(&Order) -> T) -> T {
+        call(&self.order)
     }
 
     #[inline]
@@ -226,23 +226,6 @@ impl Generator {
             Some(clock) => Ok(clock.now().into()),
             None => Reading::of_system(),
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn missed(&self, miss: Miss) -> Result<Uuid, Error> {
-        self.pool
-            .take_missed(miss, self.source())
-            .map(Uuid::from_bytes)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn fill_missed(&self, dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
-        pool::fill(dest, |blocks| {
-            self.pool
-                .fill_missed(blocks, miss, self.source(), pool::as_it_is)
-        })
     }
 
     fn source(&self) -> Source<'_> {
@@ -265,7 +248,7 @@ impl Drop for Generator {
     }
 }
 
-/// Prints the name alone, and no secret.
+/// Prints only the name, and no secret.
 impl fmt::Debug for Generator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Generator").finish_non_exhaustive()

@@ -1,10 +1,12 @@
 // Of two definitions of a link or a picture, Markdown takes the first. These lead to the
 // documentation of this version, and the README's to its files. `cargo xtask pictures` writes the
 // pictures.
+//! [capi]: documentation::hosts#the-c-library
 //! [hazards]: documentation::hazards
 //! [hosts]: documentation::hosts
 //! [platforms]: documentation::platforms
 //! [promises]: documentation::promises
+//! [python]: documentation::hosts#the-python-package
 //! [speed]: documentation::speed
 //! [switching]: documentation::switching
 //! [`new_v4()`]: new_v4
@@ -27,18 +29,17 @@ mod status;
 mod generator;
 mod thread;
 
+mod maker;
+
 pub mod clock;
 
-mod pool;
-
-mod hedge;
-
-mod drbg;
-mod hardware;
+mod engine;
 
 pub mod source;
 
 mod wipe;
+
+mod format;
 
 mod error;
 mod sys;

@@ -1,8 +1,8 @@
 //! The functions that concern the whole process: `prepare`, `reseed` and `status`.
 
-use crate::clock::{gregorian, v7};
+use crate::clock::{gregorian, order};
+use crate::engine::pool;
 use crate::error::Error;
-use crate::pool;
 use crate::source;
 use crate::status::Status;
 use crate::sys;
@@ -17,8 +17,8 @@ use crate::thread;
 ///
 /// - A forked child inherits neither: call it after the last fork, in each worker. Do
 ///   not call it in a child of vfork(2), whose memory is its parent's.
-/// - A program that closes descriptors which it did not open must close them before, or
-///   leave the number that [`Status::device`] returns open.
+/// - A program that closes descriptors which it did not open must close them before it calls
+///   `prepare`, or leave the one that [`Status::device`] returns open.
 /// - A thread that makes its first UUID in the sandbox has no pool yet, and needs more
 ///   system calls than the thread that called `prepare`.
 ///
@@ -32,25 +32,25 @@ use crate::thread;
 ///
 /// | call | when | if it is refused (EPERM, ENOSYS) |
 /// | --- | --- | --- |
-/// | `getrandom` | a seed, each 64 KiB; the first UUID of a forked child | the device serves |
-/// | `statx`, `pread64`, `getpid` | a seed by the device | there is no other source: allow them |
+/// | `getrandom` | a seed, each 64 KiB; the first UUID of a forked child | /dev/urandom is read |
+/// | `statx`, `pread64`, `getpid` | a seed from the device | an error, as there is no other source: allow them |
 /// | `getpid` | any seed | one hedge less |
 /// | `clock_gettime` | each 251 UUIDs, where the vDSO has no clock to read (`CONFIG_GENERIC_TIME_VSYSCALL`, some virtual machines) | one hedge less in random UUIDs, an error in time-ordered ones |
 /// | `gettid`, `mmap`, `madvise`, `munmap` | the first UUID of another thread | that thread has no pool |
-/// | `tgkill` | the same, where the memory of threads that have ended is used again | it is not used again |
-/// | `madvise` | [`reseed`] | enough, but not after a restore by CRIU before 4.2 |
-/// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after somebody closed its descriptor | an error without `openat` or `statx`; without `fcntl`, `dup3` or `close` a descriptor more may stay open |
+/// | `tgkill` | the first UUID of another thread, if it may get the memory of a thread that has ended | that memory is not used again |
+/// | `madvise` | [`reseed`] | nothing else changes, but after a restore by CRIU before 4.2, forked children repeat UUIDs |
+/// | `openat`, `statx`, `ioctl`, `fcntl`, `ppoll`, `dup3`, `close` | the device is opened again: in a forked child, or after its descriptor was closed elsewhere | an error without `openat` or `statx`; without `fcntl`, `dup3` or `close`, one more descriptor may stay open |
 ///
 /// A filter that kills the process must allow the calls of the first four rows, and
 /// `madvise` if [`reseed`] is called.
 ///
 /// # Errors
 ///
-/// - If no source answers at all.
-/// - If getrandom(2) serves, but /dev/urandom cannot be opened: then a sandbox that
-///   refuses getrandom(2) leaves no source. The error says which call failed, and
-///   [`ErrorKind::Device`](crate::ErrorKind::Device) tells it from the first. A
-///   program whose sandbox allows getrandom(2) may ignore it: its pool is filled.
+/// - Returns an error if no source answers at all.
+/// - Returns an error if getrandom(2) answers, but /dev/urandom cannot be opened: then a
+///   sandbox that refuses getrandom(2) leaves no source. This error's kind is
+///   [`ErrorKind::Device`](crate::ErrorKind::Device), and its text says which call failed.
+///   A program whose sandbox allows getrandom(2) may ignore it: its pool is filled.
 ///
 /// # Examples
 ///
@@ -61,8 +61,8 @@ use crate::thread;
 /// ```
 pub fn prepare() -> Result<Status, Error> {
     let device = source::prepare_device();
-    // It fills the pool, also in a forked child, whose first UUID the kernel makes
-    // otherwise. The device's failure is the lesser one.
+    // Filled even in a forked child, whose first UUID would otherwise come straight from
+    // the kernel. Before the device's error is returned: this one is worse.
     thread::fill_pool()?;
     device?;
     Ok(status())
@@ -72,23 +72,23 @@ pub fn prepare() -> Result<Status, Error> {
 ///
 /// Call it in a virtual machine that was started from a snapshot, in a process that CRIU
 /// restored, in a copied process on Windows, and in a WASI instance that was made from a
-/// snapshot. It may be called anywhere. Only its last step can take long: madvise(2)
-/// waits while another thread maps, unmaps or forks much memory.
+/// snapshot. It may be called anywhere, also in a signal handler. Only its last step can
+/// take long: madvise(2) waits while another thread maps or unmaps much memory, or forks.
 ///
 /// - The next UUID of each thread and of each generator comes from a new seed, and
 ///   the vDSO's getrandom gets a new key.
 /// - The clock sequence and the [`random_node`](crate::random_node) are drawn again.
 /// - If the last timestamp of version 7 is ahead of the clock, the order of each thread
-///   and each generator starts again at the clock. So do versions 6 and 1, with their
-///   new clock sequence.
+///   and each generator starts again at the clock. Versions 6 and 1 do the same, with
+///   their new clock sequence.
 /// - The kernel is told again to zero this crate's memory in forked children, because
 ///   CRIU before 4.2 loses that mark. Where a sandbox refuses madvise(2), the mark stays
 ///   lost.
 ///
 /// The new seeds of two clones differ by the processor's random numbers
-/// ([`Status::hardware_random`]), or because their kernels were told (`vmgenid`),
-/// or else by what the clock shows when they are drawn. `reseed` does not reach another
-/// copy of this crate in the process, such as that of a plugin.
+/// ([`Status::hardware_random`]), or because the hypervisor told their kernels of the clone
+/// (`vmgenid`), or else by what the clock shows when they are drawn. `reseed` does not reach
+/// another copy of this crate in the process, such as that of a plugin.
 ///
 /// # Examples
 ///
@@ -101,8 +101,8 @@ pub fn reseed() {
         source::reseed();
         pool::reseed();
         gregorian::PROCESS.forget();
-        v7::restart();
-        // Last, as it may wait for the kernel.
+        order::restart();
+        // Last, because it may wait for the kernel.
         source::mark_again();
         // [P2 mark-pages] CRIU before 4.2 loses the mark, and children would have the keys.
         pool::mark_again();

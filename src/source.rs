@@ -1,15 +1,15 @@
-//! Where entropy comes from: [`Kernel`], then [`Device`], or a source of the
-//! program's own.
+//! Where entropy comes from: [`Kernel`], then [`Device`], or a source that the program
+//! provides.
 //!
 //! | getrandom(2) answers | source |
 //! | --- | --- |
 //! | bytes | [`Kernel`] |
 //! | ENOSYS: the kernel is older than 3.17, or a sandbox says so | [`Device`] |
 //! | EPERM: a sandbox forbids it | [`Device`] |
-//! | another errno | nothing: an error that names it |
+//! | another errno | none: an error that names it |
 //!
-//! Where the vDSO has getrandom (Linux 6.11), unbuffered UUIDs come from there,
-//! the same bytes without the system call.
+//! If the vDSO has getrandom (Linux 6.11), unbuffered UUIDs are drawn from it: the same
+//! generator without the system call.
 //!
 //! On other systems than Linux and Android, [`Kernel`] calls the `getrandom` crate, and
 //! [`Device`] is always an error.
@@ -30,8 +30,8 @@ pub use kernel::Kernel;
 
 /// A source of unpredictable bytes.
 ///
-/// The bytes are the key of a DRBG and are never output, in a
-/// [`Generator`](crate::Generator) too.
+/// A [`Generator`](crate::Generator) uses the bytes as the key of a DRBG, and never outputs
+/// them.
 ///
 /// # Examples
 ///
@@ -49,7 +49,7 @@ pub use kernel::Kernel;
 ///     }
 /// }
 ///
-/// let id = Generator::with_source(Audited).new_v4();
+/// let id = Generator::new().with_source(Audited).new_v4();
 /// assert_eq!(id.get_version_num(), 4);
 /// ```
 pub trait EntropySource {
@@ -58,11 +58,11 @@ pub trait EntropySource {
     ///
     /// # Errors
     ///
-    /// [`Error::custom`], if it cannot fill all of `dest`.
+    /// Returns [`Error::custom`] if the source cannot fill all of `dest`.
     fn fill(&self, dest: &mut [u8]) -> Result<(), Error>;
 }
 
-/// What a generator draws from.
+/// The source that a generator draws from.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a> {
     /// [`Kernel`], then [`Device`].
@@ -70,7 +70,7 @@ pub(crate) enum Source<'a> {
     Custom(&'a dyn EntropySource),
 }
 
-/// Which source filled a request.
+/// The source that filled a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Served {
@@ -79,11 +79,12 @@ pub(crate) enum Served {
     Custom,
 }
 
-/// Which source last answered [`Source::System`], for `status()`. Relaxed: it guards
+/// The source that answered [`Source::System`] last, for `status()`. Relaxed: it guards
 /// nothing.
 static LAST: AtomicU8 = AtomicU8::new(0);
 
-/// Writes only a change: the kernel would copy the memory for a forked child.
+/// Sets [`LAST`], but writes only a change, because the kernel would copy the memory for a
+/// forked child.
 fn remember(served: Served) {
     if LAST.load(Relaxed) != served as u8 {
         LAST.store(served as u8, Relaxed);
@@ -91,8 +92,7 @@ fn remember(served: Served) {
 }
 
 impl Source<'_> {
-    /// Fills `dest` by the kernel's system call, or returns `false`. Leaves errno as it
-    /// is.
+    /// Fills `dest` with getrandom(2), or returns `false`. It leaves errno as it is.
     pub(crate) fn draw_by_call(self, dest: &mut [u8]) -> bool {
         let is_filled = matches!(self, Source::System) && Kernel.fill(dest).is_ok();
         if is_filled {
@@ -112,12 +112,13 @@ impl Source<'_> {
         Ok(served)
     }
 
-    /// Fills `dest` from the kernel, or `seed` from another source.
+    /// Fills `dest` if the kernel answers, or else `seed` from another source. The result says
+    /// which.
     fn draw_by(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
         let served = match self {
             Source::Custom(source) => return source.fill(seed).map(|()| Served::Custom),
-            // [P1 kernel-first] The answer is not remembered: while getrandom(2) answers, no
-            // descriptor is used, and a sandbox that is entered later is met at this draw.
+            // [P1 kernel-first] Asked at each draw: while getrandom(2) answers, no descriptor is
+            // used, and the process may enter a sandbox that refuses it at any time.
             Source::System => match Kernel.fill(dest) {
                 Ok(()) => Served::Kernel,
                 Err(refusal) if refusal.is_refusal() => match Device.fill(seed) {
@@ -131,8 +132,8 @@ impl Source<'_> {
         Ok(served)
     }
 
-    /// Fills all of `dest` from the kernel, without the system call if the vDSO serves; or
-    /// `seed` from another source.
+    /// Fills `dest` from the vDSO or from the kernel, or else `seed` from another source. The
+    /// result says which.
     pub(crate) fn draw_output(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
         if matches!(self, Source::System) && vdso::fill(dest) {
             remember(Served::Kernel);
@@ -142,12 +143,12 @@ impl Source<'_> {
     }
 }
 
-/// Gives up the keys that the vDSO keeps.
+/// Discards the keys that the vDSO keeps.
 pub(crate) fn reseed() {
     vdso::reseed();
 }
 
-/// Marks all memory of the sources again that is wiped at fork.
+/// Marks all wiped memory of the sources again.
 pub(crate) fn mark_again() {
     vdso::mark_again();
     device::mark_again();

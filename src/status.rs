@@ -3,12 +3,12 @@
 use core::fmt;
 
 use crate::clock;
-use crate::hardware;
-use crate::pool;
+use crate::engine::hardware;
+use crate::engine::pool;
 use crate::source::{self, Served, TrackedDevice};
 use crate::sys;
 
-/// Which entropy source is in use, and what the calling thread has ready.
+/// The entropy source in use, and what the calling thread has ready.
 /// [`status`](crate::status) and [`prepare`](crate::prepare) return it.
 ///
 /// `Display` writes one line for a log.
@@ -59,15 +59,15 @@ impl Status {
         }
     }
 
-    /// Returns the source that answered the last draw, in this process or, before
-    /// its first, in the one that it was forked from; `None` before any.
+    /// Returns the source that answered the last draw, or `None` before the first one. A
+    /// forked child starts with its parent's answer.
     #[must_use]
     pub fn source(&self) -> Option<SystemSource> {
         self.source
     }
 
-    /// Returns whether the calling thread has UUIDs ready, as it has from its first one
-    /// on. If not, each UUID is drawn from the source.
+    /// Returns whether the calling thread has a pool. It has one from its first UUID on,
+    /// unless the memory was refused; then each UUID is drawn from the source.
     #[must_use]
     pub fn pooled(&self) -> bool {
         self.pooled
@@ -80,38 +80,38 @@ impl Status {
         self.device
     }
 
-    /// Returns whether this process has a descriptor of /dev/urandom that it tracks,
-    /// and that is still what it was.
+    /// Returns whether this process tracks a descriptor of /dev/urandom that still leads
+    /// there.
     #[must_use]
     pub fn device_is_open(&self) -> bool {
         matches!(self.device, TrackedDevice::Open { .. })
     }
 
     /// Returns whether the processor's random numbers (RDRAND on x86, RNDR on 64-bit
-    /// Arm) are mixed in, so that UUIDs of a cloned virtual machine differ from its
+    /// Arm) are mixed in. With them, the UUIDs of a cloned virtual machine differ from its
     /// original's even if the kernel does not know that it was cloned.
     ///
-    /// It also returns `false` where the instruction returns the same number again and
-    /// again, as on some processors.
+    /// It returns `false` if the instruction returns the same number each time, as on some
+    /// processors.
     #[must_use]
     pub fn hardware_random(&self) -> bool {
         self.hardware_random
     }
 
-    /// Returns how often this process could not renew a seed and kept using the key that
-    /// it had.
+    /// Returns how often this process could not draw a new seed and continued with the key
+    /// that it had.
     #[must_use]
     pub fn missed_reseeds(&self) -> u64 {
         self.missed_reseeds
     }
 
-    /// Returns how often a clock was found more than 10 s behind the last timestamp, and
-    /// was followed.
+    /// Returns how often timestamps went back, because the clock was more than 10 s behind
+    /// the last one.
     ///
-    /// For version 7, each thread and each generator counts with its own clock. Versions
-    /// 6 and 1 count together. A forked child continues its parent's count. A loop that
-    /// runs ahead of the clock with versions 6 and 1 is counted too, as
-    /// [`now_v1`](crate::now_v1) says.
+    /// It counts the steps of each thread's and each generator's version 7, and those of
+    /// versions 6 and 1, which the process has in common. A loop that runs ahead of the clock
+    /// makes such steps, too ([`now_v1`](crate::now_v1)). A forked child continues its
+    /// parent's count.
     #[must_use]
     pub fn clock_steps(&self) -> u64 {
         self.clock_steps

@@ -1,4 +1,4 @@
-//! What a platform must provide; the only place that asks which one it is.
+//! What a platform must provide. Only this file asks which platform it is.
 //!
 //! Each backend has the same items, so that no file above needs a `cfg`:
 //!
@@ -10,22 +10,22 @@
 //! | `open`, `move_above_stdio`, `replace`, `close`, `pread` | the system calls; a descriptor is close-on-exec from its first instant |
 //! | `is_marked` | whether a descriptor comes from `open` here, and not from the program's own |
 //! | `entropy_count`, `wait_readable` | `RNDGETENTCNT`; `poll` without a time limit |
-//! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None`; any where there is no fork |
-//! | `mark_wiped` | has the kernel zero such memory in a forked child, also where that mark was lost |
+//! | `map_wiped`, `unmap` | private memory that is proven to read as zeros in a forked child, or `None`; any memory if the system has no fork |
+//! | `mark_wiped` | makes the kernel zero such memory in forked children, again if the mark was lost |
 //! | `VdsoState`, `map_vdso_states`, `vdso_getrandom` | getrandom without a system call, its state, and memory for states; or `None` |
-//! | `thread_at_home` | the calling thread's number, of up to 22 bits, or `None` where it runs on another's variables |
+//! | `known_thread` | the calling thread's number, of up to 22 bits, or `None` if the thread runs with another thread's variables |
 //! | `is_gone` | whether a thread of this process has ended, for certain |
 //! | `clear_registers` | clears the registers that a called function need not preserve |
 //! | `write_os_error` | the text of an errno, without allocating on Linux and Android |
 //! | `keeping_errno` | makes a call and restores the thread's errno |
-//! | `hardware_random` | 64 bits of the processor's, or `None` |
+//! | `hardware_random` | 64 random bits of the processor, or `None` |
+//! | `has_aes` | whether a 64-bit Arm processor has instructions for AES |
 //! | `wall_clock` | seconds since 1970, rounded down, and nanoseconds; or an errno |
-//! | `pid`, `at_random` | with it, what the hedge is made of |
-//! | `EPERM` … | the errno values that are decided upon |
+//! | `pid`, `at_random` | the process's number; 16 bytes that the kernel drew for the program. The hedge uses both, and the clock |
+//! | `EPERM` … | the errno values that the code above compares with |
 //!
-//! A system without wiped memory answers `None` to `map_wiped`; every UUID is
-//! then drawn from `getrandom`. Nothing here blocks on another thread or
-//! allocates.
+//! On a system without wiped memory, `map_wiped` returns `None`, and each UUID is drawn from
+//! `getrandom`. Nothing here waits for another thread or allocates.
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("fork-safe-uuid needs 64-bit atomics, which this target does not have");
@@ -59,7 +59,7 @@ mod single;
 #[cfg(not(any(target_os = "linux", target_os = "android", windows)))]
 pub(crate) use single::*;
 
-/// Seconds since 1970, rounded down, and the rest in nanoseconds.
+/// Returns the seconds since 1970, rounded down, and the rest in nanoseconds.
 pub(crate) fn since_1970(time: SystemTime) -> (i64, u32) {
     const SECOND: i128 = 1_000_000_000;
     // No `Duration` is too long for its nanoseconds.

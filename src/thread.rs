@@ -1,9 +1,11 @@
-//! The calling thread's generator, behind the free functions.
+//! The free functions, which make UUIDs with the calling thread's pool.
 
 use uuid::Uuid;
 
+use crate::clock::{Reading, order::Order};
+use crate::engine::pool::{Miss, Pool};
 use crate::error::{self, Error};
-use crate::pool::{self, Miss, Pool};
+use crate::maker::Maker;
 use crate::source::Source;
 
 mod time;
@@ -14,9 +16,37 @@ pub use time::{
 };
 
 thread_local! {
-    /// Constant and without a destructor: reaching it allocates nothing and
-    /// works at any time of the thread's life.
+    /// Constant and without a destructor, so that its use allocates nothing and works at any
+    /// time of the thread's life.
     static POOL: Pool = const { Pool::of_thread() };
+
+    /// Constant and without a destructor, as the pool.
+    static ORDER: Order = const { Order::new() };
+}
+
+/// The calling thread.
+struct Thread;
+
+impl Maker for Thread {
+    #[inline]
+    fn with_pool<T>(&self, call: impl FnOnce(&Pool) -> T) -> T {
+        POOL.with(call)
+    }
+
+    #[inline]
+    fn with_order<T>(&self, call: impl FnOnce(&Order) -> T) -> T {
+        ORDER.with(call)
+    }
+
+    #[inline]
+    fn now(&self) -> Result<Reading, Error> {
+        Reading::of_system()
+    }
+
+    #[inline]
+    fn source(&self) -> Source<'_> {
+        Source::System
+    }
 }
 
 /// Returns a random UUID (version 4, RFC 9562 section 5.4).
@@ -24,17 +54,17 @@ thread_local! {
 /// It returns what `Uuid::new_v4()` returns, and it may be called in a forked child, a
 /// daemon, a sandbox and a signal handler.
 ///
-/// **In a signal handler** on an alternate stack, a call needs up to 5 KiB there beside
-/// the kernel's frame (`AT_MINSIGSTKSZ`, getauxval(3)), so the 8 KiB of `SIGSTKSZ` are
-/// enough on most processors. A build without optimisation needs 20 KiB. In a library
+/// **In a signal handler** on an alternate stack, a call needs up to 5 KiB of that stack
+/// beside the kernel's frame (`AT_MINSIGSTKSZ`, getauxval(3)), so the 8 KiB of `SIGSTKSZ`
+/// are enough on most processors. A build without optimisation needs 20 KiB. In a library
 /// that is loaded by dlopen(3), a thread's first use of its thread-local variables
-/// allocates them: make that thread's first UUID outside of signal handlers, which may
-/// have interrupted malloc(3).
+/// allocates them: make the thread's first UUID outside of signal handlers, because a handler
+/// may have interrupted malloc(3).
 ///
 /// # Panics
 ///
-/// If there is no entropy, with the text of the [`Error`];
-/// [`try_new_v4`] returns it instead.
+/// Panics if there is no entropy, with the text of the [`Error`].
+/// [`try_new_v4`] returns the error instead.
 ///
 /// # Examples
 ///
@@ -46,10 +76,7 @@ thread_local! {
 #[must_use]
 #[track_caller]
 pub fn new_v4() -> Uuid {
-    match POOL.with(Pool::take) {
-        Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
-        Err(miss) => error::or_panic(missed(miss)),
-    }
+    Thread.make_v4()
 }
 
 /// Returns a random UUID (version 4, RFC 9562 section 5.4), or an error that says why
@@ -57,7 +84,7 @@ pub fn new_v4() -> Uuid {
 ///
 /// # Errors
 ///
-/// If no source answers when a seed is needed; see [`Error`]. The next call
+/// Returns an error if no source answers when a seed is needed; see [`Error`]. The next call
 /// tries again.
 ///
 /// # Examples
@@ -68,24 +95,14 @@ pub fn new_v4() -> Uuid {
 /// ```
 #[inline]
 pub fn try_new_v4() -> Result<Uuid, Error> {
-    match POOL.with(Pool::take) {
-        Ok(bits) => Ok(Uuid::from_bytes(bits.to_ne_bytes())),
-        Err(miss) => missed(miss),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn missed(miss: Miss) -> Result<Uuid, Error> {
-    POOL.with(|pool| pool.take_missed(miss, Source::System))
-        .map(Uuid::from_bytes)
+    Thread.try_make_v4()
 }
 
 /// Overwrites `dest` with random UUIDs (version 4), which is faster than one by one.
 ///
 /// # Panics
 ///
-/// If there is no entropy, with the text of the [`Error`].
+/// Panics if there is no entropy, with the text of the [`Error`].
 ///
 /// # Examples
 ///
@@ -105,7 +122,7 @@ pub fn fill_v4(dest: &mut [Uuid]) {
 ///
 /// # Errors
 ///
-/// If no source answers when a seed is needed; see [`Error`]. All of `dest` is
+/// Returns an error if no source answers when a seed is needed; see [`Error`]. All of `dest` is
 /// then Nil.
 ///
 /// # Examples
@@ -117,26 +134,15 @@ pub fn fill_v4(dest: &mut [Uuid]) {
 /// ```
 #[inline]
 pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
-    match POOL.with(|pool| pool.take_all(pool::blocks_of(dest), pool::as_it_is)) {
-        Ok(()) => Ok(()),
-        Err(miss) => fill_missed(dest, miss),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn fill_missed(dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
-    pool::fill(dest, |blocks| {
-        POOL.with(|pool| pool.fill_missed(blocks, miss, Source::System, pool::as_it_is))
-    })
+    Thread.try_make_all_v4(dest)
 }
 
 /// Fills the calling thread's pool.
 pub(crate) fn fill_pool() -> Result<(), Error> {
-    missed(Miss::Unclaimed).map(|_| ())
+    Thread.missed(Miss::Unclaimed).map(drop)
 }
 
-/// Returns whether the calling thread has a pool that can be filled.
+/// Returns whether the calling thread has memory for a pool.
 pub(crate) fn has_pool() -> bool {
     POOL.with(Pool::has_page)
 }

@@ -1,7 +1,7 @@
 //! Memory that the kernel zeroes in a forked child.
 //!
-//! Zero means "nothing yet": a child starts as a fresh process does, whichever call made it,
-//! and no code need notice the fork.
+//! Zero means "nothing yet", so a child starts as a new process does, whichever call made it,
+//! and no code has to notice the fork.
 #![allow(unsafe_code)]
 
 use core::ptr::{self, NonNull};
@@ -33,19 +33,19 @@ pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
         sys::map_wiped(len)
     }
 
-    /// Maps a zeroed value of its own, or returns `None` where the kernel does
-    /// not promise to wipe it, or refuses the memory.
+    /// Maps a zeroed value, or returns `None` if the kernel does not promise to wipe it, or
+    /// refuses the memory.
     fn map() -> Option<&'static Self> {
         let memory = Self::memory(size_of::<Self>())?;
-        // SAFETY: the mapping is zeroed, which is a valid value, at the start
-        // of a page, which is aligned for any type, and stays until `unmap`.
+        // SAFETY: the mapping is zeroed, which is a valid value. It begins at a page, which is
+        // aligned for any type, and stays until `unmap`.
         Some(unsafe { memory.cast::<Self>().as_ref() })
     }
 
     /// Marks the memory of the value again, unless the kernel refuses: CRIU before 4.2
     /// restores the memory of a process without the mark.
     fn mark_again(&'static self) {
-        // SAFETY: each value is a mapping of its own (`Wiped::map`).
+        // SAFETY: each value has its own mapping (`Wiped::map`).
         unsafe { sys::mark_wiped(NonNull::from(self).cast(), size_of::<Self>()) };
     }
 
@@ -54,24 +54,24 @@ pub(crate) unsafe trait Wiped: Sync + Sized + 'static {
     /// # Safety
     ///
     /// - `self` came from [`Wiped::map`].
-    /// - No other reference to it is used from now on.
+    /// - No other reference to it is used afterwards.
     unsafe fn unmap(&'static self) {
-        // SAFETY: the caller vouches for both conditions.
+        // SAFETY: the caller promises both.
         unsafe { sys::unmap(NonNull::from(self).cast(), size_of::<Self>()) };
     }
 }
 
-// SAFETY: zero is valid, it is an atomic, and has no destructor.
+// SAFETY: it is an atomic, for which zero is valid, and has no destructor.
 unsafe impl Wiped for AtomicU64 {}
 
-// SAFETY: each element is such a value.
+// SAFETY: this is true of each element.
 unsafe impl<T: Wiped, const N: usize> Wiped for [T; N] {
     fn memory(len: usize) -> Option<NonNull<u8>> {
         T::memory(len)
     }
 }
 
-// SAFETY: zero means to the kernel, whose state it is, that there is no key; it has no
+// SAFETY: to the kernel, which defines the state, zero means that there is no key. It has no
 // destructor.
 unsafe impl Wiped for VdsoState {
     fn memory(len: usize) -> Option<NonNull<u8>> {
@@ -87,7 +87,7 @@ impl Lent for VdsoState {
 
 /// A wiped value for the whole process, mapped at the first use.
 ///
-/// Two threads that map at once do not wait for each other.
+/// If two threads map it at once, neither waits for the other.
 pub(crate) struct WipedCell<T: Wiped>(OnceRef<'static, T>);
 
 impl<T: Wiped> WipedCell<T> {
@@ -109,7 +109,7 @@ impl<T: Wiped> WipedCell<T> {
         if self.0.get().is_none() {
             let mapped = T::map()?;
             if self.0.set(mapped).is_err() {
-                // SAFETY: mapped above, and the cell did not take it.
+                // SAFETY: it was mapped above, and the cell did not take it.
                 unsafe { mapped.unmap() };
             }
         }
@@ -117,7 +117,7 @@ impl<T: Wiped> WipedCell<T> {
     }
 }
 
-/// A wiped value that is lent to one borrower after the other.
+/// A wiped value that is lent to one borrower after another.
 pub(crate) trait Lent: Wiped {
     /// Clears the value, so that it equals a new one.
     ///
@@ -127,13 +127,13 @@ pub(crate) trait Lent: Wiped {
     unsafe fn clear(&self);
 }
 
-/// The values of a group, as many as a word has bits.
+/// The number of values in a group. Each has a bit of a word.
 const GROUP: usize = u64::BITS as usize;
 
 /// Wiped values that are lent to threads and to generators.
 ///
-/// They are mapped 64 at a time and never unmapped, so that any thread can use all of them
-/// at any time ([`WipedSlab::iter`]), and most new threads need no mapping.
+/// They are mapped 64 at a time, so that most new threads need no mapping. They are never
+/// unmapped, so that any thread can visit all of them at any time ([`WipedSlab::iter`]).
 ///
 /// A thread does not give its value back. The slab remembers the thread's number, and
 /// when all mapped values are lent, it asks the kernel which of those threads are gone.
@@ -141,12 +141,13 @@ pub(crate) struct WipedSlab<T: Lent, const GROUPS: usize>([Group<T>; GROUPS]);
 
 struct Group<T: Wiped> {
     values: WipedCell<[T; GROUP]>,
-    /// A bit for each value that is lent. It is not wiped: a child cannot tell the value of
-    /// the thread that forked from the others, which stay lent. Acquire and release, so that
-    /// the last borrower's writes come before the next one's.
+    /// A bit for each value that is lent. It is not wiped: all values stay lent in a forked
+    /// child, which cannot tell the value of the thread that forked from the others. Acquire
+    /// and release, so that the last borrower's writes come before the next one's.
     lent: AtomicU64,
-    /// The [`Loan`] of each value, or 0 if it is lent until it is given back. A fork ends the
-    /// loans of the parent's threads. Release and acquire, as `lent`.
+    /// The [`Loan`] of each value that a thread has, or 0 if the value is lent until it is
+    /// given back. A fork wipes the loans, so in a child the values of the parent's threads are
+    /// never taken back. Release and acquire, as `lent`.
     loans: WipedCell<[AtomicU64; GROUP]>,
 }
 
@@ -164,10 +165,10 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
     }
 
     pub(crate) fn lend(&self, borrower: Borrower) -> Result<&'static T, Refusal> {
-        // The very first value is never taken back from a thread, so that a process that
-        // has only one thread need not ask for its number.
+        // The very first value has no loan and is never taken back from a thread, so that a
+        // process with one thread need not ask for the thread's number.
         if self.0[0].lent.load(Relaxed) & 1 == 0 {
-            let values = self.0[0].values.get_or_map().ok_or(Refusal::None)?;
+            let values = self.0[0].values.get_or_map().ok_or(Refusal::NoMemory)?;
             if self.0[0].lent.fetch_or(1, Acquire) & 1 == 0 {
                 return Ok(&values[0]);
             }
@@ -175,7 +176,7 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         let caller = Caller::new();
         let is_thread = borrower == Borrower::Thread;
         let owner = match is_thread {
-            true => Some(caller.ok_or(Refusal::NotAtHome)?),
+            true => Some(caller.ok_or(Refusal::UnknownThread)?),
             false => None,
         };
         let mapped = || {
@@ -186,8 +187,8 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         if let Some(value) = mapped().find_map(|group| group.lend(owner)) {
             return Ok(value);
         }
-        // The kernel must know the caller by these numbers. It does not in a process that
-        // shares this memory, nor where a sandbox answers.
+        // If the kernel says that even the caller is gone, its answers are of no use: the
+        // process shares its memory with another one, or a sandbox answers.
         if let Some(caller) = caller
             && !sys::is_gone(caller.process, caller.thread)
         {
@@ -196,7 +197,7 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
             }
         }
         let free = mapped().map(|group| group.lent.load(Relaxed).count_zeros());
-        // More are mapped unless at least a quarter of a group is free.
+        // A group is mapped if less than a quarter of a group is free.
         if free.sum::<u32>() < GROUP as u32 / 4
             && let Some(group) = self.0.iter().find(|group| group.values.get().is_none())
         {
@@ -204,21 +205,21 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         }
         mapped()
             .find_map(|group| group.lend(owner))
-            .ok_or(Refusal::None)
+            .ok_or(Refusal::NoMemory)
     }
 
     /// Takes back a value that was lent to an object.
     ///
     /// # Safety
     ///
-    /// The borrower does not use it any more.
+    /// The borrower must not use it any more.
     pub(crate) unsafe fn take_back(&self, value: &'static T) {
         for group in &self.0 {
             let Some(values) = group.values.get() else {
                 return;
             };
             if let Some(index) = values.iter().position(|other| ptr::eq(other, value)) {
-                // SAFETY: the caller vouches for it.
+                // SAFETY: the caller promises that no call uses it.
                 unsafe { value.clear() };
                 group.lent.fetch_and(!(1 << index), Release);
                 return;
@@ -244,7 +245,7 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
 impl<T: Lent> Group<T> {
     fn lend(&self, owner: Option<Caller>) -> Option<&'static T> {
         let values = self.values.get()?;
-        // Before the value is lent: without a loan it could never be taken back.
+        // Mapped before the value is lent, because without a loan it could never be taken back.
         let owner = match owner {
             Some(owner) => Some((owner, self.loans.get_or_map()?)),
             None => None,
@@ -274,11 +275,12 @@ impl<T: Lent> Group<T> {
         };
         for (index, (value, loan)) in values.iter().zip(loans).enumerate() {
             let found = loan.load(Acquire);
-            // [P3 ask-for-ended] Nothing is called when a thread ends; see `no-destructor`.
+            // [P3 ask-for-ended] The kernel is asked, because no destructor tells of the end of
+            // a thread (`no-destructor`).
             if Loan(found).is_over(caller, is_borrowing)
                 && loan.compare_exchange(found, 0, Acquire, Relaxed).is_ok()
             {
-                // SAFETY: its thread is gone, and the exchange succeeds in one call only.
+                // SAFETY: the thread is gone, and the exchange succeeds in only one call.
                 unsafe { value.clear() };
                 self.lent.fetch_and(!(1 << index), Release);
             }

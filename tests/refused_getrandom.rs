@@ -1,9 +1,9 @@
-//! getrandom(2) refused by a filter written by hand, for architectures that
-//! `seccompiler`, and so the scenarios, do not know.
+//! A sandbox that refuses getrandom(2), on architectures for which `seccompiler`, and so the
+//! scenarios, have no filter.
 //!
-//! On powerpc the vDSO's getrandom returns a positive errno, which looks like a
-//! length: 1 for EPERM, 38 for ENOSYS. Where that were believed, the rest of a
-//! UUID would be what was in memory before.
+//! On powerpc the vDSO's getrandom returns a positive errno, which looks like a length: 1 for
+//! EPERM, and 38 for ENOSYS. If the crate took it for a length, the rest of a UUID would be
+//! what was in memory before.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 
@@ -12,7 +12,7 @@ use std::thread;
 
 use fork_safe_uuid::{ErrorKind, Generator, SystemSource, status};
 
-/// Has `call` answered with `errno` from now on, in this thread.
+/// Makes the kernel answer `call` with `errno` in this thread from now on.
 fn refuse(call: libc::c_long, errno: i32) {
     let instruction = |code: u32, yes, no, k| libc::sock_filter {
         code: code as u16,
@@ -22,7 +22,7 @@ fn refuse(call: libc::c_long, errno: i32) {
     };
     let errno = libc::SECCOMP_RET_ERRNO | errno as u32;
     let mut program = [
-        // The number is the first word that a filter sees.
+        // The number of the call is the first word of the data that a filter sees.
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
         instruction(
             libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
@@ -37,7 +37,7 @@ fn refuse(call: libc::c_long, errno: i32) {
         len: program.len() as u16,
         filter: program.as_mut_ptr(),
     };
-    // SAFETY: the pointer leads to a filter, which the kernel copies.
+    // SAFETY: the pointer leads to a filter.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         let mode = libc::SECCOMP_MODE_FILTER;
@@ -48,6 +48,7 @@ fn refuse(call: libc::c_long, errno: i32) {
     }
 }
 
+/// Asserts that no UUID has bytes of memory if getrandom(2) is refused with `errno`.
 fn assert_all_are_whole(errno: i32) {
     let mut ids = BTreeSet::new();
     let mut make = |count: usize| {
@@ -58,7 +59,7 @@ fn assert_all_are_whole(errno: i32) {
             assert!(ids.insert(id), "{id} twice");
         }
     };
-    // So that what the vDSO keeps is there, and used up later.
+    // The vDSO's function has random bytes ready after these, and uses them up later.
     make(100);
     assert_eq!(status().source(), Some(SystemSource::Kernel));
     refuse(libc::SYS_getrandom, errno);
@@ -68,16 +69,17 @@ fn assert_all_are_whole(errno: i32) {
     for call in [libc::SYS_openat, libc::SYS_pread64] {
         refuse(call, libc::EACCES);
     }
-    // A thread without anything of its own.
+    // A new thread has nothing ready.
     let last = thread::spawn(|| Generator::unbuffered().try_new_v4()).join();
     let error = last.expect("no panic").expect_err("no entropy");
     assert_eq!(error.kind(), ErrorKind::NoSource);
 }
 
 #[test]
-fn whatever_the_refusal_each_uuid_is_whole() {
+fn each_uuid_is_whole_whatever_errno_refuses_getrandom() {
     for errno in [libc::EPERM, libc::ENOSYS] {
-        // The filter is the thread's, and of those that it starts.
+        // A filter is in force in the thread that installs it, and in the threads that it
+        // starts.
         let ended = thread::spawn(move || assert_all_are_whole(errno)).join();
         ended.expect("no panic");
     }

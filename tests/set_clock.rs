@@ -1,7 +1,7 @@
-//! A machine that booted with a wrong time and whose clock is then set right.
+//! A machine boots with a wrong time, and its clock is set right later.
 //!
-//! The free functions read the system's clock; in a program of its own this
-//! function stands before the libc's, as in `refused_clock`.
+//! The free functions read the clock of the system. So this program defines clock_gettime(2)
+//! itself, and the linker uses its function instead of the libc's.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![allow(missing_docs)]
 
@@ -13,21 +13,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fork_safe_uuid::{Generator, Uuid, fill_v7, now_v1, now_v6, now_v7, reseed, status};
 
-/// What the clock shows, in seconds from the system's: this is right, and so
-/// far ahead of it is it set.
+/// The seconds from the system's time to the time that is right in a test.
 static RIGHT: AtomicI64 = AtomicI64::new(0);
+/// The seconds by which the clock is ahead of the right time.
 static AHEAD: AtomicI64 = AtomicI64::new(0);
 
 /// # Safety
 ///
-/// As clock_gettime(2).
-// SAFETY: the type of the libc's.
+/// `time` leads to a `timespec` that may be written.
+// SAFETY: the function has the type of the libc's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
-    // SAFETY: the caller vouches for the pointer.
+    // SAFETY: the caller promises that the pointer is valid.
     let result = unsafe { libc::syscall(libc::SYS_clock_gettime, id, time) as libc::c_int };
     if id == libc::CLOCK_REALTIME && result == 0 {
-        // SAFETY: as above; the call has written it.
+        // SAFETY: the pointer is valid, and the call has written the time.
         unsafe { (*time).tv_sec += (RIGHT.load(Relaxed) + AHEAD.load(Relaxed)) as libc::time_t };
     }
     result
@@ -36,8 +36,8 @@ unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespe
 const MONTH: i64 = 30 * 86_400;
 const NODE: [u8; 6] = [0xde, 0xad, 0xbe, 0xef, 0x00, 0x01];
 
-/// The clock and the counts of versions 6 and 1 are the process's: one test at a
-/// time, each later than all that the one before it has shown.
+/// Gives a test the clock, and sets it right. All tests share the clock and the counts of
+/// versions 6 and 1, so that one runs at a time, at a later time than all that were before.
 fn clock() -> MutexGuard<'static, ()> {
     static CLOCK: Mutex<()> = Mutex::new(());
     let clock = CLOCK.lock().unwrap_or_else(|broken| broken.into_inner());
@@ -46,15 +46,17 @@ fn clock() -> MutexGuard<'static, ()> {
     clock
 }
 
-/// Version 7 one by one and at once, 6 and 1.
+/// Makes two UUIDs of version 7, by `now_v7` and by `fill_v7`, and one each of versions 6 and
+/// 1.
 fn one_of_each() -> [Uuid; 4] {
     let mut one = [Uuid::nil()];
     fill_v7(&mut one);
     [now_v7(), one[0], now_v6(&NODE), now_v1(&NODE)]
 }
 
-/// Asserts how far ahead of the right time they say that they were made. A slow
-/// machine has 4 of the 9 seconds that one of the tests tells from none.
+/// Asserts by how many seconds the timestamps are ahead of the right time. Because a machine
+/// may be slow, 4 seconds more or less are allowed. One of the tests must tell 9 seconds from
+/// none.
 #[track_caller]
 fn assert_ahead(ids: &[Uuid], seconds: i64) {
     let right = SystemTime::now().duration_since(UNIX_EPOCH).expect("after");
@@ -66,15 +68,16 @@ fn assert_ahead(ids: &[Uuid], seconds: i64) {
     }
 }
 
+/// Returns the clock sequence of a version 6 or 1.
 fn sequence(id: Uuid) -> u16 {
     (id.as_u128() >> 48) as u16 & 0x3fff
 }
 
-/// What `make` returns in a forked child.
+/// Returns what `make` returns in a forked child.
 fn in_child<const COUNT: usize>(make: impl FnOnce() -> [Uuid; COUNT]) -> [Uuid; COUNT] {
     let mut bytes = [[0; 16]; COUNT];
     let mut pipe = [0; 2];
-    // SAFETY: the pointers lead to as many bytes; the child has one thread, and
+    // SAFETY: the pointers lead to buffers of these lengths. The child has one thread, and
     // takes no lock.
     unsafe {
         assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
@@ -102,7 +105,7 @@ fn a_clock_that_was_a_month_ahead_is_followed_as_soon_as_it_is_set_right() {
     let wrong = one_of_each();
     assert_ahead(&wrong, MONTH);
     all.extend(wrong);
-    // Another thread, which makes one before and some after.
+    // Another thread makes UUIDs before and after the clock is set right.
     let (go, wait) = mpsc::channel::<()>();
     let (ready, made) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -121,14 +124,22 @@ fn a_clock_that_was_a_month_ahead_is_followed_as_soon_as_it_is_set_right() {
     assert!(right[0] > right[1] && right[0] < now_v7());
     assert_ne!(sequence(right[2]), sequence(wrong[2]));
     assert_eq!(sequence(right[3]), sequence(right[2]));
-    assert_eq!(status().clock_steps(), steps + 2, "version 7, and 6 and 1");
+    assert_eq!(
+        status().clock_steps(),
+        steps + 2,
+        "one of version 7, and one of 6 and 1"
+    );
     go.send(()).expect("the thread");
     let others = thread.join().expect("no panic");
     assert_ahead(&others, 0);
-    assert_eq!(status().clock_steps(), steps + 3, "the thread's version 7");
+    assert_eq!(
+        status().clock_steps(),
+        steps + 3,
+        "one of version 7 in the thread"
+    );
     all.extend(child.into_iter().chain(right).chain(others));
 
-    // To and fro.
+    // The clock is set wrong and right again, twice.
     for ahead in [MONTH, 0, MONTH, 0] {
         AHEAD.store(ahead, Relaxed);
         let ids = one_of_each();
@@ -138,9 +149,10 @@ fn a_clock_that_was_a_month_ahead_is_followed_as_soon_as_it_is_set_right() {
     assert_eq!(BTreeSet::from_iter(&all).len(), all.len());
 }
 
-/// The control: what a clock that is not followed looks like, in `uuid7`, too.
+/// The control: a clock that is not followed shows in the timestamps, also in those of
+/// `uuid7`.
 #[test]
-fn nine_seconds_are_held_and_uuid7_has_the_same_bound() {
+fn a_clock_nine_seconds_back_is_not_followed_and_uuid7_has_the_same_bound() {
     let _clock = clock();
     let start = status().clock_steps();
     let peer = || Uuid::from_bytes(uuid7::uuid7().into());
@@ -156,8 +168,8 @@ fn nine_seconds_are_held_and_uuid7_has_the_same_bound() {
         let ids = one_of_each();
         assert_ahead(&ids, shown);
         assert_ahead(&[peer()], shown);
-        // In a child, versions 6 and 1 have another clock sequence and need not
-        // hold anything; it is the same once in 16,384.
+        // In a child, versions 6 and 1 follow the clock, because they have another clock
+        // sequence. It is the same as the parent's once in 16,384.
         let child = in_child(one_of_each);
         assert_ahead(&child[..2], shown);
         if sequence(child[3]) != sequence(ids[3]) {
@@ -168,7 +180,7 @@ fn nine_seconds_are_held_and_uuid7_has_the_same_bound() {
 }
 
 #[test]
-fn reseed_starts_the_order_of_every_thread_and_generator_anew() {
+fn after_reseed_every_thread_and_generator_follows_the_clock() {
     let _clock = clock();
     let generator = Generator::new();
     let make = || {
@@ -190,17 +202,17 @@ fn reseed_starts_the_order_of_every_thread_and_generator_anew() {
     assert_ahead(&held, 9);
     let steps = status().clock_steps();
     reseed();
-    // The same clock sequence is drawn once in 16,384, and goes on in its count.
+    // Once in 16,384 the new clock sequence is the old one, and its count continues.
     while sequence(now_v1(&NODE)) == sequence(held[3]) {
         reseed();
     }
     go.send(()).expect("the thread");
-    let anew = make();
-    assert_ahead(&anew, 0);
+    let followed = make();
+    assert_ahead(&followed, 0);
     let others = thread.join().expect("no panic");
     assert_ahead(&others, 0);
     assert!(others[0] < others[1]);
     assert_eq!(status().clock_steps(), steps);
-    all.extend(held.into_iter().chain(anew).chain(others));
+    all.extend(held.into_iter().chain(followed).chain(others));
     assert_eq!(BTreeSet::from_iter(&all).len(), all.len());
 }

@@ -1,8 +1,8 @@
-//! This libuuid beside the system's, in one process, in interleaved rounds.
+//! Compares this libuuid with the system's in one process, in interleaved rounds.
 //!
-//! `cargo bench --package capi` prints nanoseconds of processor time a UUID, and
-//! the ratio with the spread of nine rounds in ten. What libuuid waits for, its
-//! file's lock, is not counted.
+//! `cargo bench --package capi` prints nanoseconds of processor time for each UUID, and the
+//! ratio with the spread of nine rounds in ten. The time for which libuuid waits for the lock
+//! on its file is not counted.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn main() {
         "uuid_generate_time",
         "uuid_generate_time_safe",
     ] {
-        // SAFETY: they write a `uuid_t`; the int that one returns is not looked at.
+        // SAFETY: they write a `uuid_t`; the int that one of them returns is ignored.
         let generators = libraries
             .each_ref()
             .map(|l| unsafe { library::function(l, name) });
@@ -51,13 +51,13 @@ fn main() {
     }
 }
 
-/// How long one call takes in a round.
+/// Calls `generate` for a round, and returns the nanoseconds of a call.
 fn nanoseconds(generate: Generate) -> f64 {
     let mut id = Uuid::nil();
     let (start, mut calls) = (processor_time(), 0);
     loop {
         for _ in 0..1000 {
-            // SAFETY: a `uuid_t`.
+            // SAFETY: `id` is a `uuid_t`.
             unsafe { generate(black_box(&mut id)) };
         }
         calls += 1000;
@@ -69,7 +69,7 @@ fn nanoseconds(generate: Generate) -> f64 {
     }
 }
 
-/// This thread's: other programs may run beside.
+/// Returns the processor time of this thread, which other programs do not affect.
 fn processor_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -80,6 +80,7 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Returns the value below which `percent` of the values are.
 fn quantile(values: &mut [f64], percent: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     values[(values.len() - 1) * percent / 100]

@@ -1,13 +1,13 @@
-//! The end of a process that can get no UUID.
+//! Ends a process that can get no UUID.
 //!
-//! The reason is kept where a core dump and a debugger find it. It is also
-//! written to the standard error, if that is still the file which it was when the
-//! library was loaded: in a daemon that has closed its descriptors, descriptor 2
+//! The reason is kept in memory, where a debugger finds it, also in a core dump. It is
+//! written to standard error only if descriptor 2 still leads to the file that it led to
+//! when the library was loaded. In a daemon that has closed its descriptors, descriptor 2
 //! may be a database.
 //!
 //! Nothing here allocates, because the caller may be a signal handler that has
-//! interrupted malloc(3), or a copy of a process in which a lost thread holds
-//! malloc's lock. The text of a panic is the exception: the standard library
+//! interrupted malloc(3), or a copy of a process in which a thread that was not copied holds
+//! the lock of malloc(3). The text of a panic is the exception: the standard library
 //! allocates it.
 
 use core::fmt::{self, Write};
@@ -20,49 +20,50 @@ use std::sync::OnceLock;
 
 use crate::line::Line;
 
-/// The longest text of an error has some 300 bytes.
+/// The size of the message. The longest text of an error has some 300 bytes.
 const ROOM: usize = 512;
 
+/// The descriptor of standard error.
 const STDERR: libc::c_int = 2;
 
-/// A `struct timespec` of 0 seconds, in each of its widths.
+/// A `struct timespec` of 0 seconds, whether its fields have 32 or 64 bits.
 static AT_ONCE: [u64; 2] = [0; 2];
 
 /// The size of the kernel's set of signals, in bytes.
 const SET: usize = 8;
 
-/// Why the library has ended the process: text of one line and a zero byte, or
-/// nothing.
+/// The reason why the library has ended the process, as one line with a final zero byte.
+/// Before that, it is empty.
 #[unsafe(export_name = "fork_safe_uuid_abort_message")]
 static MESSAGE: [AtomicU8; ROOM] = [const { AtomicU8::new(0) }; ROOM];
 
-/// What the standard error was when the library was loaded. Empty if descriptor 2
-/// was closed. Reading it never waits.
+/// The file of descriptor 2 when the library was loaded, or empty if it was closed then.
+/// Reading the cell never waits.
 static STANDARD_ERROR: OnceLock<File> = OnceLock::new();
 
 /// Ends the process with `SIGABRT` and says why.
 #[cold]
 #[inline(never)]
 pub(crate) fn abort(reason: &dyn fmt::Display) -> ! {
-    // Here first: another thread may end in the same way at the same time.
+    // The text is written to the stack first, as another thread may do the same now.
     let text = [const { AtomicU8::new(0) }; ROOM];
     let mut line = Line::new(&text);
-    // A line is never an error.
+    // Writing to a `Line` never fails.
     let _ = writeln!(line, "libuuid: {reason}");
     for (kept, byte) in MESSAGE.iter().zip(&text) {
         kept.store(byte.load(Relaxed), Relaxed);
     }
     without_signals(|| say(line.text()));
     raise();
-    // A handler has returned. It is not called again.
-    // SAFETY: resets a signal of the process.
+    // The program has a handler, which returned. The second signal must not call it.
+    // SAFETY: the call takes numbers, and resets a signal of this process.
     unsafe { libc::signal(libc::SIGABRT, libc::SIG_DFL) };
     raise();
     process::abort()
 }
 
-/// Sends `SIGABRT` to the calling thread by its number of now: in a child of
-/// vfork(2), abort(3) of musl sends it to the parent.
+/// Sends `SIGABRT` to the calling thread, whose id it asks the kernel for. In a child of
+/// vfork(2), abort(3) of musl would send the signal to the parent.
 fn raise() {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the set is filled before it is read; the other calls take numbers.
@@ -78,20 +79,21 @@ fn raise() {
     }
 }
 
-/// Writes to the standard error if it is proven to be that, and at once.
+/// Writes `text` to standard error if that is still the same file, and if the write does not
+/// wait.
 ///
-/// By number: the functions of the C library are cancellation points, at which a
-/// thread that is cancelled would end in place of the process.
+/// It calls write(2) by number: the C library's function is a cancellation point, at which
+/// a cancelled thread would end in place of the process.
 fn say(text: &[AtomicU8]) {
-    // The last question before the answer is used.
+    // The file is compared last, so that little time passes before the write.
     if is_writable(STDERR) && File::at(STDERR).is_some_and(|now| STANDARD_ERROR.get() == Some(&now))
     {
-        // SAFETY: reads from a buffer that is that long.
+        // SAFETY: the kernel reads from a buffer of that length.
         unsafe { libc::syscall(libc::SYS_write, STDERR, text.as_ptr(), text.len()) };
     }
 }
 
-/// Whether a line can be written without waiting for a reader, and there is one.
+/// Returns whether a line can be written at once, and a pipe or socket has a reader.
 fn is_writable(fd: libc::c_int) -> bool {
     let mut poll = libc::pollfd {
         fd,
@@ -99,19 +101,18 @@ fn is_writable(fd: libc::c_int) -> bool {
         revents: 0,
     };
     let (time, mask) = (AT_ONCE.as_ptr(), ptr::null::<libc::sigset_t>());
-    // SAFETY: the pointers lead to one pollfd, as the count says, and to a time.
+    // SAFETY: the pointers lead to one `pollfd`, as the count says, and to a time.
     let ready = unsafe { libc::syscall(libc::SYS_ppoll, &raw mut poll, 1, time, mask, 0) };
     ready == 1 && poll.revents == libc::POLLOUT
 }
 
-/// Calls `call` while no signal is delivered, and discards what a write may have
-/// raised: `SIGPIPE` and `SIGXFSZ` would end the process in place of `SIGABRT`,
-/// and `SIGTTOU` would stop it.
+/// Calls `call` with all signals blocked, and discards a `SIGPIPE` or `SIGXFSZ` that a write
+/// has raised: they would end the process in place of `SIGABRT`. `SIGTTOU` would stop it.
 fn without_signals(call: impl FnOnce()) {
     let mut sets = [const { MaybeUninit::<libc::sigset_t>::uninit() }; 3];
     let [all, before, raised] = sets.each_mut().map(MaybeUninit::as_mut_ptr);
-    // SAFETY: the sets are filled before they are read; `before` unless the call
-    // fails.
+    // SAFETY: the sets are filled before they are read, and `before` is read only if the call
+    // that fills it has succeeded.
     unsafe {
         libc::sigfillset(all);
         libc::sigemptyset(raised);
@@ -128,23 +129,24 @@ fn without_signals(call: impl FnOnce()) {
     }
 }
 
-/// What a descriptor leads to.
+/// The identity of the file that a descriptor leads to.
 #[derive(PartialEq, Eq)]
 struct File {
     device: [u32; 2],
     inode: u64,
     kind: u16,
-    /// Tells a new file from a deleted one with the same inode, where the file
-    /// system has it; otherwise 0.
+    /// The time of birth, which tells a new file from a deleted one with the same inode. It is
+    /// 0 if the file system has none.
     born: (i64, u32),
 }
 
 impl File {
+    /// Returns the file of a descriptor, or `None` if the kernel does not tell all of it.
     fn at(fd: libc::c_int) -> Option<Self> {
         const WANTED: u32 = libc::STATX_TYPE | libc::STATX_INO;
-        // SAFETY: integers, for which zero is valid.
+        // SAFETY: the structure has integers only, for which zero is valid.
         let mut found: libc::statx = unsafe { mem::zeroed() };
-        // SAFETY: the path ends in a zero byte, and there is room for the structure.
+        // SAFETY: the path ends in a zero byte, and the last pointer leads to a `statx`.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_statx,
@@ -164,19 +166,19 @@ impl File {
     }
 }
 
-/// Remembers what descriptor 2 leads to. The library calls it once, when it is
-/// loaded, while that is still the standard error.
+/// Remembers the file of descriptor 2. It is called when the library is loaded, while
+/// descriptor 2 is still standard error.
 pub(crate) fn remember_standard_error() {
     if let Some(file) = File::at(STDERR) {
         let _ = STANDARD_ERROR.set(file);
     }
 }
 
-/// Makes panics end the process as [`abort`] does: the standard library would
-/// write to whatever descriptor 2 leads to.
+/// Makes panics end the process as [`abort`] does. The standard library would write the
+/// message to descriptor 2, whatever file that is.
 ///
-/// The hook is that of the standard library inside this one. A program that is
-/// itself written in Rust has another, which stays as it is.
+/// The hook belongs to the copy of the standard library in this library. A program that is
+/// itself written in Rust has another copy, whose hook stays as it is.
 pub(crate) fn take_panics() {
     panic::set_hook(Box::new(|panic| abort(panic)));
 }

@@ -11,9 +11,8 @@ use crate::line::Line;
 /// Acquires everything that a sandbox might refuse later, as
 /// [`prepare`](fork_safe_uuid::prepare) does.
 ///
-/// Returns 0; 1 if only getrandom(2) serves, so that a sandbox must not refuse it;
-/// or -1 if there is no entropy at all. Writes the status or the reason to `text`,
-/// as far as it has room.
+/// Returns 0; 1 if getrandom(2) is the only source, so that a sandbox must allow it; or -1 if
+/// there is no entropy. Writes the status or the reason to `text`, as far as it has room.
 ///
 /// # Safety
 ///
@@ -33,15 +32,15 @@ pub unsafe extern "C" fn fork_safe_uuid_prepare(text: *mut c_char, size: usize) 
     })
 }
 
-/// Discards everything that this process has ready, in all threads, as
+/// Discards the pools of all threads in this process, its node and its clock sequence, as
 /// [`reseed`](fork_safe_uuid::reseed) does.
 #[unsafe(no_mangle)]
 pub extern "C" fn fork_safe_uuid_reseed() {
     fork_safe_uuid::reseed();
 }
 
-/// Writes one line about what serves the calling thread's UUIDs to `text`, as far
-/// as it has room, and returns the length of the whole line.
+/// Writes a line to `text`, as far as it has room, that says which entropy source is in use.
+/// Returns the length of the whole line.
 ///
 /// # Safety
 ///
@@ -52,13 +51,15 @@ pub unsafe extern "C" fn fork_safe_uuid_status(text: *mut c_char, size: usize) -
     errno::keep(|| unsafe { print(&fork_safe_uuid::status(), text, size) })
 }
 
+/// Writes `value` to `text` as far as it has room, and returns the length of the whole value.
+///
 /// # Safety
 ///
 /// `size` bytes can be written at `text`, which may be null if there are none.
 unsafe fn print(value: &dyn fmt::Display, text: *mut c_char, size: usize) -> usize {
     // SAFETY: the same contract.
     let mut line = unsafe { Line::at(text, size) };
-    // A line is never an error.
+    // Writing to a `Line` never fails.
     let _ = write!(line, "{value}");
     line.length()
 }

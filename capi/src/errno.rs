@@ -1,11 +1,11 @@
-//! The calling thread's errno.
+//! Preserves the calling thread's errno.
 
-/// Makes `call` and leaves errno as it was.
+/// Calls `call`, and restores errno afterwards.
 pub(crate) fn keep<T>(call: impl FnOnce() -> T) -> T {
-    // SAFETY: an int of the calling thread's own, at one address for its life.
+    // SAFETY: the address is that of an int of the calling thread.
     let before = unsafe { *libc::__errno_location() };
     let result = call();
-    // SAFETY: as above.
+    // SAFETY: the address is the same.
     unsafe { *libc::__errno_location() = before };
     result
 }

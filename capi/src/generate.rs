@@ -1,4 +1,4 @@
-//! New UUIDs: random, of a time, of a name.
+//! Generates UUIDs: random ones, those of a time, and those of a name.
 
 use core::ffi::{c_char, c_int};
 use std::slice;
@@ -9,8 +9,8 @@ use fork_safe_uuid::{
 
 use crate::abort::abort;
 
-/// Returns the value, or ends the process: the callers have no way to say that
-/// there is no UUID, and go on with whatever stands in their memory.
+/// Returns the value, or ends the process: libuuid's functions cannot report an error, and
+/// their callers would use whatever their memory contained.
 pub(crate) fn or_abort<T>(outcome: Result<T, Error>) -> T {
     outcome.unwrap_or_else(|error| abort(&error))
 }
@@ -22,9 +22,9 @@ pub(crate) fn or_abort<T>(outcome: Result<T, Error>) -> T {
 /// `out` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_random(out: *mut Uuid) {
-    // SAFETY: the caller's `uuid_t`, of which any bytes are a `Uuid`.
+    // SAFETY: the caller passes a `uuid_t`, of which any bytes are a `Uuid`.
     let id = unsafe { &mut *out };
-    // In place: a UUID that is returned by value stays on the stack.
+    // It is written in place, as a UUID that is returned by value would stay on the stack.
     or_abort(try_fill_v4(slice::from_mut(id)));
 }
 
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn uuid_generate(out: *mut Uuid) {
     unsafe { uuid_generate_random(out) }
 }
 
-/// Writes a UUID of the time and this process's random node (version 1).
+/// Writes a UUID of the current time and this process's random node (version 1).
 ///
 /// # Safety
 ///
@@ -47,11 +47,11 @@ pub unsafe extern "C" fn uuid_generate(out: *mut Uuid) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_time(out: *mut Uuid) {
     let id = or_abort(try_random_node().and_then(|node| try_now_v1(&node)));
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { out.write(id) }
 }
 
-/// Does the same and returns 0, libuuid's "made in a safe manner": another
+/// Does the same, and returns 0, which in libuuid means "made in a safe manner": another
 /// process has another node.
 ///
 /// # Safety
@@ -64,8 +64,7 @@ pub unsafe extern "C" fn uuid_generate_time_safe(out: *mut Uuid) -> c_int {
     0
 }
 
-/// Writes a sortable UUID of the time and this process's random node
-/// (version 6).
+/// Writes a sortable UUID of the current time and this process's random node (version 6).
 ///
 /// # Safety
 ///
@@ -73,20 +72,20 @@ pub unsafe extern "C" fn uuid_generate_time_safe(out: *mut Uuid) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_time_v6(out: *mut Uuid) {
     let id = or_abort(try_random_node().and_then(|node| try_now_v6(&node)));
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { out.write(id) }
 }
 
-/// Writes a sortable UUID of the time and random bits (version 7).
+/// Writes a sortable UUID of the current time and random bits (version 7).
 ///
 /// # Safety
 ///
 /// `out` is a `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_generate_time_v7(out: *mut Uuid) {
-    // SAFETY: the caller's `uuid_t`, of which any bytes are a `Uuid`.
+    // SAFETY: the caller passes a `uuid_t`, of which any bytes are a `Uuid`.
     let id = unsafe { &mut *out };
-    // In place, as above.
+    // It is written in place, as in `uuid_generate_random`.
     or_abort(try_fill_v7(slice::from_mut(id)));
 }
 
@@ -103,7 +102,7 @@ pub unsafe extern "C" fn uuid_generate_md5(
     name: *const c_char,
     length: usize,
 ) {
-    // SAFETY: the same contract; `out` is written when nothing is borrowed.
+    // SAFETY: the same contract; the borrows end before `out` is written.
     unsafe { out.write(Uuid::new_v3(&*namespace, bytes(name, length))) }
 }
 
@@ -120,10 +119,12 @@ pub unsafe extern "C" fn uuid_generate_sha1(
     name: *const c_char,
     length: usize,
 ) {
-    // SAFETY: the same contract; `out` is written when nothing is borrowed.
+    // SAFETY: the same contract; the borrows end before `out` is written.
     unsafe { out.write(Uuid::new_v5(&*namespace, bytes(name, length))) }
 }
 
+/// Returns the bytes of a name.
+///
 /// # Safety
 ///
 /// `length` bytes can be read at `name`, which may be null if there are none.
@@ -131,6 +132,6 @@ unsafe fn bytes<'a>(name: *const c_char, length: usize) -> &'a [u8] {
     if length == 0 {
         return &[];
     }
-    // SAFETY: not null, and readable for that long.
+    // SAFETY: `name` is not null, and that many bytes can be read.
     unsafe { slice::from_raw_parts(name.cast(), length) }
 }

@@ -1,27 +1,27 @@
-//! Text of limited length in memory that was there before: nothing allocates.
+//! Writes text of limited length to existing memory, and allocates nothing.
 
 use core::ffi::c_char;
 use core::fmt;
 use core::slice;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// Writes text to a buffer and a zero byte behind it, and leaves out what has no
-/// room.
+/// Writes text with a final zero byte to a buffer, and leaves out what has no room.
 ///
-/// Atomics, because two threads may write to one static buffer.
+/// The bytes are atomic, because two threads may write to one static buffer.
 pub(crate) struct Line<'a> {
     room: &'a [AtomicU8],
     length: usize,
 }
 
 impl<'a> Line<'a> {
+    /// Returns an empty line in `room`.
     pub(crate) fn new(room: &'a [AtomicU8]) -> Self {
         let line = Self { room, length: 0 };
         line.end();
         line
     }
 
-    /// Returns a line in a buffer of C's.
+    /// Returns an empty line in a buffer of a C program.
     ///
     /// # Safety
     ///
@@ -30,7 +30,7 @@ impl<'a> Line<'a> {
         Self::new(if size == 0 {
             &[]
         } else {
-            // SAFETY: not null, and that long; an atomic byte is laid out as a byte.
+            // SAFETY: `text` has that many bytes, and an atomic byte has the layout of a byte.
             unsafe { slice::from_raw_parts(text.cast(), size) }
         })
     }
@@ -40,15 +40,17 @@ impl<'a> Line<'a> {
         self.length
     }
 
-    /// Returns the part that had room.
+    /// Returns the part of the text that had room.
     pub(crate) fn text(&self) -> &'a [AtomicU8] {
         self.room.get(..self.kept()).unwrap_or_default()
     }
 
+    /// Returns how many bytes of the text had room.
     fn kept(&self) -> usize {
         self.length.min(self.room.len().saturating_sub(1))
     }
 
+    /// Writes the final zero byte.
     fn end(&self) {
         if let Some(end) = self.room.get(self.kept()) {
             end.store(0, Relaxed);

@@ -1,4 +1,4 @@
-//! What runs when the library is loaded, or when a static program starts.
+//! Runs when the library is loaded, or when a static program starts.
 
 use crate::{abort, errno};
 

@@ -1,4 +1,4 @@
-//! UUIDs as text: 36 characters, and a zero byte where libuuid writes.
+//! Parses and writes UUIDs as text of 36 characters.
 
 use core::ffi::{c_char, c_int};
 use std::ptr;
@@ -6,8 +6,8 @@ use std::ptr;
 use fork_safe_uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-/// Reads a UUID from a string of exactly 36 characters; returns 0, or -1 and
-/// leaves `out` alone.
+/// Parses a string of exactly 36 characters, and returns 0. If it is no UUID, returns -1 and
+/// does not write to `out`.
 ///
 /// # Safety
 ///
@@ -15,14 +15,14 @@ use uuid::fmt::Hyphenated;
 /// `uuid_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_parse(text: *const c_char, out: *mut Uuid) -> c_int {
-    // SAFETY: stops at the zero byte, or behind the longest string that counts.
+    // SAFETY: the call stops at the zero byte, or after one byte more than a UUID has.
     let length = unsafe { libc::strnlen(text, Hyphenated::LENGTH + 1) };
-    // SAFETY: that many bytes were read.
+    // SAFETY: as many bytes can be read as were counted.
     unsafe { parse(text, length, out) }
 }
 
-/// Reads a UUID from the 36 characters from `start` to before `end`; returns 0,
-/// or -1 and leaves `out` alone.
+/// Parses the 36 characters from `start` to before `end`, and returns 0. If they are no UUID,
+/// returns -1 and does not write to `out`.
 ///
 /// # Safety
 ///
@@ -33,24 +33,26 @@ pub unsafe extern "C" fn uuid_parse_range(
     end: *const c_char,
     out: *mut Uuid,
 ) -> c_int {
-    // SAFETY: the same contract; a range that ends before it starts is too long.
+    // SAFETY: the same contract. If `end` is before `start`, the length is too large.
     unsafe { parse(start, end.addr().wrapping_sub(start.addr()), out) }
 }
 
-/// Where the hyphens stand.
+/// The places of the hyphens.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-/// Where the two digits of each byte begin.
+/// The places of the first digit of each byte.
 const BYTES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
+/// Parses a text of `length` bytes.
+///
 /// # Safety
 ///
-/// `length` bytes can be read at `text` if they are 36; `out` is a `uuid_t`.
+/// If `length` is 36, 36 bytes can be read at `text`; `out` is a `uuid_t`.
 unsafe fn parse(text: *const c_char, length: usize, out: *mut Uuid) -> c_int {
     if length != Hyphenated::LENGTH {
         return -1;
     }
-    // SAFETY: that long.
+    // SAFETY: `text` has that many bytes.
     let text: &[u8; Hyphenated::LENGTH] = unsafe { &*text.cast() };
     let is_hyphen = |at: &usize| text[*at] == b'-';
     let is_byte = |at: &usize| text[*at..*at + 2].iter().all(u8::is_ascii_hexdigit);
@@ -60,20 +62,21 @@ unsafe fn parse(text: *const c_char, length: usize, out: *mut Uuid) -> c_int {
     let out: *mut u8 = out.cast();
     for (number, at) in BYTES.into_iter().enumerate() {
         let byte = digit(text[at]) << 4 | digit(text[at + 1]);
-        // SAFETY: the caller's `uuid_t`. Written in place: a UUID that the `uuid`
-        // crate returned by value would stay on the stack.
+        // It is written in place, as a UUID that the `uuid` crate returned by value would
+        // stay on the stack.
+        // SAFETY: the caller passes a `uuid_t`.
         unsafe { out.add(number).write(byte) };
     }
     0
 }
 
-/// The value of a hexadecimal digit.
+/// Returns the value of a hexadecimal digit.
 fn digit(byte: u8) -> u8 {
-    // Letters have bit 6, and end in 1 to 6.
+    // Letters have bit 6, and their low four bits are 1 to 6.
     (byte & 0xF) + 9 * (byte >> 6)
 }
 
-/// Writes the UUID as text in lower case, with a zero byte.
+/// Writes the UUID as text in lower case, with a final zero byte.
 ///
 /// # Safety
 ///
@@ -84,7 +87,7 @@ pub unsafe extern "C" fn uuid_unparse(id: *const Uuid, out: *mut c_char) {
     unsafe { uuid_unparse_lower(id, out) }
 }
 
-/// Writes the UUID as text in lower case, with a zero byte.
+/// Writes the UUID as text in lower case, with a final zero byte.
 ///
 /// # Safety
 ///
@@ -92,13 +95,13 @@ pub unsafe extern "C" fn uuid_unparse(id: *const Uuid, out: *mut c_char) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_unparse_lower(id: *const Uuid, out: *mut c_char) {
     let mut text = [0; Hyphenated::LENGTH + 1];
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { *id }.hyphenated().encode_lower(&mut text);
-    // SAFETY: room for it, which is not the array of this frame.
+    // SAFETY: the caller's buffer has room for the text, and does not overlap this array.
     unsafe { ptr::copy_nonoverlapping(text.as_ptr(), out.cast(), text.len()) }
 }
 
-/// Writes the UUID as text in upper case, with a zero byte.
+/// Writes the UUID as text in upper case, with a final zero byte.
 ///
 /// # Safety
 ///
@@ -106,8 +109,8 @@ pub unsafe extern "C" fn uuid_unparse_lower(id: *const Uuid, out: *mut c_char) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uuid_unparse_upper(id: *const Uuid, out: *mut c_char) {
     let mut text = [0; Hyphenated::LENGTH + 1];
-    // SAFETY: the caller's `uuid_t`.
+    // SAFETY: the caller passes a `uuid_t`.
     unsafe { *id }.hyphenated().encode_upper(&mut text);
-    // SAFETY: room for it, which is not the array of this frame.
+    // SAFETY: the caller's buffer has room for the text, and does not overlap this array.
     unsafe { ptr::copy_nonoverlapping(text.as_ptr(), out.cast(), text.len()) }
 }

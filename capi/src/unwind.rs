@@ -1,17 +1,17 @@
-//! Stands in for the unwinder, which a library that aborts on a panic never
-//! needs: a panic prints its message without a backtrace.
+//! Replaces the unwinder, which this library does not need: a panic ends the process without
+//! a backtrace.
 //!
-//! The standard library is compiled for unwinding and refers to one all the
-//! same. The unwinder of the C compiler is not always of the same C library:
-//! Debian's `musl-gcc` links one that only glibc can serve.
+//! The standard library is compiled for unwinding and refers to an unwinder. The one of the
+//! C compiler may be built for another C library: Debian's `musl-gcc` links one that needs
+//! glibc.
 
 use core::ffi::{c_int, c_void};
 use std::process;
 
-/// `_URC_END_OF_STACK`.
+/// `_URC_END_OF_STACK` of `<unwind.h>`.
 const END_OF_STACK: c_int = 5;
 
-/// Finds no frame.
+/// Reports the end of the stack, as if there were no frame.
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Backtrace(_frame: *const c_void, _argument: *mut c_void) -> c_int {
     END_OF_STACK

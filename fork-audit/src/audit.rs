@@ -1,5 +1,5 @@
-//! The findings: a rule that applies to a linked package, who switched it on, and
-//! where its functions are named.
+//! Applies the rules to the linked packages. A finding says who switched the feature on, and
+//! where the functions are named.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -16,13 +16,13 @@ use crate::sources::Conditions;
 pub(crate) struct Finding<'a> {
     pub(crate) rule: &'static Rule,
     pub(crate) package: &'a Package,
-    /// From a root to the package, by each package that switches the feature on;
-    /// none if the command line does.
+    /// A path from a root to the package for each package that switches the feature on. There
+    /// is none if the command line does.
     pub(crate) ways: Vec<Vec<Step<'a>>>,
-    /// The packages that depend on it.
+    /// The packages that depend on `package`.
     pub(crate) dependents: Vec<&'a Package>,
     pub(crate) calls: Vec<(&'a Package, Vec<Call>)>,
-    /// Files that could not be read as Rust, so that a call in them is not seen.
+    /// The files that could not be parsed. A call in them is not seen.
     pub(crate) unread: Vec<(&'a Package, Vec<String>)>,
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn audit<'a>(
 }
 
 impl Finding<'_> {
-    /// `uuid 1.29.3 with fast-rng`
+    /// Returns the package and its feature, as in `uuid 1.29.3 with fast-rng`.
     pub(crate) fn title(&self) -> String {
         let mut text = title(self.package);
         if !self.rule.feature.is_empty() {
@@ -106,7 +106,8 @@ impl Finding<'_> {
         text
     }
 
-    /// What to do, and what is known of a fork, closed descriptors and a sandbox.
+    /// Returns what happens at a fork, with closed descriptors and in a sandbox, and what to
+    /// do, each with its heading.
     pub(crate) fn facts(&self) -> [(&'static str, &'static str); 4] {
         [
             ("at fork", self.rule.at_fork),

@@ -1,4 +1,4 @@
-//! What Cargo links into a program, and who switched a feature on.
+//! Reads what Cargo links into a program, and finds out who switched a feature on.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::env;
@@ -9,16 +9,17 @@ use cargo_metadata::{
     Dependency, DependencyKind, Metadata, MetadataCommand, Node, Package, PackageId,
 };
 
-/// How Cargo is asked.
+/// The program to audit, and the options for Cargo.
 pub(crate) struct Query<'a> {
     pub(crate) manifest: &'a str,
     pub(crate) target: &'a str,
     pub(crate) workspace: bool,
-    /// Features and the network, as Cargo's own options.
+    /// Cargo's own options for features and the network.
     pub(crate) options: &'a [String],
 }
 
 impl Query<'_> {
+    /// Asks `cargo metadata`.
     pub(crate) fn metadata(&self) -> Result<Metadata, cargo_metadata::Error> {
         let platform = ["--filter-platform".to_owned(), self.target.to_owned()];
         MetadataCommand::new()
@@ -27,8 +28,8 @@ impl Query<'_> {
             .exec()
     }
 
-    /// Asks `cargo tree`, as `cargo metadata` also switches on what tests, build
-    /// scripts and macros ask for.
+    /// Asks `cargo tree` for the linked packages. `cargo metadata` would also switch on the
+    /// features for tests, build scripts and macros.
     fn linked(&self, whole: bool) -> Result<Linked, Box<dyn Error>> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut tree = Command::new(cargo);
@@ -45,7 +46,7 @@ impl Query<'_> {
         }
         let mut linked = Linked::new();
         for line in str::from_utf8(&tree.stdout)?.lines() {
-            // `uuid v1.29.3 (/if/it/is/local)`, and `(*)` after a repeated one.
+            // `uuid v1.29.3 (/path/of/a/local/package)`; `(*)` follows a repeated package.
             let (package, features) = line.split_once('\t').unwrap_or((line, ""));
             if let [name, version, ..] = *package.split(' ').collect::<Vec<_>>() {
                 let features = features.trim_end_matches(" (*)").split(',');
@@ -58,20 +59,19 @@ impl Query<'_> {
     }
 }
 
-/// The packages of the program, by title, and their features.
+/// The features of the program's packages, by the packages' titles.
 type Linked = BTreeMap<String, BTreeSet<String>>;
 
-/// A package, and the feature of it that is followed; `None` is its being linked
-/// at all.
+/// A package and a feature of it, or `None` if it matters only that it is linked.
 pub(crate) type Step<'a> = (&'a PackageId, Option<&'a str>);
 
-/// What is linked into the program.
+/// The packages that are linked into the program.
 pub(crate) struct Graph<'a> {
     metadata: &'a Metadata,
     linked: Linked,
     nodes: BTreeMap<&'a PackageId, &'a Node>,
     roots: BTreeSet<&'a PackageId>,
-    /// In the order in which they were reached, which is the same in each run.
+    /// The linked packages, in the order of their ids.
     pub(crate) packages: BTreeSet<&'a PackageId>,
 }
 
@@ -100,6 +100,7 @@ impl<'a> Graph<'a> {
         Ok(graph)
     }
 
+    /// Returns the features of `package` that are on.
     pub(crate) fn features(&self, package: &Package) -> &BTreeSet<String> {
         static NONE: BTreeSet<String> = BTreeSet::new();
         self.linked.get(&title(package)).unwrap_or(&NONE)
@@ -109,6 +110,7 @@ impl<'a> Graph<'a> {
         self.roots.contains(id)
     }
 
+    /// Returns the normal dependencies of `id`.
     fn needs(&self, id: &PackageId) -> impl Iterator<Item = &'a PackageId> + use<'a> {
         let is_linked = |kind| kind == DependencyKind::Normal;
         let deps = self.nodes[id].deps.iter();
@@ -116,27 +118,27 @@ impl<'a> Graph<'a> {
             .map(|dep| &dep.pkg)
     }
 
-    /// The name by which the sources of `id` call the package `needed`.
+    /// Returns the crate name of `needed` in the sources of `id`, if `id` depends on it.
     pub(crate) fn local_name(&self, id: &PackageId, needed: &PackageId) -> Option<&'a str> {
         let mut deps = self.nodes[id].deps.iter();
         deps.find(|dep| dep.pkg == *needed)
             .map(|dep| dep.name.as_str())
     }
 
-    /// The names of all crates that the sources of `id` can use.
+    /// Returns the names of all crates that the sources of `id` can use.
     pub(crate) fn names(&self, id: &PackageId) -> BTreeSet<String> {
         let deps = self.nodes[id].deps.iter();
         deps.map(|dep| dep.name.clone()).collect()
     }
 
-    /// The packages that depend on `needed` themselves.
+    /// Returns the packages that depend on `needed` directly.
     pub(crate) fn dependents(&self, needed: &PackageId) -> Vec<&'a PackageId> {
         let mut dependents: Vec<_> = self.packages.iter().copied().collect();
         dependents.retain(|id| self.needs(id).any(|other| other == needed));
         dependents
     }
 
-    /// All packages that depend on `needed`, also by way of others.
+    /// Returns the packages that depend on `needed`, directly or indirectly.
     pub(crate) fn above(&self, needed: &PackageId) -> BTreeSet<&'a PackageId> {
         let mut above = BTreeSet::new();
         let mut queue = self.dependents(needed);
@@ -148,9 +150,9 @@ impl<'a> Graph<'a> {
         above
     }
 
-    /// The ways from a root to each package that switches `feature` of `package`
-    /// on, or that depends on `package` where no feature is asked for. The
-    /// shortest way comes first.
+    /// Returns a path from a root to each package that switches `feature` of `package` on.
+    /// Without a feature, these are the packages that depend on `package`. The shortest path
+    /// comes first.
     pub(crate) fn ways(
         &self,
         package: &'a Package,
@@ -158,7 +160,8 @@ impl<'a> Graph<'a> {
     ) -> Vec<Vec<Step<'a>>> {
         let target = (&package.id, feature);
         let mut direct = self.before(target);
-        // Within the package, one feature switches another on: who asked for that?
+        // A feature of the package may switch `feature` on. What counts is the other package
+        // that asked for the first one.
         let mut seen = BTreeSet::from([target]);
         let mut outside = vec![];
         while let Some(step) = direct.pop() {
@@ -177,14 +180,14 @@ impl<'a> Graph<'a> {
                 Some(way)
             })
             .collect();
-        // One way a package, the shortest.
+        // For each package, only the shortest path is kept.
         ways.sort_by_key(|way| (way.len(), self.describe(way)));
         let mut from = BTreeSet::new();
         ways.retain(|way| from.insert(way[way.len() - 2].0));
         ways
     }
 
-    /// The shortest way from a root to `step`.
+    /// Returns the shortest path from a root to `step`.
     fn way(&self, step: Step<'a>) -> Option<Vec<Step<'a>>> {
         let mut after: BTreeMap<Step, Option<Step>> = [(step, None)].into();
         let mut queue = VecDeque::from([step]);
@@ -208,7 +211,7 @@ impl<'a> Graph<'a> {
         None
     }
 
-    /// What leads to a step by itself.
+    /// Returns the steps that lead directly to the given one.
     fn before(&self, (id, feature): Step<'a>) -> Vec<Step<'a>> {
         let package = &self.metadata[id];
         let mut before = vec![];
@@ -270,8 +273,8 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Whether the dependency as it is written is one on this target. Cargo lists
-    /// only those.
+    /// Returns whether the declared dependency applies to this target. Cargo lists only those
+    /// that do.
     fn is_for_target(&self, by: &PackageId, dependency: &Dependency, package: &Package) -> bool {
         let mut deps = self.nodes[by].deps.iter();
         deps.any(|dep| {
@@ -283,14 +286,15 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// `service 0.1.0 > tower-http 0.6.6 [request-id] > uuid 1.29.3 [v4]`
+    /// Returns a path as text, such as
+    /// `service 0.1.0 > tower-http 0.6.6 [request-id] > uuid 1.29.3 [v4]`.
     pub(crate) fn describe(&self, way: &[Step]) -> String {
         let mut text = String::new();
         let mut last = None;
         let mut open = false;
         for (id, feature) in way {
             if last == Some(*id) {
-                // Another feature of the package before.
+                // This is another feature of the same package.
                 if let Some(feature) = feature {
                     text.push_str(&match open {
                         true => format!(" > {feature}"),
@@ -320,13 +324,14 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Whether the dependency as it is written asks for `feature`.
+/// Returns whether the declared dependency asks for `feature`.
 fn declares(dependency: &Dependency, package: &Package, feature: &str) -> bool {
     let default = dependency.uses_default_features && feature == "default";
     let default = default && package.features.contains_key("default");
     default || dependency.features.iter().any(|asked| asked == feature)
 }
 
+/// Returns the name and version of a package.
 pub(crate) fn title(package: &Package) -> String {
     format!("{} {}", package.name, package.version)
 }

@@ -1,7 +1,7 @@
 //! `cargo fork-audit` reads a program's dependencies and names those whose random
 //! numbers do not survive fork(2), closed descriptors or a sandbox.
 //!
-//! The README says what it sees and what it does not see.
+//! The README says what the program sees and what it does not see.
 
 use std::env;
 use std::error::Error;
@@ -24,16 +24,16 @@ mod sources;
 /// Names the dependencies whose UUIDs and random numbers repeat, hang or come from
 /// another descriptor after a fork.
 ///
-/// It reads what Cargo links into the program: no tests, no build scripts, no
-/// macros' own dependencies. It looks for calls in the sources; "not seen" does not
-/// mean that there is none.
+/// It reads what Cargo links into the program, without tests, build scripts and the
+/// dependencies of macros. It looks for calls in the sources; "not seen" does not mean that
+/// there is no call.
 ///
 /// The exit status is 0 without findings, 1 with findings, and 2 if the
 /// dependencies cannot be read.
 #[derive(Parser)]
 #[command(name = "cargo-fork-audit", bin_name = "cargo fork-audit", version)]
 struct Options {
-    /// The manifest of the program, or the directory in which it is.
+    /// The manifest of the program, or the directory of the manifest.
     #[arg(long, value_name = "PATH", default_value = "Cargo.toml")]
     manifest_path: String,
 
@@ -41,8 +41,8 @@ struct Options {
     #[arg(long, value_enum, default_value_t)]
     message_format: Format,
 
-    /// The target for which the program is built [default: Linux with glibc on this
-    /// processor].
+    /// The target for which the program is built [default: Linux with glibc, on the processor
+    /// of this machine].
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
 
@@ -77,7 +77,7 @@ struct Options {
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Format {
-    /// Text for a reader.
+    /// Text for people.
     #[default]
     Human,
     /// One object with all that is known.
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
     let options = match Options::try_parse_from(arguments) {
         Ok(options) => options,
         Err(message) => {
-            // Without a reader, the status still tells.
+            // If nobody reads the message, the exit status still says what happened.
             let _ = message.print();
             return ExitCode::from(if message.use_stderr() { 2 } else { 0 });
         }
@@ -134,19 +134,20 @@ fn run(options: &Options) -> Result<u8, Box<dyn Error>> {
     };
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A reader that has seen enough changes nothing about the findings.
+        // The exit status does not depend on whether the report is read to its end.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(u8::from(!findings.is_empty())),
     }
 }
 
-/// Says why there is no answer, and returns the exit status for it.
+/// Prints why there is no report, and returns the exit status for that.
 fn complain(manifest: &str, error: &dyn Error) -> u8 {
     let _ = writeln!(io::stderr(), "{manifest}: {error}");
     2
 }
 
 impl Options {
+    /// Returns the path of the manifest.
     fn manifest(&self) -> String {
         let path = std::path::Path::new(&self.manifest_path);
         match path.is_dir() {
@@ -155,7 +156,7 @@ impl Options {
         }
     }
 
-    /// The options that Cargo also has.
+    /// Returns the options that are passed on to Cargo.
     fn for_cargo(&self) -> Vec<String> {
         let flags = [
             ("--all-features", self.all_features),

@@ -1,4 +1,4 @@
-//! The findings for a reader, for programs, and for code scanning.
+//! Writes the findings as text, as JSON, and as SARIF for code scanning.
 
 use cargo_metadata::{Metadata, Package};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::calls::Call;
 use crate::graph::{Graph, title};
 use crate::rules::RULES;
 
-/// What is reported on.
+/// The findings, and what is needed to describe them.
 pub(crate) struct Report<'a> {
     pub(crate) metadata: &'a Metadata,
     pub(crate) graph: &'a Graph<'a>,
@@ -16,10 +16,11 @@ pub(crate) struct Report<'a> {
     pub(crate) findings: &'a [Finding<'a>],
 }
 
-/// More of a kind are counted; JSON has all.
+/// The number of entries of a kind that the text shows. JSON has all of them.
 const SHOWN: usize = 3;
 
 impl Report<'_> {
+    /// Returns the report as text.
     pub(crate) fn human(&self) -> String {
         let mut text = String::new();
         for finding in self.findings {
@@ -36,7 +37,7 @@ impl Report<'_> {
                 line(what, &way);
             }
             if finding.ways.is_empty() {
-                line(what, "the command line, or a root of the program itself");
+                line(what, "the command line, or the program itself");
             }
             let calls = finding.calls.iter().map(|(package, calls)| {
                 let all = calls.iter().map(|call| {
@@ -73,6 +74,7 @@ impl Report<'_> {
         text
     }
 
+    /// Returns the report as JSON.
     pub(crate) fn json(&self) -> String {
         let findings = self.findings.iter().map(|finding| {
             let rule = finding.rule;
@@ -119,8 +121,8 @@ impl Report<'_> {
         }))
     }
 
-    /// SARIF 2.1.0. A result points at each call in the workspace, or at the
-    /// manifest from which the dependency is reached.
+    /// Returns the report as SARIF 2.1.0. A result points at each call in the workspace, or
+    /// at the manifest's line from which the dependency is reached.
     pub(crate) fn sarif(&self) -> String {
         let rules = RULES.iter().map(|rule| {
             let versions = match rule.versions {
@@ -187,7 +189,8 @@ impl Report<'_> {
         }))
     }
 
-    /// The places in the workspace to which a finding belongs.
+    /// Returns the places of a finding in the workspace: file, line, column, and text for the
+    /// message.
     fn places(&self, finding: &Finding) -> Vec<(String, usize, usize, String)> {
         let is_own = |package: &Package| self.metadata.workspace_members.contains(&package.id);
         let own = finding.calls.iter().filter(|(package, _)| is_own(package));
@@ -215,7 +218,7 @@ impl Report<'_> {
         let Some(member) = member.filter(|member| is_own(member)) else {
             return vec![("Cargo.toml".to_owned(), 1, 1, String::new())];
         };
-        // The line that names the dependency by which the way goes on.
+        // The result points at the line that declares the next dependency of the path.
         let next = way.and_then(|way| way.iter().find(|(id, _)| **id != member.id));
         let next = next.map(|(id, _)| &*self.metadata[*id].name);
         let text = std::fs::read_to_string(&member.manifest_path).unwrap_or_default();
@@ -231,7 +234,7 @@ impl Report<'_> {
         )]
     }
 
-    /// A file of a member, from the workspace's root on.
+    /// Returns the path of a member's file, relative to the root of the workspace, as a URI.
     fn relative(&self, package: &Package, file: &str) -> String {
         let path = package.manifest_path.with_file_name(file);
         let root = &self.metadata.workspace_root;
@@ -240,7 +243,7 @@ impl Report<'_> {
     }
 }
 
-/// Whether a line of a manifest is about a dependency.
+/// Returns whether a line of a manifest declares the dependency `name`.
 fn names(line: &str, name: &str) -> bool {
     let line = line.trim_start();
     let key = line
@@ -250,7 +253,8 @@ fn names(line: &str, name: &str) -> bool {
     key.is_some_and(|rest| rest.starts_with([' ', '=', '.', ']', '"']))
 }
 
-/// What a URI may not have is written as percent and two digits.
+/// Returns a path as a URI, in which other characters than letters, digits and `/-._~` are
+/// percent-encoded.
 fn uri(path: &str) -> String {
     let mut uri = String::new();
     for byte in path.bytes() {
@@ -267,9 +271,9 @@ fn level(severe: bool) -> &'static str {
     if severe { "error" } else { "warning" }
 }
 
-/// The first of them, and how many more there are.
+/// Returns the first entries and, if there are more, a line that counts them.
 fn some(mut all: Vec<String>, what: &str) -> Vec<String> {
-    // One more takes no more room than its being counted.
+    // A single further entry takes no more room than a line that counts it.
     if all.len() > SHOWN + 1 {
         let more = all.len() - SHOWN;
         all.truncate(SHOWN);

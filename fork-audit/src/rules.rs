@@ -1,25 +1,27 @@
-//! What was seen to happen. The repository's `cargo run --example daemon` and
-//! `tests/it` show most of it.
+//! Lists the hazards of each dependency. The repository's `cargo run --example daemon` and
+//! `tests/it` demonstrate most of them.
 
 /// A dependency that does not survive a fork, closed descriptors or a sandbox.
 pub(crate) struct Rule {
-    /// Names the rule in JSON and SARIF.
+    /// The name of the rule in JSON and SARIF.
     pub(crate) id: &'static str,
     pub(crate) package: &'static str,
     pub(crate) versions: &'static str,
-    /// The feature that must be on, if not empty.
+    /// The feature that must be on, or an empty string if none must be.
     pub(crate) feature: &'static str,
-    /// Features that make another rule speak in place of this one.
+    /// The features with which another rule applies in place of this one.
     pub(crate) unless: &'static [&'static str],
-    /// Whether UUIDs repeat or a child hangs without anything else going wrong.
+    /// Whether a fork alone makes UUIDs repeat or a child hang.
     pub(crate) severe: bool,
-    /// The functions that draw, by their last segments.
+    /// The functions that draw, each as the last names of its path.
     pub(crate) calls: &'static [&'static [&'static str]],
+    /// What happens at a fork without exec.
     pub(crate) at_fork: &'static str,
-    /// After a daemon closed all descriptors, its own or not.
+    /// What happens after a daemon has closed all descriptors.
     pub(crate) closed: &'static str,
-    /// If getrandom(2) is answered with EPERM or ENOSYS.
+    /// What happens if getrandom(2) fails with EPERM or ENOSYS.
     pub(crate) refused: &'static str,
+    /// What to do.
     pub(crate) remedy: &'static str,
 }
 
@@ -70,11 +72,11 @@ const RAND: Rule = Rule {
         &["fill"],
         &["ThreadRng", "default"],
     ],
-    at_fork: "rand::rng() and random() of a child repeat its parent's and its siblings', for up \
-              to 64 KiB",
+    at_fork: "in a child, rand::rng() and random() repeat up to 64 KiB of what its parent and \
+              siblings draw",
     closed: SEED,
     refused: SEED,
-    remedy: "call rand::rng().reseed() first of all in each child; for UUIDs call fork_safe_uuid",
+    remedy: "call rand::rng().reseed() first in each child; for UUIDs call fork_safe_uuid",
 };
 
 const GETRANDOM: Rule = Rule {
@@ -91,12 +93,12 @@ const GETRANDOM: Rule = Rule {
         &["fill_uninit"],
         &["u32"],
         &["u64"],
-        // Its methods draw.
+        // The methods of this type draw.
         &["SysRng"],
     ],
     at_fork: "nothing: it keeps no random state",
-    closed: "in a static glibc program a socket, pipe or file that got the number of its \
-             /dev/urandom is read instead; in a dynamic one nothing",
+    closed: "in a static glibc program it reads a socket, pipe or file that got the number of \
+             its /dev/urandom; in a dynamic program nothing",
     refused: "the same, in every program; an error if the refusal began after the first call",
     remedy: "RUSTFLAGS='--cfg getrandom_backend=\"linux_raw\"': it opens no descriptor, and a \
              refusal is an error; for UUIDs call fork_safe_uuid",
@@ -139,7 +141,7 @@ pub(crate) const RULES: [Rule; 10] = [
         at_fork: "nothing, as long as no dependency switches fast-rng or rng-rand on",
         closed: AS_GETRANDOM,
         refused: "as getrandom; new_v4() panics where getrandom returns an error",
-        remedy: "call fork_safe_uuid::new_v4(); otherwise what is said of getrandom",
+        remedy: "call fork_safe_uuid::new_v4(), or do what the report says of getrandom",
         ..FAST_RNG
     },
     Rule {
@@ -148,7 +150,7 @@ pub(crate) const RULES: [Rule; 10] = [
         versions: "*",
         feature: "",
         calls: &[&["uuid7"], &["uuid4"], &["new_v7"]],
-        at_fork: "a child hangs if another thread was making one: there is one lock for all \
+        at_fork: "a child hangs if another thread was making a UUID: there is one lock for all \
                   threads; pid 1 in a new namespace repeats a parent that is pid 1",
         remedy: "call fork_safe_uuid::now_v7(), new_v4()",
         ..FAST_RNG
@@ -158,7 +160,7 @@ pub(crate) const RULES: [Rule; 10] = [
         id: "rand-0.8",
         versions: ">=0.8, <0.9",
         feature: "std_rng",
-        at_fork: "thread_rng() and random() of a child repeat what is buffered: up to 256 bytes",
+        at_fork: "in a child, thread_rng() and random() repeat what is buffered: up to 256 bytes",
         remedy: "do not use it before the fork; for UUIDs call fork_safe_uuid",
         ..RAND
     },
@@ -167,8 +169,9 @@ pub(crate) const RULES: [Rule; 10] = [
         id: "getrandom-0.2",
         versions: "<0.3",
         closed: "nothing, if the system call answers",
-        refused: "a socket, pipe or file that got the number of its /dev/urandom is read instead",
-        remedy: "upgrade what pulls it in, then as for 0.3; for UUIDs call fork_safe_uuid",
+        refused: "it reads a socket, pipe or file that got the number of its /dev/urandom",
+        remedy: "upgrade the package that pulls it in, then do as for 0.3; for UUIDs call \
+                 fork_safe_uuid",
         ..GETRANDOM
     },
 ];

@@ -1,7 +1,7 @@
-//! A clock that shows whatever the fuzzer says: UUIDs of version 7 increase
-//! strictly while it is at most 10 s behind the last, and begin anew where it is
-//! further back and after `reseed`; none tells a time before the clock's, and an
-//! error leaves Nil.
+//! Makes UUIDs of version 7 with a clock that the fuzzer sets. They increase strictly while the
+//! clock is at most 10 s behind the last one. If it is further behind, or after `reseed`, they
+//! start at the clock's time again. None has a time before the clock's, and after an error
+//! all are Nil.
 #![no_main]
 
 use std::cell::Cell;
@@ -14,25 +14,29 @@ use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
 enum Operation {
-    /// Seconds since 1970 and nanoseconds.
+    /// Sets the clock to seconds since 1970 and nanoseconds.
     Set(i64, u32),
-    /// Nanoseconds to and fro.
+    /// Moves the clock by nanoseconds, forwards or backwards.
     Step(i32),
-    /// To the last microseconds of all.
+    /// Sets the clock to the last microseconds of version 7.
     End(u16),
+    /// Makes one UUID.
     One,
+    /// Makes several UUIDs at once.
     Many(u16),
-    Anew,
-    /// By 10 s, and that many nanoseconds more.
+    /// Replaces the generator.
+    New,
+    /// Sets the clock back by 10 s and some nanoseconds.
     Back(u8),
     Reseed,
 }
 
 thread_local! {
-    /// Nanoseconds since 1970.
+    /// The time of the clock, in nanoseconds since 1970.
     static NOW: Cell<i128> = const { Cell::new(0) };
 }
 
+/// A clock that shows `NOW`.
 struct Fuzzed;
 
 impl Clock for Fuzzed {
@@ -48,15 +52,16 @@ impl Clock for Fuzzed {
     }
 }
 
-/// Timestamp and counter of a UUID.
+/// Returns the timestamp and the counter of a UUID.
 fn word_of(id: Uuid) -> u64 {
     let (high, low) = id.as_u64_pair();
     high >> 16 << 16 | (high & 0xfff) << 4 | low >> 58 & 0xf
 }
 
 const SECOND: u128 = 1_000_000_000;
-/// The bound in ticks, 4096 in a millisecond.
+/// How far the clock may be behind, in ticks of 1/4096 ms.
 const HELD: u64 = 40_960_000;
+/// The first nanosecond that version 7 cannot have.
 const END: i128 = (1 << 48) * 1_000_000;
 
 fuzz_target!(|operations: Vec<Operation>| {
@@ -68,7 +73,7 @@ fuzz_target!(|operations: Vec<Operation>| {
     for operation in operations {
         let count = match operation {
             Operation::Set(seconds, nanos) => {
-                // Within what a `SystemTime` holds.
+                // A `SystemTime` must be able to hold it.
                 let seconds = i128::from(seconds.clamp(i64::MIN / 2, i64::MAX / 2));
                 NOW.set(seconds * SECOND as i128 + i128::from(nanos));
                 continue;
@@ -90,7 +95,7 @@ fuzz_target!(|operations: Vec<Operation>| {
                 held = 0;
                 continue;
             }
-            Operation::Anew => {
+            Operation::New => {
                 (generator, last, held) = (new(), Uuid::nil(), HELD);
                 continue;
             }
@@ -103,7 +108,7 @@ fuzz_target!(|operations: Vec<Operation>| {
         } else {
             generator.try_fill_v7(&mut ids)
         };
-        // The timestamp's 60 bits of the last UUID are all ones.
+        // Whether all 60 bits of the last UUID's timestamp are ones.
         let at_the_end =
             last.as_u128() >> 80 == (1 << 48) - 1 && last.as_u128() >> 64 & 0xfff == 0xfff;
         match made {

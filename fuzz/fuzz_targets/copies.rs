@@ -1,5 +1,5 @@
-//! What the processes of one input share: the UUIDs they made, what went wrong
-//! in a copy, and the coverage that libFuzzer would not see there.
+//! Memory that the processes of one input share: the UUIDs that they made, the error of a copy,
+//! and the coverage of the copies, which libFuzzer would not see.
 
 use std::arch::global_asm;
 use std::panic;
@@ -10,19 +10,21 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use fork_safe_uuid::Uuid;
 use support::memory::map_shared;
 
-/// UUIDs of one input; more are checked, but not remembered.
+/// How many UUIDs of one input are remembered. More are checked, but not compared.
 const UUIDS: usize = 32_768;
 
-/// Copies of one input.
+/// How many copies an input may make.
 const COPIES: usize = 6;
+/// The size of the error text.
 const TEXT: usize = 1024;
+/// The largest number of coverage counters.
 const COUNTERS: usize = 1 << 18;
 
-/// After so many seconds a copy hangs. It makes some thousand UUIDs at most.
+/// The seconds after which a copy counts as hung. It makes a few thousand UUIDs at most.
 const DEADLINE: u32 = 30;
 
-/// Memory that all copies share. A copy runs while its parent waits, so no two
-/// write at once, and relaxed will do.
+/// Memory that all copies share. A parent waits while its copy runs, so no two processes write
+/// at once, and relaxed atomics are enough.
 pub struct Board {
     copies: AtomicUsize,
     used: AtomicUsize,
@@ -32,8 +34,8 @@ pub struct Board {
     coverage: [AtomicU8; COUNTERS],
 }
 
-// In assembly: a declaration of these names in Rust would rename those of the
-// instrumentation, which then finds no counters.
+// In assembly: if Rust code declared these names, those of the instrumentation would be renamed,
+// and it would find no counters.
 global_asm!(
     ".pushsection .data.rel.ro, \"aw\"",
     ".balign 8",
@@ -48,18 +50,19 @@ unsafe extern "C" {
     static BOUNDS: [*const AtomicU8; 2];
 }
 
-/// The counters of this process that libFuzzer reads after each input.
+/// Returns the counters of this process, which libFuzzer reads after each input.
 fn counters() -> &'static [AtomicU8] {
-    // SAFETY: the linker puts the two around the section of the counters, which
-    // instrumented code writes in the one thread that runs here.
+    // SAFETY: the linker puts the two symbols around the section of the counters. Only this
+    // thread runs the instrumented code that writes them.
     unsafe { slice::from_raw_parts(BOUNDS[0], BOUNDS[1].offset_from_unsigned(BOUNDS[0])) }
 }
 
-/// The board, cleared for an input. Called before anything is copied.
+/// Clears the board for an input, and returns it. It is called before any copy is made.
 pub fn board() -> &'static Board {
     static BOARD: OnceLock<&Board> = OnceLock::new();
     let board = BOARD.get_or_init(|| {
-        // SAFETY: zeros, which are valid atomics, aligned as a page, for ever.
+        // SAFETY: the memory is aligned to a page, zeroed, which is valid for atomics, and never
+        // unmapped.
         unsafe { &*map_shared(size_of::<Board>()).cast() }
     });
     board.copies.store(0, Relaxed);
@@ -86,28 +89,29 @@ impl Board {
         }
     }
 
-    /// How many more are remembered, or 1.
+    /// Returns how many more UUIDs can be remembered, but at least 1.
     pub fn room(&self) -> usize {
         (UUIDS - self.used.load(Relaxed)).max(1)
     }
 
-    /// Forks, and returns `true` in the child, which is to [`leave`](Self::leave).
-    /// In the parent it waits until the child has left, and fails if it failed.
-    /// Where there are copies enough, there is no child.
+    /// Forks, and returns `true` in the child, which must call [`leave`](Self::leave). The
+    /// parent waits until the child has ended, and panics if the child failed. If there are
+    /// enough copies already, no child is made.
     pub fn fork(&'static self) -> bool {
         if self.copies.fetch_add(1, Relaxed) >= COPIES {
             return false;
         }
-        // SAFETY: one thread; libFuzzer's other one holds no lock of ours.
+        // SAFETY: only this thread makes UUIDs, and libFuzzer's other thread holds no lock that
+        // the child takes.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0, "fork");
         if pid == 0 {
-            // SAFETY: takes libFuzzer's handler away.
+            // SAFETY: removes libFuzzer's handler.
             unsafe {
                 libc::signal(libc::SIGALRM, libc::SIG_DFL);
                 libc::alarm(DEADLINE);
             }
-            // libFuzzer's hook would write the input down in each copy.
+            // libFuzzer's hook would write the input to a file in each copy.
             panic::set_hook(Box::new(|info| self.fail(&info.to_string())));
             return true;
         }
@@ -121,13 +125,13 @@ impl Board {
             .collect();
         assert!(
             status == 0,
-            "a copy ended with status {status:#x} (0xe: it hung): {}",
+            "a copy ended with status {status:#x} (0xe if it hung): {}",
             String::from_utf8_lossy(&text)
         );
         false
     }
 
-    /// Ends a copy.
+    /// Ends a copy, after it has noted its coverage.
     pub fn leave(&self) -> ! {
         for (ours, shared) in counters().iter().zip(&self.coverage) {
             shared.fetch_max(ours.load(Relaxed), Relaxed);
@@ -136,7 +140,7 @@ impl Board {
         unsafe { libc::_exit(0) }
     }
 
-    /// The first to fail is the one that tells.
+    /// Ends a copy that failed, and keeps the text of the first one.
     fn fail(&self, text: &str) -> ! {
         if self.length.load(Relaxed) == 0 {
             for (place, byte) in self.text.iter().zip(text.bytes()) {
@@ -144,11 +148,12 @@ impl Board {
             }
             self.length.store(text.len().min(TEXT), Relaxed);
         }
-        // SAFETY: as above.
+        // SAFETY: ends the process without its parent's destructors.
         unsafe { libc::_exit(101) }
     }
 
-    /// At the end of an input: all UUIDs of all copies are distinct.
+    /// Asserts that all UUIDs of all copies are distinct, and adds the coverage of the copies to
+    /// that of this process.
     pub fn conclude(&self) {
         for (ours, shared) in counters().iter().zip(&self.coverage) {
             ours.fetch_max(shared.swap(0, Relaxed), Relaxed);

@@ -1,8 +1,7 @@
-//! A program that closes, replaces, opens and forks as it likes, in a sandbox
-//! and under a limit, against a model of what it may see: no descriptor of its
-//! own is read, written or closed, no more than one is added and that only where
-//! it must be, all UUIDs are distinct, and an error comes if and only if no
-//! source can be reached.
+//! Compares the crate with a model, in a program that closes, replaces and opens descriptors and
+//! forks, in a sandbox and under a limit. No descriptor of the program is read, written or closed.
+//! At most one descriptor is added, and only if it is needed. All UUIDs are distinct. A call
+//! fails if and only if no entropy source can be reached.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -17,16 +16,16 @@ mod scene;
 use copies::{Board, board};
 use scene::{Decoys, Refusal, Seen, Thing, seen};
 
-/// The program keeps to the numbers below this one…
+/// The program uses the numbers below this one.
 const PROGRAM: usize = 32;
 
-/// …and the model watches these.
+/// The model watches the numbers below this one.
 const WATCHED: usize = PROGRAM + 16;
 
 #[derive(Arbitrary, Debug, Clone, Copy)]
 enum Number {
     At(u8),
-    /// Where the device was last.
+    /// The number that the tracked descriptor had last.
     Device,
 }
 
@@ -37,7 +36,7 @@ enum Operation {
     Decoy(u8, Number),
     Copy(Number, Number),
     Open(Thing),
-    /// A child that goes on with so many operations, or with all.
+    /// Makes a child that continues with this number of operations, or with all if it is 0.
     Fork(u8),
     Refuse(Refusal),
     Limit(u8),
@@ -48,40 +47,42 @@ enum Operation {
     Reseed,
 }
 
-/// Whether something can be had, for certain or perhaps.
+/// Whether a source can be reached.
 #[derive(Clone, Copy)]
 struct Can {
+    /// It may be reachable.
     may: bool,
+    /// It is certainly reachable.
     must: bool,
 }
 
-/// One process, as its program and this model know it.
+/// A process, and the state of the crate in it according to the model.
 struct World {
     board: &'static Board,
     decoys: &'static Decoys,
-    /// What the program has at each number.
+    /// The descriptors of the program, by number.
     held: [Option<Seen>; WATCHED],
-    /// Where the crate's descriptor is, and where this process had it last.
-    ours: Option<usize>,
+    /// The number of the crate's tracked descriptor.
+    tracked: Option<usize>,
+    /// The number that the tracked descriptor of this process had last.
     last: Option<usize>,
     refusal: Option<Refusal>,
     limit: u64,
-    /// The thread has a key, with which it goes on without a source.
+    /// The thread has a key, with which it makes UUIDs without a source.
     keyed: bool,
-    /// The vDSO may have one.
+    /// The vDSO may have a key.
     vdso: bool,
 }
 
 impl World {
     fn new(board: &'static Board, decoys: &'static Decoys) -> Self {
-        // SAFETY: in a copy whose report needs no descriptor; the decoys are
-        // above the range.
+        // SAFETY: in a copy, whose report needs no descriptor. The decoys are above the range.
         unsafe { libc::close_range(3, Decoys::FIRST as u32 - 1, 0) };
         Self {
             board,
             decoys,
             held: std::array::from_fn(seen),
-            ours: None,
+            tracked: None,
             last: None,
             refusal: None,
             limit: Decoys::END,
@@ -90,6 +91,7 @@ impl World {
         }
     }
 
+    /// Returns the number that an operation names.
     fn number(&self, number: Number) -> usize {
         match number {
             Number::At(number) => usize::from(number) % PROGRAM,
@@ -97,15 +99,15 @@ impl World {
         }
     }
 
-    /// The program did something to `number`.
+    /// Notes what the program has at `number`, after the program has changed it.
     fn own(&mut self, number: usize) {
         self.held[number] = seen(number);
-        self.ours = self.ours.filter(|&ours| ours != number);
+        self.tracked = self.tracked.filter(|&tracked| tracked != number);
     }
 
-    /// Whether the device can be read: the descriptor is there still, or there
-    /// is a number for a new one. Of another descriptor of the device at that
-    /// number it depends on who tracked it, a parent or this process.
+    /// Returns whether the device can be read: the tracked descriptor still exists, or there is a
+    /// number for a new one. If another descriptor of the device has the tracked number, the
+    /// answer depends on whether a parent or this process tracked it.
     fn device(&self) -> Can {
         let at = |is: fn(Seen) -> bool| {
             let stands = |number| seen(number).is_some_and(is);
@@ -118,6 +120,7 @@ impl World {
         }
     }
 
+    /// Returns whether any source can be reached.
     fn source(&self) -> Can {
         let known = |can| Can {
             may: can,
@@ -130,33 +133,34 @@ impl World {
         }
     }
 
-    /// Calls the crate, and looks at all numbers afterwards.
+    /// Calls the crate, and checks all numbers afterwards. `opens` says that the call may open the
+    /// device.
     fn call<T>(&mut self, opens: bool, call: impl FnOnce() -> T) -> T {
-        let before = self.ours;
+        let before = self.tracked;
         let result = call();
-        let mut ours = None;
+        let mut tracked = None;
         for (number, held) in self.held.iter().enumerate() {
             let now = seen(number);
             if held.is_some() {
-                // But for a duplicate of the crate's own, which is not told from it.
+                // A duplicate of the crate's descriptor cannot be told from it.
                 let is_same = now == *held || now.is_some_and(Seen::is_marked);
                 assert!(is_same, "{number} is the program's: {held:?}, now {now:?}");
             } else if let Some(now) = now {
-                assert_eq!(ours.replace(number), None, "two descriptors");
-                assert!(number >= 3 && now.is_ours(), "{now:?} at {number}");
+                assert_eq!(tracked.replace(number), None, "two descriptors");
+                assert!(number >= 3 && now.is_as_opened(), "{now:?} at {number}");
             }
         }
         let refused = !matches!(self.refusal, None | Some(Refusal::Broken));
         assert!(
-            ours == before || before.is_none() && (opens || refused),
-            "the device was at {before:?} and is at {ours:?}"
+            tracked == before || before.is_none() && (opens || refused),
+            "the device was at {before:?} and is at {tracked:?}"
         );
-        self.ours = ours;
-        self.last = ours.or(self.last);
+        self.tracked = tracked;
+        self.last = tracked.or(self.last);
         result
     }
 
-    /// What was made, or why nothing, where that `can` be.
+    /// Checks the UUIDs that were made, which must be possible, or the error.
     fn made(&self, made: Result<&[Uuid], &Error>, can: bool) {
         match made {
             Ok(uuids) => {
@@ -176,6 +180,7 @@ impl World {
         }
     }
 
+    /// Makes several UUIDs at once.
     fn fill(&mut self, count: usize, unbuffered: bool) {
         let source = self.source();
         let count = count.min(self.board.room());
@@ -202,6 +207,7 @@ impl World {
         assert!(made.is_ok() || uuids.iter().all(Uuid::is_nil));
     }
 
+    /// Makes one UUID.
     fn one(&mut self) {
         let source = self.source();
         let made = self.call(false, fork_safe_uuid::try_new_v4);
@@ -216,7 +222,7 @@ impl World {
     fn prepare(&mut self) {
         let (source, device) = (self.source(), self.device());
         let status = self.call(true, fork_safe_uuid::prepare);
-        // The device's failure is told where nothing else failed.
+        // An error of the kind `Device` means that nothing else failed.
         let made = match &status {
             Ok(status) => {
                 assert!(status.device_is_open() && device.may, "{status}");
@@ -269,7 +275,7 @@ impl World {
                 }
                 Operation::Fork(count) => {
                     if self.board.fork() {
-                        // The crate puts its own in the place of its parent's.
+                        // The keys of the parent are wiped in the child.
                         (self.keyed, self.vdso) = (false, false);
                         let rest = &operations[index + 1..];
                         let count = match count {

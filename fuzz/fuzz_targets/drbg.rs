@@ -1,16 +1,20 @@
-//! Requests of any length, reseeds and hashes in any order give the stream that
-//! src/drbg.rs describes for a processor with AES instructions, by a cipher of other
-//! authors, block by block.
+//! Compares the DRBG with the stream that src/engine/drbg.rs describes for a processor with AES
+//! instructions. Requests of any length, reseeds and hashes come in any order; a cipher by other
+//! authors makes the expected stream, block by block.
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libaes::Cipher;
 use libfuzzer_sys::fuzz_target;
 
-// In a module of its own, whose folder is that of the submodules, too.
+// The module `src` exists so that `drbg` finds its submodules in `src/engine/drbg`.
 #[path = "../../src"]
 mod src {
-    pub mod drbg;
+    pub mod engine {
+        pub mod drbg;
+    }
+    #[allow(dead_code)]
+    pub mod format;
 }
 
 #[path = "../../src/sys/registers.rs"]
@@ -19,21 +23,22 @@ mod registers;
 mod sys {
     pub(crate) use crate::registers::clear_registers;
 
-    /// That of the processor on which nobody fuzzes yet.
+    /// Replaces the function of `src/sys`, for 64-bit Arm, on which nobody fuzzes yet.
     #[cfg(target_arch = "aarch64")]
     pub(crate) fn has_aes() -> bool {
         std::arch::is_aarch64_feature_detected!("aes")
     }
 }
 
-use src::drbg::{self, Block, Form, Key, Nonce};
+use src::engine::drbg::{self, Key, Nonce};
+use src::format::{self, Block, Form};
 
 #[derive(Arbitrary, Debug)]
 enum Operation {
     Generate {
         nonce: (u64, u32),
         form: (Block, Block),
-        /// How many blocks: a number near one of those at which the key changes.
+        /// With `more`, the number of blocks: near a number at which the key changes.
         keys: u8,
         more: i8,
     },
@@ -41,22 +46,22 @@ enum Operation {
     Hash(Block),
 }
 
-/// Blocks that one key makes.
+/// The number of blocks that one key makes.
 const BLOCKS_PER_KEY: usize = 4096;
 
-/// Blocks of one input, to bound its time.
+/// The largest number of blocks of one input, which bounds its time.
 const BUDGET: usize = 20_000;
 
-/// The cipher, one block at a time.
+/// Encrypts one block.
 fn encrypt(key: &Block, block: u128) -> Block {
     let mut cipher = Cipher::new_128(key);
     cipher.set_auto_padding(false);
-    // In CBC mode the first block under a zero IV is the bare cipher's.
+    // In CBC mode with a zero IV, the first block is that of the plain cipher.
     let encrypted = cipher.cbc_encrypt(&[0; 16], &block.to_le_bytes());
     encrypted.try_into().expect("one block in, one block out")
 }
 
-/// Fast key erasure, by the book: block 0 is the next key, and a key makes
+/// Returns the expected stream. By fast key erasure, block 0 is the next key, and a key makes
 /// [`BLOCKS_PER_KEY`] blocks at most.
 fn expected(key: &mut Key, nonce: (u64, u32), form: (Block, Block), count: usize) -> Vec<Block> {
     let upper = u128::from(nonce.0) << 64 | u128::from(nonce.1) << 32;
@@ -87,14 +92,15 @@ fuzz_target!(|input: (Key, Vec<Operation>)| {
                 keys,
                 more,
             } => {
-                let count = (BLOCKS_PER_KEY * usize::from(keys % 3)).saturating_add_signed(more.into());
+                let count =
+                    (BLOCKS_PER_KEY * usize::from(keys % 3)).saturating_add_signed(more.into());
                 let Some(rest) = budget.checked_sub(count) else {
                     return;
                 };
                 budget = rest;
                 let (high, low) = nonce;
                 let (keep, set) = form;
-                // Whatever stood there before is overwritten.
+                // The call must overwrite the previous content.
                 let mut dest = vec![keep; count];
                 drbg::generate(&mut key, Nonce { high, low }, Form { keep, set }, &mut dest);
                 assert!(dest == expected(&mut model, nonce, form, count));
@@ -104,7 +110,7 @@ fuzz_target!(|input: (Key, Vec<Operation>)| {
                     *byte ^= seed;
                 }
                 drbg::xor_and_clear(&mut key, &mut seed);
-                assert_eq!(seed, Block::default(), "the seed is cleared");
+                assert_eq!(seed, Block::default(), "the seed is not cleared");
             }
             Operation::Hash(block) => {
                 let model = model.first_chunk().expect("32 bytes");

@@ -1,6 +1,6 @@
-//! Single, bulk, reseed, a source that fails, signal handlers and forks in the
-//! middle of a draw, in any order: all UUIDs of all copies are distinct and of
-//! version 4, an error leaves Nil, and what has no key asks the source.
+//! Makes single UUIDs and many at once, with reseeds, a source that fails, and signal handlers and
+//! forks in the middle of a draw, in any order. All UUIDs of all copies are distinct and have
+//! version 4. After an error all are Nil. A generator without a key asks its source.
 #![no_main]
 
 use std::cell::{Cell, RefCell};
@@ -20,12 +20,16 @@ use copies::{Board, board};
 enum Operation {
     One,
     Many(u16),
+    /// Makes UUIDs by an unbuffered generator.
     Unbuffered(u8),
+    /// Makes UUIDs by the thread's pool.
     OfThread(u16),
-    Anew,
+    /// Replaces the generator.
+    New,
     Now(Event),
-    /// In the middle of the next draw, before the source has its bytes or after.
+    /// In the next draw, before the source has its bytes.
     Before(Event),
+    /// In the next draw, after the source has its bytes.
     After(Event),
 }
 
@@ -33,13 +37,13 @@ enum Operation {
 enum Event {
     Reseed,
     Fail(bool),
-    /// Whose handler makes UUIDs, by the same generator too.
+    /// A signal whose handler makes UUIDs, also by the same generator.
     Signal,
-    /// Both go on, the parent when the child has ended.
+    /// A fork after which both continue, the parent when the child has ended.
     Fork,
 }
 
-/// The generator, for the handler.
+/// The generator that the handler uses.
 static GENERATOR: AtomicPtr<Generator> = AtomicPtr::new(ptr::null_mut());
 
 thread_local! {
@@ -50,12 +54,13 @@ thread_local! {
     static IS_COPY: Cell<bool> = const { Cell::new(false) };
     /// The generator must ask the source before it makes a UUID.
     static KEYLESS: Cell<bool> = const { Cell::new(true) };
-    /// A call of the generator is under way, and those of handlers are nested.
+    /// A draw is under way, so calls of handlers are nested in another call.
     static IN_DRAW: Cell<bool> = const { Cell::new(false) };
     static DRAWS: Cell<u64> = const { Cell::new(0) };
     static FAILURES: Cell<u64> = const { Cell::new(0) };
 }
 
+/// Notes UUIDs on the board.
 fn see(uuids: &[Uuid]) {
     BOARD.get().expect("set at the start").add(uuids);
 }
@@ -63,7 +68,7 @@ fn see(uuids: &[Uuid]) {
 extern "C" fn on_signal(_: i32) {
     let generator = GENERATOR.load(Relaxed);
     if !generator.is_null() {
-        // SAFETY: raised by this thread, and only while the generator stands.
+        // SAFETY: this thread raises the signal, and only while the generator exists.
         let generator = unsafe { &*generator };
         one(generator);
         many(generator, 3);
@@ -84,14 +89,18 @@ fn many(generator: &Generator, count: usize) {
     });
 }
 
-/// Calls the generator: it asks the source if it must, and fails only then.
+/// Calls the generator, and asserts that it asks the source if it has no key, and fails only if
+/// the source failed.
 fn call(call: impl FnOnce() -> Result<(), Error>) {
     let (draws, failures, keyless) = (DRAWS.get(), FAILURES.get(), KEYLESS.get());
     let result = call();
-    assert!(DRAWS.get() > draws || !keyless, "nothing was drawn");
+    assert!(DRAWS.get() > draws || !keyless, "the source was not asked");
     assert!(result.is_ok() || FAILURES.get() > failures);
     if !IN_DRAW.get() {
-        assert!(result.is_ok() || KEYLESS.get(), "the key was good");
+        assert!(
+            result.is_ok() || KEYLESS.get(),
+            "the call failed with a key"
+        );
         KEYLESS.set(result.is_err());
     }
 }
@@ -104,7 +113,7 @@ impl Event {
                 KEYLESS.set(true);
             }
             Event::Fail(fails) => FAILS.set(fails),
-            // SAFETY: the handler is ours.
+            // SAFETY: the handler is `on_signal`.
             Event::Signal => assert_eq!(unsafe { libc::raise(libc::SIGURG) }, 0),
             Event::Fork => {
                 if BOARD.get().expect("set at the start").fork() {
@@ -122,7 +131,7 @@ impl EntropySource for Source {
     fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
         DRAWS.set(DRAWS.get() + 1);
         let nested = IN_DRAW.replace(true);
-        // Taken, so that nothing happens in the draw of a handler.
+        // The events are taken, so that none happens in the draw of a handler.
         let after = AFTER.take();
         BEFORE.take().into_iter().for_each(Event::happen);
         let filled = if FAILS.get() {
@@ -142,10 +151,10 @@ fuzz_target!(|operations: Vec<Operation>| {
     BOARD.set(Some(board));
     FAILS.set(false);
     KEYLESS.set(true);
-    // SAFETY: the handler makes UUIDs and calls nothing that it could interrupt.
+    // SAFETY: the handler makes UUIDs, which is allowed in a handler.
     unsafe { libc::signal(libc::SIGURG, on_signal as *const () as libc::sighandler_t) };
 
-    let mut generator = Generator::with_source(Source);
+    let mut generator = Generator::new().with_source(Source);
     GENERATOR.store(&raw mut generator, Relaxed);
     for operation in operations {
         match operation {
@@ -165,8 +174,8 @@ fuzz_target!(|operations: Vec<Operation>| {
                 see(&ids);
                 see(&[fork_safe_uuid::new_v4()]);
             }
-            Operation::Anew => {
-                generator = Generator::with_source(Source);
+            Operation::New => {
+                generator = Generator::new().with_source(Source);
                 KEYLESS.set(true);
             }
             Operation::Now(event) => event.happen(),

@@ -1,4 +1,4 @@
-//! The program's side: its descriptors, decoys among them, and its sandboxes.
+//! The descriptors of the fuzzed program, the decoys among them, and its sandboxes.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -15,7 +15,7 @@ use seccompiler::{BpfProgram, SeccompAction, apply_filter};
 use support::ok;
 use support::seccomp::filter;
 
-/// What stands at a number.
+/// What is at a descriptor's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     dev: u64,
@@ -26,30 +26,30 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// /dev/urandom, whoever opened it, if it can be read.
+    /// Returns whether it is /dev/urandom and can be read, whichever code opened it.
     pub fn is_device(self) -> bool {
         self.rdev == libc::makedev(1, 9)
             && self.status_flags & libc::O_ACCMODE != libc::O_WRONLY
             && self.status_flags & libc::O_PATH == 0
     }
 
-    /// /dev/urandom by the crate's open, or a duplicate of that.
+    /// Returns whether the crate opened it, or whether it is a duplicate of such a descriptor.
     pub fn is_marked(self) -> bool {
         let mark = libc::O_DSYNC | libc::O_NONBLOCK;
         self.is_device() && self.status_flags & (libc::O_SYNC | libc::O_NONBLOCK) == mark
     }
 
-    /// /dev/urandom as the crate opens it.
-    pub fn is_ours(self) -> bool {
+    /// Returns whether it is /dev/urandom with the flags with which the crate opens it.
+    pub fn is_as_opened(self) -> bool {
         self.is_device()
             && self.descriptor_flags == libc::FD_CLOEXEC
             && self.status_flags & libc::O_ACCMODE == libc::O_RDONLY
     }
 }
 
+/// Returns what is at `number`, or `None` if it is closed.
 pub fn seen(number: usize) -> Option<Seen> {
-    // SAFETY: zeros are a valid `stat`, which the kernel overwrites; asking for
-    // flags touches no memory.
+    // SAFETY: zeros are a valid `stat`, which the kernel overwrites. The other calls return flags.
     unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
         (libc::fstat(number as i32, &raw mut stat) == 0).then(|| Seen {
@@ -63,13 +63,13 @@ pub fn seen(number: usize) -> Option<Seen> {
 }
 
 pub fn close(number: usize) {
-    // SAFETY: a number of the fuzzed program, which owns no object of Rust's.
+    // SAFETY: a number of the fuzzed program, which no Rust object owns.
     unsafe { libc::close(number as i32) };
 }
 
-/// dup2(2), and whether it was done: the limit may forbid it.
+/// Calls dup2(2), and returns whether it succeeded: the limit may forbid it.
 pub fn copy(from: usize, to: usize) -> bool {
-    // SAFETY: as above.
+    // SAFETY: numbers of the fuzzed program, which no Rust object owns.
     unsafe { libc::dup2(from as i32, to as i32) >= 0 }
 }
 
@@ -87,7 +87,7 @@ pub fn limit(limit: u64) {
     }
 }
 
-/// What a program may open.
+/// A file that the program may open.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Thing {
     Urandom,
@@ -99,7 +99,7 @@ pub enum Thing {
 }
 
 impl Thing {
-    /// Opens it at the lowest number, if that is below `end`.
+    /// Opens the file at the lowest free number, and returns the number if it is below `end`.
     pub fn open(self, end: usize) -> Option<usize> {
         let (path, flags): (&CStr, _) = match self {
             Thing::Urandom => (c"/dev/urandom", libc::O_RDONLY),
@@ -119,16 +119,17 @@ impl Thing {
     }
 }
 
-/// How getrandom(2) answers from some time on.
+/// How getrandom(2) fails once it is refused.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Refusal {
     Forbidden,
     Missing,
-    /// An errno that is no refusal.
+    /// It fails with an errno that is no refusal.
     Broken,
 }
 
 impl Refusal {
+    /// Makes getrandom(2) fail from now on.
     pub fn begin(self) {
         static PROGRAMS: OnceLock<[BpfProgram; 3]> = OnceLock::new();
         let programs = PROGRAMS.get_or_init(|| {
@@ -143,11 +144,13 @@ impl Refusal {
 }
 
 const PATTERN: &[u8; 8] = b"DECOYDEC";
+/// The length of a decoy's content.
 const LENGTH: usize = 256;
+/// The count of the eventfd.
 const COUNT: u64 = u32::from_ne_bytes(*b"DECO") as u64;
 
-/// Whether bytes of a decoy stand in a UUID, wherever its content began. Six,
-/// so many as the version and the variant leave in a row.
+/// Returns whether a UUID contains six successive bytes of a decoy. Version and variant leave no
+/// more in a row unchanged.
 pub fn shows_decoy(bytes: &[u8]) -> bool {
     PATTERN
         .repeat(2)
@@ -155,7 +158,7 @@ pub fn shows_decoy(bytes: &[u8]) -> bool {
         .any(|part| bytes.windows(6).any(|window| window == part))
 }
 
-/// One of each kind, made once and out of the program's way: nobody but
+/// A decoy of each kind. They are made once, at numbers that the program does not use, and only
 /// [`Decoys::assert_untouched`] reads them.
 pub struct Decoys {
     socket: File,
@@ -172,7 +175,7 @@ impl Decoys {
 
     pub fn new() -> Self {
         limit(Self::END);
-        // Puts a descriptor that was just made out of the way.
+        // Moves a new descriptor to a number that the program does not use.
         let away = |fd| {
             // SAFETY: a new descriptor that nothing else owns.
             unsafe {
@@ -182,7 +185,7 @@ impl Decoys {
             }
         };
         let (mut sockets, mut pipes, mut terminals) = ([0; 2], [0; 2], [0; 2]);
-        // SAFETY: the pointers lead to two ints each, or one and nothing.
+        // SAFETY: the pointers lead to the ints that the calls write, or are null.
         unsafe {
             ok(libc::socketpair(
                 libc::AF_UNIX,
@@ -195,7 +198,7 @@ impl Decoys {
             let (name, modes, size) = (ptr::null_mut(), ptr::null(), ptr::null());
             ok(libc::openpty(master, slave, name, modes, size));
         }
-        // SAFETY: they make descriptors.
+        // SAFETY: the calls make descriptors.
         let (event, file) = unsafe {
             (
                 libc::eventfd(0, libc::EFD_NONBLOCK),
@@ -222,7 +225,7 @@ impl Decoys {
         (&decoys.event)
             .write_all(&COUNT.to_ne_bytes())
             .expect("an eventfd");
-        // What a terminal's other end writes arrives by a thread of the kernel.
+        // A thread of the kernel passes on what is written to the other end of the terminal.
         while unread(&decoys.terminal) < LENGTH {
             thread::sleep(Duration::from_millis(1));
         }
@@ -230,6 +233,7 @@ impl Decoys {
         decoys
     }
 
+    /// Returns the number of a decoy.
     pub fn number(&self, kind: u8) -> usize {
         let all = [
             &self.socket,
@@ -241,7 +245,7 @@ impl Decoys {
         all[usize::from(kind) % all.len()].as_raw_fd() as usize
     }
 
-    /// Nothing was read from them, written to them, and no offset moved.
+    /// Asserts that nothing was read from the decoys or written to them, and that no offset moved.
     pub fn assert_untouched(&self) {
         for stream in [&self.socket, &self.pipe, &self.terminal] {
             assert_eq!(unread(stream), LENGTH, "{stream:?}");
@@ -260,7 +264,7 @@ impl Decoys {
     }
 }
 
-/// How many bytes can be read from a stream.
+/// Returns how many bytes can be read from a stream.
 fn unread(stream: &File) -> usize {
     let mut count = 0;
     // SAFETY: FIONREAD writes one int, to which the pointer leads.

@@ -3,11 +3,12 @@
     celery --app celery_task_ids worker
     python recipes/celery_task_ids.py
 
-The second runs a task in its own process and shows its id. Celery has no setting for
-the function that makes ids. `apply_async` documents the argument `task_id`, and
-`task_cls` is the class of all of an app's tasks; together they reach `delay`,
-`apply_async` and `celery beat`. Groups, chains and chords name their tasks before they
-send them, and `send_task` knows no class: those ids stay Celery's, from `os.urandom`.
+The second command runs tasks in its own process and prints their ids. Celery has no
+setting for the function that makes ids. So all tasks of the app get a class (`task_cls`)
+whose `apply_async` passes the documented argument `task_id`. This works for `delay`,
+`apply_async` and `celery beat`. It does not work for groups, chains and chords, which make
+the ids before they call `apply_async`, and for `send_task`, which uses no class: these ids
+are still Celery's, from `os.urandom`.
 """
 
 import os

@@ -2,8 +2,8 @@
 
     python recipes/django_default.py
 
-makes an app with a migration and a table in memory, and saves three rows. In a
-project of your own only the class `Order` and the import count.
+This makes an app with a migration and a table in memory, and saves three rows. Your own
+project needs only the class `Order` and the import of `fork_safe_uuid`.
 """
 
 import sys
@@ -23,7 +23,7 @@ import fork_safe_uuid  # noqa: E402
 
 
 class Order(models.Model):
-    # The function itself, not a call of it: each row gets its own.
+    # The function, not a call of it, so that each row gets another UUID.
     id = models.UUIDField(primary_key=True, default=fork_safe_uuid.uuid7, editable=False)
 
     class Meta:
@@ -38,7 +38,7 @@ def main() -> None:
         editor.create_model(Order)
     made = [Order.objects.create().id for _ in range(3)]
     stored = list(Order.objects.order_by("id").values_list("id", flat=True))
-    print("in the order of their making:", stored == made)
+    print("rows are in the order of creation:", stored == made)
     if stored != made:
         sys.exit(1)
 

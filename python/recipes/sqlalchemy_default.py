@@ -2,7 +2,7 @@
 
     python recipes/sqlalchemy_default.py
 
-makes a table in memory and adds three rows, and a thousand in bulk.
+This makes a table in memory, and adds three rows and then a thousand in bulk.
 """
 
 import sys
@@ -21,7 +21,7 @@ class Base(DeclarativeBase):
 class Order(Base):
     __tablename__ = "orders"
 
-    # The function itself, not a call of it: each row gets its own.
+    # The function, not a call of it, so that each row gets another UUID.
     id: Mapped[uuid.UUID] = mapped_column(Uuid, primary_key=True, default=fork_safe_uuid.uuid7)
 
 
@@ -39,7 +39,7 @@ def main() -> None:
         session.execute(insert(Order), [{"id": row} for row in rows])
         session.commit()
         stored = list(session.scalars(select(Order.id).order_by(Order.id)))
-    print("in the order of their making:", stored == made + rows)
+    print("rows are in the order of creation:", stored == made + rows)
     if stored != made + rows:
         sys.exit(1)
 

@@ -1,4 +1,4 @@
-//! The exception, with the crate's texts.
+//! The exception `Error`.
 
 use fork_safe_uuid::ErrorKind;
 use pyo3::create_exception;
@@ -10,9 +10,9 @@ create_exception!(
     Error,
     PyOSError,
     "No entropy, or no timestamp, so there is no UUID.\n\n\
-     The text names each system call that failed, and what to do. `errno` is that of\n\
-     the last one, `strerror` is the text alone, and `kind` is 'no source', 'kernel',\n\
-     'device' or 'clock'. Nothing is remembered: the next call tries everything again."
+     The text names each system call that failed, and says what to do. `errno` is that of\n\
+     the last call, `strerror` is the text without the number, and `kind` is 'no source',\n\
+     'kernel', 'device' or 'clock'. The next call tries everything again."
 );
 
 /// Returns `error` as a Python exception.

@@ -21,12 +21,12 @@ use pyo3::types::{PyBytes, PyList};
 use crate::error::raise;
 use crate::object::{Safe, make};
 
-/// As many UUIDs are generated at once, and as many objects are made between two looks
-/// at whether a signal came: 16 KiB on the stack, and some 0.2 ms.
+/// How many UUIDs are generated at once, and how many objects are made before the next check
+/// for signals. These take 16 KiB on the stack, and some 0.2 ms.
 const CHUNK: usize = 1024;
 
-// Without the GIL, too: the crate keeps its state for each thread, and that of
-// `object` is written by imports alone.
+// The module works without the GIL: the crate has separate state for each thread, and only
+// imports write the state of `object`.
 #[pymodule(gil_used = false)]
 mod _native {
     use super::*;
@@ -58,7 +58,7 @@ fn uuid4(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 /// Returns a UUID of the current time in milliseconds (version 7).
 ///
-/// Those of one thread increase. Raises Error if there is no entropy source or no
+/// The UUIDs of one thread increase. Raises Error if there is no entropy source or no
 /// timestamp.
 #[pyfunction]
 fn uuid7(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
@@ -68,11 +68,11 @@ fn uuid7(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
-/// Returns a UUID of the current time in 100 ns, ordered by it (version 6).
+/// Returns a UUID of the current time in 100 ns that sorts by time (version 6).
 ///
-/// Without a node, of 48 bits, it takes a random one that this process does not share
-/// with its children. With one, two processes may make the same UUID, and its is_safe
-/// is SafeUUID.unsafe. Raises Error if there is no entropy source or no timestamp.
+/// The node has 48 bits. Without it, a random one is used, which differs in each process.
+/// With it, two processes may make the same UUID, and is_safe is SafeUUID.unsafe. Raises
+/// Error if there is no entropy source or no timestamp.
 #[pyfunction]
 #[pyo3(signature = (node=None))]
 fn uuid6<'py>(py: Python<'py>, node: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
@@ -81,15 +81,16 @@ fn uuid6<'py>(py: Python<'py>, node: Option<&Bound<'py, PyAny>>) -> PyResult<Bou
 
 /// Returns a UUID of the current time in 100 ns (version 1).
 ///
-/// Without a node, of 48 bits, it takes a random one that this process does not share
-/// with its children. With one, two processes may make the same UUID, and its is_safe
-/// is SafeUUID.unsafe. Raises Error if there is no entropy source or no timestamp.
+/// The node has 48 bits. Without it, a random one is used, which differs in each process.
+/// With it, two processes may make the same UUID, and is_safe is SafeUUID.unsafe. Raises
+/// Error if there is no entropy source or no timestamp.
 #[pyfunction]
 #[pyo3(signature = (node=None))]
 fn uuid1<'py>(py: Python<'py>, node: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     of_node(py, node, fork_safe_uuid::try_now_v1)
 }
 
+/// Returns a UUID that `generate` makes with the given node or with a random one.
 fn of_node<'py>(
     py: Python<'py>,
     node: Option<&Bound<'py, PyAny>>,
@@ -108,6 +109,7 @@ fn of_node<'py>(
     }
 }
 
+/// Returns the six bytes of a node.
 fn node_of(node: &Bound<'_, PyAny>) -> PyResult<[u8; 6]> {
     match node.extract::<u64>().map(u64::to_be_bytes) {
         Ok([0, 0, node @ ..]) => Ok(node),
@@ -140,29 +142,30 @@ fn uuid7_bytes(py: Python<'_>) -> PyResult<Bound<'_, PyBytes>> {
 
 /// Returns a list of n UUIDs of version 4 or 7.
 ///
-/// A signal, such as Ctrl-C, ends it. Raises Error as uuid4 and uuid7 do.
+/// A signal such as Ctrl-C ends the call. Raises Error as uuid4 and uuid7 do.
 #[pyfunction]
 #[pyo3(signature = (n, version=4))]
 fn bulk(py: Python<'_>, n: isize, version: i64) -> PyResult<Bound<'_, PyList>> {
-    // What one takes in a list: its pointer, the object with the collector's header,
-    // and its int, as sys.getsizeof shows them on 64-bit Python 3.11.
+    // The size of an entry of the list: its pointer, the object with the header of the garbage
+    // collector, and its int, according to sys.getsizeof on 64-bit Python 3.11.
     const SIZE: usize = 8 + 48 + 16 + 44;
     list(py, n, version, SIZE, |id| make(py, id, Safe::Yes))
 }
 
 /// Returns a list of n UUIDs of version 4 or 7, each as 16 bytes.
 ///
-/// A signal, such as Ctrl-C, ends it. Raises Error as uuid4 and uuid7 do.
+/// A signal such as Ctrl-C ends the call. Raises Error as uuid4 and uuid7 do.
 #[pyfunction]
 #[pyo3(signature = (n, version=4))]
 fn bulk_bytes(py: Python<'_>, n: isize, version: i64) -> PyResult<Bound<'_, PyList>> {
-    // A pointer, and a bytes object of 16.
+    // A pointer, and an object of 16 bytes.
     const SIZE: usize = 8 + 49;
     list(py, n, version, SIZE, |id| {
         Ok(PyBytes::new(py, id.as_bytes()).into_any())
     })
 }
 
+/// Returns a list of `n` objects that `object` makes. `size` is the memory for each of them.
 fn list<'py>(
     py: Python<'py>,
     n: isize,
@@ -179,8 +182,8 @@ fn list<'py>(
         return Err(PyValueError::new_err("n must not be negative"));
     };
     ask_for_memory(n, size)?;
-    // A thread that waits for the GIL asks for it when nobody has released it for so long,
-    // and only then is releasing it enough to give that thread its turn.
+    // A thread that waits for the GIL requests it when it was not released for this time. Only
+    // after that does releasing the GIL give that thread its turn.
     let pause = match n {
         0..=CHUNK => Duration::MAX,
         _ => switch_interval(py)?.saturating_mul(2),
@@ -207,14 +210,14 @@ fn list<'py>(
     }
 }
 
-/// Returns how long Python lets a thread run that others wait for.
+/// Returns how long Python lets a thread run while others wait for the GIL.
 fn switch_interval(py: Python<'_>) -> PyResult<Duration> {
     let seconds = py.import("sys")?.call_method0("getswitchinterval")?;
     Ok(Duration::try_from_secs_f64(seconds.extract()?).unwrap_or(Duration::MAX))
 }
 
-/// Raises MemoryError at once where the system says that so much is not to be had,
-/// instead of when the machine is full.
+/// Raises MemoryError at once if the system cannot provide that much memory, and not only
+/// when the machine has run out of it.
 fn ask_for_memory(n: usize, size: usize) -> PyResult<()> {
     let mut probe = Vec::<u8>::new();
     match n
@@ -222,7 +225,7 @@ fn ask_for_memory(n: usize, size: usize) -> PyResult<()> {
         .map(|size| probe.try_reserve_exact(size))
     {
         Some(Ok(())) => {
-            // Otherwise the compiler leaves the allocation out.
+            // Otherwise the compiler removes the allocation.
             black_box(&probe);
             Ok(())
         }

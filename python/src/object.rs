@@ -1,10 +1,9 @@
-//! Makes objects of Python's own class `uuid.UUID`, by the slots that it keeps its
-//! value in.
+//! Makes objects of Python's own class `uuid.UUID` by writing to their slots.
 //!
-//! `UUID.__init__` is 30 lines of Python that check and convert. A UUID that was
-//! just generated needs none of them: `int` and `is_safe` are all that the class
-//! stores. If a later Python, or a program that replaced the class, stores something
-//! else, its constructor is called instead.
+//! `UUID.__init__` is 30 lines of Python that check and convert its arguments, which a newly
+//! generated UUID does not need. The class stores only `int` and `is_safe`. If the class of
+//! another Python version stores something else, or if a program has replaced the class,
+//! the constructor is called instead.
 
 use fork_safe_uuid::Uuid;
 use once_cell::race::OnceBox;
@@ -15,9 +14,9 @@ use pyo3::types::{IntoPyDict, PyType};
 
 /// The makers of all interpreters that have imported this module.
 ///
-/// A list that only grows, and without a lock: a fork during an import leaves nothing
-/// locked in the child. The number of an interpreter is never given to another one, so
-/// what is left of one that ended is not used again.
+/// The list has no lock, which a fork during an import could leave locked in the child. It
+/// only grows. The number of an interpreter is never reused, so the entry of an interpreter
+/// that has ended is not used again.
 static MAKERS: OnceBox<Entry> = OnceBox::new();
 
 struct Entry {
@@ -26,7 +25,7 @@ struct Entry {
     next: OnceBox<Entry>,
 }
 
-/// The class `uuid.UUID` of one interpreter, and what its attributes are set to.
+/// The class `uuid.UUID` of one interpreter, and the values of `is_safe`.
 struct Maker {
     class: Py<PyType>,
     safe: Py<PyAny>,
@@ -34,7 +33,7 @@ struct Maker {
     slots: Option<Slots>,
 }
 
-/// The descriptors of the class's two slots.
+/// The descriptors of the class's two slots, and their setter.
 struct Slots {
     int: Py<PyAny>,
     is_safe: Py<PyAny>,
@@ -42,10 +41,10 @@ struct Slots {
     sixty_four: Py<PyAny>,
 }
 
-/// Whether two processes may make the same UUID; the standard library's `SafeUUID`.
+/// The value of `is_safe`: whether no other process makes the same UUID.
 #[derive(Clone, Copy)]
 pub(crate) enum Safe {
-    /// Random bits of this process are in it.
+    /// The UUID has random bits of this process.
     Yes,
     /// The caller chose the node, and only 14 random bits differ between processes.
     No,
@@ -74,7 +73,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     while let Err(refused) = end.set(entry) {
         entry = refused;
         end = match end.get() {
-            // A second import in one interpreter finds what the first one left.
+            // A second import in one interpreter finds the entry of the first one.
             Some(other) if other.interpreter == entry.interpreter => break,
             Some(other) => &other.next,
             None => unreachable!("a box that refuses is full"),
@@ -102,11 +101,12 @@ pub(crate) fn make<'py>(py: Python<'py>, id: Uuid, safe: Safe) -> PyResult<Bound
 /// Returns the number of the calling interpreter.
 #[inline]
 fn current(_: Python<'_>) -> i64 {
-    // SAFETY: the thread is attached to an interpreter, as the token says.
+    // SAFETY: the token proves that the thread is attached to an interpreter.
     unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) }
 }
 
 impl Maker {
+    /// Returns `id` as an object of the class.
     #[inline]
     fn make<'py>(&self, py: Python<'py>, id: Uuid, safe: Safe) -> PyResult<Bound<'py, PyAny>> {
         let safe = match safe {
@@ -119,7 +119,7 @@ impl Maker {
         }
     }
 
-    /// Calls the class.
+    /// Does the same by calling the class.
     #[cold]
     fn construct<'py>(
         &self,
@@ -134,14 +134,14 @@ impl Maker {
             .call((), Some(&arguments.into_py_dict(py)?))
     }
 
-    /// Whether the slots make what the constructor makes.
+    /// Returns whether objects made by the slots are like those that the constructor makes.
     fn agrees<'py>(&self, py: Python<'py>) -> PyResult<bool> {
         for id in [Uuid::nil(), Uuid::from_u128(1 << 64 | 1), Uuid::max()] {
             for safe in [Safe::Yes, Safe::No] {
                 let made = self.make(py, id, safe)?;
                 let wanted = self.construct(py, id, made.getattr("is_safe")?.as_any())?;
-                // Their texts and pickled states, too: an attribute that this file
-                // does not know would be missing in one of them.
+                // Texts and pickled states are compared, too: they would differ if the class had
+                // an attribute that this file does not know.
                 let state = |id: &Bound<'py, PyAny>| id.call_method0("__getstate__");
                 let same = made.eq(&wanted)?
                     && made.str()?.as_any().eq(wanted.str()?)?
@@ -189,6 +189,7 @@ impl Slots {
         }))
     }
 
+    /// Returns `id` as an object of `class`.
     #[inline]
     fn make<'py>(
         &self,
@@ -205,7 +206,7 @@ impl Slots {
         };
         for (slot, value) in [(&self.int, &value), (&self.is_safe, safe)] {
             // SAFETY: `set` is the setter of the descriptor's own type, all three
-            // objects live, and the thread is attached. It takes references of its own.
+            // objects live, and the thread is attached. It takes its own references.
             let result = unsafe { (self.set)(slot.as_ptr(), object.as_ptr(), value.as_ptr()) };
             if result != 0 {
                 return Err(PyErr::fetch(py));

@@ -1,4 +1,4 @@
-//! What `status()` and `prepare()` return.
+//! `status()`, `prepare()` and `reseed()`, and the class `Status`.
 
 use fork_safe_uuid::SystemSource;
 use fork_safe_uuid::source::TrackedDevice;
@@ -8,14 +8,14 @@ use crate::error::raise;
 
 /// Which entropy source is in use, and how.
 ///
-/// `str()` gives one line for a log.
+/// `str()` returns a line for a log.
 #[pyclass(frozen, eq, module = "fork_safe_uuid")]
 #[derive(PartialEq, Eq)]
 pub(crate) struct Status(pub(crate) fork_safe_uuid::Status);
 
 #[pymethods]
 impl Status {
-    /// The source that answered last: 'kernel', 'device', or None before the first.
+    /// The source that answered last: 'kernel' or 'device', or None before the first draw.
     #[getter]
     fn source(&self) -> Option<&'static str> {
         match self.0.source() {
@@ -25,7 +25,7 @@ impl Status {
         }
     }
 
-    /// Whether the calling thread keeps UUIDs ready, which begins with its first one.
+    /// Whether the calling thread keeps UUIDs ready. It does so from its first UUID on.
     #[getter]
     fn pooled(&self) -> bool {
         self.0.pooled()
@@ -46,13 +46,13 @@ impl Status {
         self.0.hardware_random()
     }
 
-    /// How often a seed could not be renewed, and the old keys served on.
+    /// How often a seed could not be renewed, so that the old keys stayed in use.
     #[getter]
     fn missed_reseeds(&self) -> u64 {
         self.0.missed_reseeds()
     }
 
-    /// How often the clock was found more than 10 s behind, and was followed.
+    /// How often the clock was set back by more than 10 s, so that UUIDs followed it.
     #[getter]
     fn clock_steps(&self) -> u64 {
         self.0.clock_steps()
@@ -71,7 +71,7 @@ impl Status {
 ///
 /// Call it in each process that enters a chroot or a seccomp filter, after its last
 /// fork. Raises Error if no source answers, or if /dev/urandom cannot be opened (kind
-/// 'device'): a sandbox that allows getrandom(2) needs no device.
+/// 'device'). A sandbox that allows getrandom(2) needs no device.
 #[pyfunction]
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<Status> {
     match fork_safe_uuid::prepare() {
@@ -80,10 +80,10 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<Status> {
     }
 }
 
-/// Discards everything that this process has ready, in all threads.
+/// Discards the UUIDs that this process has ready, in all threads.
 ///
-/// Call it in a virtual machine or a process that was restored from a snapshot. After
-/// a fork it is not needed.
+/// Call it in a virtual machine or a process that was restored from a snapshot. It is not
+/// needed after a fork.
 #[pyfunction]
 pub(crate) fn reseed() {
     fork_safe_uuid::reseed();

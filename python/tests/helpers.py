@@ -1,4 +1,4 @@
-"""What the tests share. A test runs what it tests in fresh processes with a deadline."""
+"""Functions for the tests. They run servers and scripts in new processes, with a deadline."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ HERE = pathlib.Path(__file__).parent
 APPS = HERE / "apps"
 RECIPES = HERE.parent / "recipes"
 
-# The generators, by the names that `apps/makers.py` knows.
+# The generators of this package, by their names in `apps/makers.py`.
 OURS = ["uuid4", "uuid7", "uuid6", "uuid1"]
 
 WORKERS = 4
-# Of each host: enough that a worker's pool is refilled several times.
+# How many UUIDs a host makes. A pool of a worker is refilled several times.
 WANTED = 4000
 
 
@@ -45,12 +45,12 @@ def run(script: str, *arguments: str, seconds: float = 60, **more: str) -> str:
 
 
 def repeated(ids: list[str]) -> int:
-    """How many of the ids were made before."""
+    """Returns how many ids are repeated."""
     return sum(count - 1 for count in collections.Counter(ids).values())
 
 
 def by_process(lines: list[str]) -> tuple[list[str], set[str]]:
-    """Splits lines of a process number and an id."""
+    """Returns the ids and the process numbers of lines that have both."""
     pairs = [line.split() for line in lines]
     return [identifier for _, identifier in pairs], {process for process, _ in pairs}
 
@@ -87,7 +87,7 @@ def answers(port: int, path: str = "/0") -> bool:
 
 
 def collect(port: int, wanted: int = WANTED) -> list[str]:
-    """Asks the server for ids, ten a request, from eight threads."""
+    """Requests ids from the server by eight threads, ten in each request."""
     lines: list[str] = []
     failures: list[BaseException] = []
 
@@ -95,7 +95,7 @@ def collect(port: int, wanted: int = WANTED) -> list[str]:
         try:
             for _ in range(wanted // 80):
                 lines.extend(get(port, "/10"))
-        except BaseException as failure:  # Shown below, in the test's own thread.
+        except BaseException as failure:  # The test's own thread reports it below.
             failures.append(failure)
 
     threads = [threading.Thread(target=client) for _ in range(8)]
@@ -110,7 +110,7 @@ def collect(port: int, wanted: int = WANTED) -> list[str]:
 
 @contextlib.contextmanager
 def server(command: list[str], directory: pathlib.Path, **more: str):
-    """Runs a server, and ends it with all its children."""
+    """Runs a server, and ends it and all its children afterwards."""
     log = directory / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -142,7 +142,7 @@ def end_group(process: subprocess.Popen) -> None:
 
 
 def end(process: int) -> None:
-    """Ends a daemon, which is nobody's child here."""
+    """Ends a daemon, which is no child of this process."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGTERM)
         for _ in range(100):

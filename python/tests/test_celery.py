@@ -1,4 +1,4 @@
-"""Celery's prefork workers, and its scheduler that detaches."""
+"""Runs Celery's prefork workers, and its detached scheduler."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ def work(directory, maker):
     """Returns the ids that four workers made in a hundred tasks."""
     more = {"MAKER": maker, "DIRECTORY": str(directory)}
     command = [*CELERY, "--app", "worker", "worker", "--pool", "prefork", "--concurrency", "4"]
-    # New workers are forked from a parent that has generated meanwhile.
+    # After ten tasks, a new worker is forked from a parent that has made an id before.
     command += ["--max-tasks-per-child", "10", "--loglevel", "info"]
     run("worker.py", **more)
     made = directory / "made"
@@ -39,14 +39,14 @@ def test_workers_repeat_nothing(tmp_path, maker):
     assert repeated(ids) == 0
 
 
-def test_a_random_of_its_own_repeats(tmp_path):
+def test_workers_repeat_the_ids_of_pythons_random(tmp_path):
     ids, _ = work(tmp_path, "random")
     assert repeated(ids) > 400
 
 
 @contextlib.contextmanager
 def statsd():
-    """Answers each metric, and yields its port."""
+    """Runs a daemon that answers each metric, and yields its port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
         daemon.bind(("127.0.0.1", 0))
         daemon.settimeout(0.1)
@@ -68,7 +68,7 @@ def statsd():
 
 
 class Beat:
-    """A detached scheduler, and what it has written."""
+    """A detached scheduler."""
 
     def __init__(self, directory: pathlib.Path, process: int):
         self.directory = directory
@@ -82,7 +82,7 @@ class Beat:
         return len(self.lines("ticks"))
 
     def reads_from(self):
-        """What a read(2) that waits reads from; None if the process is elsewhere."""
+        """Returns the file from which the process waits to read, or None if it does not."""
         call, *arguments = pathlib.Path(f"/proc/{self.process}/syscall").read_text().split()
         if call != {"x86_64": "0", "aarch64": "63"}[platform.machine()]:
             return None
@@ -94,7 +94,7 @@ def beat(directory, maker, closes):
     number = directory / "beat.pid"
     with statsd() as port:
         command = [*CELERY, "--app", "beat", "beat", "--detach", "--pidfile", str(number)]
-        # No log file: it would take the number that a socket is to take.
+        # There is no log file, as it would take a number that a socket must take.
         command += ["--schedule", str(directory / "schedule")]
         more = {"MAKER": maker, "CLOSES": closes, "STATSD": str(port)}
         subprocess.run(
@@ -109,18 +109,18 @@ def beat(directory, maker, closes):
         try:
             yield Beat(directory, process)
         finally:
-            # One that hangs in a read does not end by SIGTERM.
+            # SIGTERM does not end a scheduler that hangs in a read.
             end(process)
 
 
 @pytest.mark.parametrize("closes", ["all", "all but /dev/urandom"])
 @pytest.mark.parametrize("maker", [*OURS, "stdlib"])
-def test_a_detached_scheduler_goes_on(tmp_path, maker, closes):
+def test_a_detached_scheduler_keeps_running(tmp_path, maker, closes):
     with beat(tmp_path, maker, closes) as scheduler:
         until(lambda: scheduler.ticks() >= 5, "the scheduler stopped")
         ticks = scheduler.lines("ticks")
         ids = scheduler.lines("ids")
-    # Each client got each answer: nothing else has read from its socket.
+    # Each client got all answers, so nothing else has read from its socket.
     assert set(ticks) == {"16 16"}
     assert repeated(ids) == 0
 
@@ -132,7 +132,7 @@ def test_a_detached_scheduler_on_uuid_utils_reads_from_a_statsd_socket(tmp_path)
         time.sleep(1)
         assert scheduler.reads_from() == socket
         assert scheduler.ticks() == 0
-        # It does not hear SIGTERM, which Python's own handler would have to answer.
+        # SIGTERM would not end it: Python's handler does not run during the read.
         os.kill(scheduler.process, signal.SIGKILL)
 
 

@@ -1,10 +1,11 @@
-"""Copies of a process that Python makes, and that C makes behind its back."""
+"""Copies processes by Python, and by C without the knowledge of Python."""
 
 import ctypes
 
 import pytest
 from helpers import OURS, repeated, run
 
+# Copies that Python makes.
 PYTHONS = [
     "os.fork",
     "threads",
@@ -12,12 +13,13 @@ PYTHONS = [
     "multiprocessing forkserver",
     "multiprocessing spawn",
 ]
+# Copies that C makes.
 CS = ["fork", "fork with the GIL", "_Fork"]
 
 
 def ids(tmp_path, way, maker):
     if way == "_Fork" and not hasattr(ctypes.CDLL(None), "_Fork"):
-        pytest.skip("_Fork is in glibc since 2.34")
+        pytest.skip("this libc has no _Fork, which glibc has since 2.34")
     made = run("copies.py", way, MAKER=maker, DIRECTORY=str(tmp_path)).split()
     assert len(made) == 5000
     return made
@@ -40,5 +42,5 @@ def test_uuid_utils_repeats_nothing_after_pythons_fork(tmp_path, way):
 
 
 @pytest.mark.parametrize("way", ["os.fork", "multiprocessing fork"])
-def test_a_random_of_its_own_repeats(tmp_path, way):
+def test_copies_repeat_the_ids_of_pythons_random(tmp_path, way):
     assert repeated(ids(tmp_path, way, "random")) > 2000

@@ -1,4 +1,4 @@
-"""gunicorn forks by os.fork; SIGHUP starts new workers, SIGUSR2 a new master."""
+"""Runs gunicorn, which forks by os.fork. SIGHUP starts new workers, SIGUSR2 a new master."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def gunicorn(port, number):
 
 
 def serve(directory, maker):
-    """Returns the ids of the first workers, of those after SIGHUP, and after SIGUSR2."""
+    """Returns the ids of the first workers, of those after SIGHUP, and of those after SIGUSR2."""
     port = free_port()
     number = directory / "pid"
     with server(gunicorn(port, number), directory, MAKER=maker) as process:
@@ -65,6 +65,6 @@ def test_workers_repeat_nothing(tmp_path, maker):
     assert repeated(serve(tmp_path, maker)) == 0
 
 
-def test_a_random_of_its_own_repeats(tmp_path):
+def test_workers_repeat_the_ids_of_pythons_random(tmp_path):
     ids = serve(tmp_path, "random")
     assert repeated(ids) > len(ids) // 10

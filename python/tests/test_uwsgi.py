@@ -1,4 +1,4 @@
-"""uWSGI forks its workers in C, where Python's os.register_at_fork is not called."""
+"""Runs uWSGI, which forks its workers in C, without Python's os.register_at_fork."""
 
 import shutil
 import subprocess
@@ -51,7 +51,7 @@ def test_threads_of_workers_repeat_nothing(tmp_path, maker):
     assert repeated(ids) == 0
 
 
-def test_an_interpreter_for_each_application_repeats_nothing(tmp_path):
+def test_interpreters_of_several_applications_repeat_nothing(tmp_path):
     port = free_port()
     mounts = ["--manage-script-name", "--mount", "/a=web:application", "--mount", "/b=web:application"]
     command = [part for part in uwsgi(port, *mounts) if part not in ("--module", "web")]
@@ -65,10 +65,10 @@ def test_an_interpreter_for_each_application_repeats_nothing(tmp_path):
     assert repeated(ids) == 0
 
 
-def test_uuid_utils_repeats(tmp_path):
+def test_workers_repeat_the_ids_of_uuid_utils(tmp_path):
     ids, workers = serve(tmp_path, "uuid_utils")
     assert len(workers) > 1
-    # Each of four workers makes what the others make: up to three of four.
+    # Each of the four workers makes the same ids, so up to three in four are repeated.
     assert repeated(ids) > len(ids) // 10
 
 
@@ -77,7 +77,7 @@ def test_a_daemon_repeats_nothing(tmp_path, maker):
     assert daemon(tmp_path, maker) == 0
 
 
-def test_a_daemon_on_uuid_utils_repeats(tmp_path):
+def test_workers_of_a_daemon_repeat_the_ids_of_uuid_utils(tmp_path):
     assert daemon(tmp_path, "uuid_utils") > 100
 
 
@@ -86,7 +86,7 @@ def daemon(directory, maker):
     number = directory / "pid"
     log = directory / "uwsgi.log"
     command = uwsgi(port, "--daemonize", str(log), "--pidfile", str(number))
-    # Not by `server`, which ends the group that the daemon has not left yet.
+    # `server` would end the process group, which the daemon may not have left yet.
     subprocess.run(command, env=environment(MAKER=maker), cwd=directory, check=True, timeout=20)
     until(lambda: number.exists() and number.read_text().strip(), "uWSGI wrote no pidfile")
     try:

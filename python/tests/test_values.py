@@ -1,4 +1,4 @@
-"""What the functions return and raise."""
+"""Tests what the functions return and raise."""
 
 import concurrent.futures
 import copy
@@ -24,7 +24,7 @@ FUNCTIONS = {
 
 
 def python(code, *, succeeds=True, **more):
-    """Runs code in a process of its own, and returns what it printed."""
+    """Runs code in a new process, and returns what it printed."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment(**more),
@@ -60,7 +60,7 @@ def test_a_uuid_survives_copying_and_pickling(version):
 
 
 @pytest.mark.parametrize("version", [1, 6])
-def test_is_safe_is_false_where_the_caller_chose_the_node(version):
+def test_is_safe_is_unsafe_if_the_caller_chose_the_node(version):
     make = FUNCTIONS[version]
     assert make().is_safe is uuid.SafeUUID.safe
     made = make(node=0x0123456789AB)
@@ -68,7 +68,7 @@ def test_is_safe_is_false_where_the_caller_chose_the_node(version):
     assert made.is_safe is uuid.SafeUUID.unsafe
 
 
-def test_is_safe_is_true_where_random_bits_of_the_process_are_in_it():
+def test_is_safe_is_safe_for_random_bits():
     assert fork_safe_uuid.uuid4().is_safe is uuid.SafeUUID.safe
     assert fork_safe_uuid.uuid7().is_safe is uuid.SafeUUID.safe
 
@@ -103,7 +103,7 @@ def test_bytes_are_those_of_a_uuid():
 
 @pytest.mark.parametrize("version", [4, 7])
 @pytest.mark.parametrize("n", [0, 1, 1023, 1024, 1025, 10000])
-def test_bulk_makes_as_many_as_are_asked_for(n, version):
+def test_bulk_makes_as_many_uuids_as_requested(n, version):
     ids = fork_safe_uuid.bulk(n, version)
     texts = fork_safe_uuid.bulk_bytes(n, version=version)
     assert len(ids) == len(texts) == n
@@ -127,7 +127,7 @@ def test_bulk_makes_as_many_as_are_asked_for(n, version):
         ((), TypeError),
     ],
 )
-def test_bulk_says_what_it_cannot_do(function, arguments, error):
+def test_bulk_refuses_wrong_arguments(function, arguments, error):
     with pytest.raises(error):
         function(*arguments)
 
@@ -136,12 +136,12 @@ def test_bulk_ends_at_ctrl_c():
     text = python(
         """
 import fork_safe_uuid, os, signal, threading, time
-# A shell's background job ignores the signal.
+# In a background job of a shell, the signal would be ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 start = time.monotonic()
 fork_safe_uuid.bulk_bytes(5_000_000)
 tenth = time.monotonic() - start
-# The timer needs its turn, and the signal to be looked for.
+# The call must let the timer run, and check for signals.
 threading.Timer(tenth / 2, os.kill, [os.getpid(), signal.SIGINT]).start()
 start = time.monotonic()
 try:
@@ -165,7 +165,7 @@ def count():
 thread = threading.Thread(target=count)
 thread.start()
 fork_safe_uuid.bulk_bytes(10_000_000)
-# Half a second or more, in which each turn takes 10 ms.
+# The call takes half a second or more, and a turn takes 10 ms.
 meanwhile = turns
 is_done.set()
 thread.join()
@@ -192,7 +192,7 @@ for _ in range(3):
     assert text == "no memory True\n" * 6
 
 
-def test_nothing_is_lost_or_kept():
+def test_references_are_neither_lost_nor_leaked():
     def count():
         gc.collect()
         return sys.getrefcount(uuid.UUID), sys.getrefcount(uuid.SafeUUID.safe)
@@ -203,7 +203,7 @@ def test_nothing_is_lost_or_kept():
             make()
     fork_safe_uuid.bulk(1000)
     assert count() == before
-    # And each lives as long as it is held.
+    # Each object holds its references as long as it lives.
     held = fork_safe_uuid.bulk(1000)
     assert gc.is_tracked(held[0])
     assert count() == tuple(one + 1000 for one in before) or sys.version_info >= (3, 12)
@@ -216,7 +216,7 @@ def test_threads_repeat_nothing():
     assert len(set(made)) == 80000
 
 
-def test_functions_have_the_packages_name():
+def test_functions_are_of_the_packages_module():
     for name in fork_safe_uuid.__all__:
         if name != "__version__":
             thing = getattr(fork_safe_uuid, name)
@@ -225,7 +225,7 @@ def test_functions_have_the_packages_name():
             assert pickle.loads(pickle.dumps(thing)) is thing
 
 
-def test_status_tells_the_source():
+def test_status_has_the_source():
     fork_safe_uuid.uuid4()
     status = fork_safe_uuid.status()
     assert status.source == "kernel"
@@ -296,7 +296,7 @@ print(status)
 
 
 def test_uuid_utils_panics_in_the_same_sandbox():
-    # The control: its error is no Exception, and `except Exception` misses it.
+    # The control: its error is no Exception, so `except Exception` does not catch it.
     text = python(
         """
 import sandbox, uuid_utils
@@ -311,8 +311,8 @@ except Exception:
     assert "PanicException" in text
 
 
-def test_a_class_without_the_slots_is_called():
-    # Another Python, or a program that put a class of its own there.
+def test_the_constructor_is_called_if_the_class_has_other_slots():
+    # Another Python version, or the program, may have another class.
     text = python(
         """
 import uuid
@@ -330,7 +330,7 @@ print(made.more, made.is_safe)
     assert text == "kept SafeUUID.safe\n"
 
 
-def test_it_works_while_the_interpreter_ends():
+def test_uuids_are_made_while_the_interpreter_ends():
     text = python(
         """
 import atexit, fork_safe_uuid
@@ -379,7 +379,7 @@ assert fork_safe_uuid.uuid7().is_safe is uuid.SafeUUID.safe
 assert {type(one) for one in fork_safe_uuid.bulk(1000)} == {uuid.UUID}
 """
 
-IS_TOLD = """
+IS_REFUSED = """
 try:
     import fork_safe_uuid
 except ImportError as error:
@@ -403,8 +403,8 @@ for _ in range(20):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="all interpreters share the GIL before 3.12")
-def test_an_interpreter_with_its_own_gil_is_told_that_it_is_not_supported():
-    python(f"{INTERPRETERS}\nrun({IS_TOLD!r})")
+def test_an_import_in_an_interpreter_with_its_own_gil_is_refused():
+    python(f"{INTERPRETERS}\nrun({IS_REFUSED!r})")
 
 
 @pytest.mark.skipif(
@@ -425,7 +425,7 @@ def test_the_stubs_describe_the_module(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_program_that_uses_the_types_is_accepted_and_a_wrong_one_is_not(tmp_path):
+def test_mypy_accepts_a_correct_program_and_refuses_a_wrong_one(tmp_path):
     right = "import uuid, fork_safe_uuid as f\nx: uuid.UUID = f.uuid7()\ny: list[bytes] = f.bulk_bytes(3)\n"
     wrong = "import fork_safe_uuid as f\nx: str = f.uuid4()\nf.bulk(3, version=1)\n"
     for text, code in [(right, 0), (wrong, 1)]:
@@ -446,7 +446,7 @@ def test_a_program_that_uses_the_types_is_accepted_and_a_wrong_one_is_not(tmp_pa
     ("recipe", "text"),
     [
         ("django_default", "default in a migration: fork_safe_uuid.uuid7\n"),
-        ("sqlalchemy_default", "in the order of their making: True\n"),
+        ("sqlalchemy_default", "rows are in the order of creation: True\n"),
         ("celery_task_ids", "sorted by time: True\n"),
     ],
 )

@@ -1,21 +1,19 @@
-//! Versions 6 and 1: a count of 100 ns, a clock sequence and a node
+//! The parts of versions 6 and 1: a count of 100 ns, a clock sequence and a node
 //! (RFC 9562 sections 5.1 and 5.6).
 //!
-//! **Each clock sequence has its own count, which only grows.** One exchange of one word
-//! decides, so that this process returns no count and clock sequence twice. A forked child
-//! may inherit the counts. They take 128 KiB, of which usually one page is used.
+//! **Each clock sequence has its own count, which only grows.** A count is taken by one atomic
+//! exchange, so this process returns no count and clock sequence twice. A forked child
+//! inherits the counts. They take 128 KiB, of which usually one page is used.
 //!
-//! **A clock that was set back is followed by a step to another clock sequence**
+//! **If the clock was set back, the process steps to another clock sequence**
 //! (section 6.1), one whose count is not ahead of the clock. No count is ever
 //! lowered: a thread that still has the former clock sequence continues its
 //! count, or starts over.
 //!
-//! **Each process has its own clock sequence and random node**, drawn at their first use and
-//! wiped at fork.
+//! **Each process has its own clock sequence and random node**, which are drawn at their first
+//! use and wiped at fork.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-use uuid::Uuid;
 
 use super::{GREGORIAN, Reading, count_step};
 use crate::error::Error;
@@ -25,25 +23,29 @@ use crate::wipe::WipedCell;
 #[cfg(test)]
 mod tests;
 
-/// The bit of a word that says that it was drawn; the other bits are random. All of a
-/// clock sequence's bits are compared, and 14 are used.
-const DRAWN: u64 = 1 << 63;
+/// The bit of a word that says that it was drawn; the other bits are random. 14 of them are
+/// the clock sequence, and all are compared.
+const IS_DRAWN: u64 = 1 << 63;
 
 const SEQUENCES: u64 = 1 << 14;
 
-const CLOCK_SEQUENCE: usize = 0;
-const NODE: usize = 1;
+/// What each process draws for itself, as an index of its words.
+#[derive(Clone, Copy)]
+enum Drawn {
+    ClockSequence,
+    Node,
+}
 
-/// All words here are Relaxed: none of them guards another, and each is taken
-/// by an exchange.
+/// All words are Relaxed: none of them guards another, and each is changed by an exchange.
 pub(crate) struct Gregorian {
     /// The last count that was taken with each clock sequence.
     lasts: [AtomicU64; SEQUENCES as usize],
-    /// The last count of all, where no clock sequence can be kept.
+    /// The last count of all, for a process that cannot keep a clock sequence.
     unkept: AtomicU64,
-    /// Drawings so far. It is not wiped, so that a child has no claim of its parent's.
+    /// The number of claims so far. It is not wiped, so that no claim of a child equals one of
+    /// its parent's.
     claims: AtomicU64,
-    /// 0, a claim, or a drawing.
+    /// Each is 0, a claim, or what was drawn.
     drawings: WipedCell<[AtomicU64; 2]>,
 }
 
@@ -59,8 +61,8 @@ impl Gregorian {
         }
     }
 
-    /// Returns a count and a clock sequence that no other call in this process
-    /// gets, by random bits of `draw`.
+    /// Returns a count and a clock sequence that no other call in this process gets. `draw`
+    /// returns random bits.
     #[inline]
     pub(crate) fn next(
         &self,
@@ -68,29 +70,29 @@ impl Gregorian {
         draw: impl Fn() -> Result<u64, Error>,
     ) -> Result<(u64, u16), Error> {
         loop {
-            let sequence = self.drawing(CLOCK_SEQUENCE, &draw)?;
+            let sequence = self.drawing(Drawn::ClockSequence, &draw)?;
             let Some(count) = self.count(sequence, now()?)? else {
                 continue;
             };
-            // [P2 sequence-after-count] A handler that forks in between would leave the same
-            // count with the same clock sequence in both processes.
-            if self.is_still(CLOCK_SEQUENCE, sequence) {
+            // [P2 sequence-after-count] If a handler forked in between, both processes have the
+            // same count with the same clock sequence. The child's word is wiped.
+            if self.is_still(Drawn::ClockSequence, sequence) {
                 return Ok((count, (sequence % SEQUENCES) as u16));
             }
         }
     }
 
-    /// Returns this copy's random node, with the bit that no network card has
+    /// Returns this process's random node, with the bit that no network card has
     /// (RFC 9562 section 6.10).
     #[inline]
     pub(crate) fn node(&self, draw: impl Fn() -> Result<u64, Error>) -> Result<[u8; 6], Error> {
-        let [_, _, mut node @ ..] = self.drawing(NODE, &draw)?.to_be_bytes();
+        let [_, _, mut node @ ..] = self.drawing(Drawn::Node, &draw)?.to_be_bytes();
         node[0] |= 1;
         Ok(node)
     }
 
-    /// Discards the clock sequence and the node. The next ones are drawn anew, and a clock
-    /// sequence that was used before continues its count.
+    /// Discards the clock sequence and the node. The next call draws others. A clock sequence
+    /// that was used before continues its count.
     pub(crate) fn forget(&self) {
         // [P5 forget-sequence] Two clones of a machine have the same clock sequence and node.
         for word in self.drawings.get().into_iter().flatten() {
@@ -104,8 +106,8 @@ impl Gregorian {
         self.drawings.mark_again();
     }
 
-    /// Returns the next count, or `None` if the caller must start over with another clock
-    /// sequence.
+    /// Returns the next count of the clock sequence, or `None` if the caller must start over
+    /// with another one.
     #[inline]
     fn count(&self, sequence: u64, now: Reading) -> Result<Option<u64>, Error> {
         let now = now.ticks(&GREGORIAN)?;
@@ -136,8 +138,8 @@ impl Gregorian {
     }
 
     /// Changes the clock sequence to the next one whose count is not ahead, or returns
-    /// `false` if there is none. That takes 16,384 steps back from a time that is still
-    /// ahead; the last count is then held.
+    /// `false` if there is none: after 16,383 steps back from times that are all still ahead.
+    /// Then the count does not go back.
     #[cold]
     fn step_back(&self, sequence: u64, last: u64, now: u64) -> bool {
         let changed = match self.drawings.get() {
@@ -149,65 +151,66 @@ impl Gregorian {
                 let Some(next) = next else { return false };
                 // [P2 sequence-exchange] If a handler forks before this, the word is wiped in the
                 // child, which then draws its own clock sequence.
-                words[CLOCK_SEQUENCE].compare_exchange(sequence, next, Relaxed, Relaxed)
+                words[Drawn::ClockSequence as usize]
+                    .compare_exchange(sequence, next, Relaxed, Relaxed)
             }
-            // Each call has its own clock sequence already.
+            // Each call already has its own clock sequence.
             None => self.unkept.compare_exchange(last, now, Relaxed, Relaxed),
         };
-        // Otherwise another call came first, or a fork wiped the word.
+        // If the exchange fails, another call came first, or a fork wiped the word.
         if changed.is_ok() {
             count_step();
         }
         true
     }
 
-    /// Returns whether the word has not been wiped, where it can be.
+    /// Returns whether the word is still `drawing`, or no word can be kept.
     #[inline]
-    fn is_still(&self, word: usize, drawing: u64) -> bool {
+    fn is_still(&self, which: Drawn, drawing: u64) -> bool {
         match self.drawings.get() {
-            Some(words) => words[word].load(Relaxed) == drawing,
+            Some(words) => words[which as usize].load(Relaxed) == drawing,
             None => true,
         }
     }
 
     #[inline]
-    fn drawing(&self, word: usize, draw: &impl Fn() -> Result<u64, Error>) -> Result<u64, Error> {
+    fn drawing(&self, which: Drawn, draw: &impl Fn() -> Result<u64, Error>) -> Result<u64, Error> {
         if let Some(words) = self.drawings.get() {
-            let drawing = words[word].load(Relaxed);
-            if drawing & DRAWN != 0 {
+            let drawing = words[which as usize].load(Relaxed);
+            if drawing & IS_DRAWN != 0 {
                 return Ok(drawing);
             }
         }
-        self.drawing_anew(word, draw)
+        self.draw_and_keep(which, draw)
     }
 
     #[cold]
-    fn drawing_anew(
+    fn draw_and_keep(
         &self,
-        word: usize,
+        which: Drawn,
         draw: &impl Fn() -> Result<u64, Error>,
     ) -> Result<u64, Error> {
         let Some(words) = sys::keeping_errno(|| self.drawings.get_or_map()) else {
-            // Nothing can be kept: each call draws its own.
-            return Ok(draw()? | DRAWN);
+            // No word can be kept, so each call draws its own.
+            return Ok(draw()? | IS_DRAWN);
         };
-        let word = &words[word];
+        let word = &words[which as usize];
         loop {
             let mut claim = word.load(Relaxed);
-            if claim & DRAWN != 0 {
+            if claim & IS_DRAWN != 0 {
                 return Ok(claim);
             }
-            // [P2 claim-drawing] A handler that forks between the drawing and its storing
-            // would make both processes store the same. In the child the claim is wiped, and
-            // no later claim equals it.
+            // [P2 claim-drawing] If a handler forked after the draw and before the store, both
+            // processes would store the same word. In the child, the claim is wiped, and no
+            // later claim equals it.
             if claim == 0 {
                 claim = self.claims.fetch_add(1, Relaxed) + 1;
                 if word.compare_exchange(0, claim, Relaxed, Relaxed).is_err() {
                     continue;
                 }
             }
-            // Another call's claim is as good: it was there before the drawing.
-            let drawing = draw()? | DRAWN;
+            // Another call's claim is as good, because it was there before this draw.
+            let drawing = draw()? | IS_DRAWN;
             if word
                 .compare_exchange(claim, drawing, Relaxed, Relaxed)
                 .is_ok()
@@ -218,29 +221,8 @@ impl Gregorian {
     }
 }
 
-/// Returns whether the clock is so far behind a count that it is followed.
+/// Returns whether the clock is so far behind a count that the process steps back.
 #[inline]
 fn is_ahead(count: u64, now: u64) -> bool {
     count > now + GREGORIAN.held()
-}
-
-#[inline]
-pub(crate) fn v1((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
-    let time = count << 32 | (count >> 16 & 0xffff_0000) | 1 << 12 | count >> 48;
-    assemble(time, sequence, node)
-}
-
-#[inline]
-pub(crate) fn v6((count, sequence): (u64, u16), node: &[u8; 6]) -> Uuid {
-    let time = count >> 12 << 16 | 6 << 12 | count & 0xfff;
-    assemble(time, sequence, node)
-}
-
-/// The count has 60 bits and the clock sequence 14. `uuid`'s builder makes the same by a
-/// call, which takes longer.
-#[inline]
-fn assemble(time: u64, sequence: u16, node: &[u8; 6]) -> Uuid {
-    let [a, b, c, d, e, f] = *node;
-    let node = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-    Uuid::from_u64_pair(time, 1 << 63 | u64::from(sequence) << 48 | node)
 }

@@ -44,7 +44,7 @@ impl Failure {
     fn advice(self, advice: Advice) -> &'static str {
         match (self.cause, advice) {
             (Cause::Replaced(_), _) => {
-                "; let no other thread reuse descriptor numbers it did not open"
+                "; let no other thread close descriptors that it did not open"
             }
             _ if self.is_out_of_descriptors() => match advice {
                 Advice::Prepare => {
@@ -53,7 +53,7 @@ impl Failure {
                 _ => "; free a descriptor or raise the limit",
             },
             (Cause::Os(_), Advice::Prepared | Advice::PrepareFailed) if self.is_of_descriptor() => {
-                "; have the sandbox allow this call"
+                "; allow this call in the sandbox"
             }
             (_, Advice::Prepare) => {
                 "; call prepare() in this process before it enters a chroot or sandbox"
@@ -79,7 +79,10 @@ impl fmt::Display for Failure {
         match self.cause {
             Cause::WrongDevice => return write!(f, "is not the kernel's {path}"),
             Cause::WrongLink => {
-                return write!(f, "is a symbolic link, and not to the kernel's {path}");
+                return write!(
+                    f,
+                    "is a symbolic link that does not lead to the kernel's {path}"
+                );
             }
             _ => write!(f, "{}: ", self.call.name())?,
         }
@@ -88,8 +91,8 @@ impl fmt::Display for Failure {
             Cause::Os(_) => f.write_str("not available on this system"),
             Cause::WrongDevice | Cause::WrongLink => Ok(()),
             Cause::NotKept => f.write_str(
-                "its descriptor cannot be kept, for this process shares its memory with another, \
-                 or other threads close it",
+                "its descriptor cannot be kept, because this process shares its memory with \
+                 another one, or other threads close the descriptor",
             ),
             Cause::NoByte => f.write_str("a read returned no byte"),
             Cause::TooMany => f.write_str("returned more bytes than were asked for"),
@@ -127,7 +130,7 @@ impl fmt::Display for Error {
                 write!(f, "no entropy source: {kernel}; {device}{advice}")
             }
             Repr::Clock(clock) => match clock.cause {
-                Cause::Os(_) => write!(f, "no timestamp: {clock}; have the sandbox allow it"),
+                Cause::Os(_) => write!(f, "no timestamp: {clock}; allow this call in the sandbox"),
                 _ => write!(f, "no timestamp: {clock}; set the clock"),
             },
         }

@@ -1,7 +1,7 @@
 //! /dev/urandom by a tracked descriptor, for sandboxes that refuse getrandom(2).
 //!
-//! A descriptor is a number, and after a `close` elsewhere in the process the
-//! number may lead anywhere. So it is proven at each use:
+//! A descriptor is a number, and after a `close` elsewhere in the process, another file may
+//! have the number. So the crate proves the descriptor at each use:
 //!
 //! 1. statx(2) shows the device that was opened.
 //! 2. pread(2) returns the bytes.
@@ -31,19 +31,19 @@ use record::{Purpose, Seen, Tracked};
 /// The kernel's generator through /dev/urandom, by a descriptor that is proven
 /// before and after each use.
 ///
-/// One descriptor serves the whole process. It is at least 3, close-on-exec,
-/// and opened at the first use, in a forked child too, where it takes the place
-/// of the inherited one. It is never written to. If another file has taken the
+/// The whole process uses one descriptor. It is at least 3 and close-on-exec, and it is
+/// opened at the first use. A forked child opens its own, which takes the place of the
+/// inherited one. It is never written to. If another file has taken the
 /// descriptor's number, the crate neither reads nor closes that file, and opens the device
-/// again. [`Status::device`](crate::Status::device) tells the number.
+/// again. [`Status::device`](crate::Status::device) returns the number.
 ///
 /// Use it through a [`Generator`](crate::Generator): raw bytes from a
 /// descriptor are key material, not output.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Device`](crate::ErrorKind::Device): the path does not lead to
-/// the character device 1:9, it cannot be opened, or another thread keeps
+/// Returns [`ErrorKind::Device`](crate::ErrorKind::Device) if the path does not lead to
+/// the character device 1:9, if it cannot be opened, or if another thread keeps
 /// putting descriptors at its number. The text names the call that failed.
 ///
 /// # References
@@ -55,7 +55,7 @@ use record::{Purpose, Seen, Tracked};
 /// ```
 /// use fork_safe_uuid::{Generator, source::Device};
 ///
-/// match Generator::with_source(Device).try_new_v4() {
+/// match Generator::new().with_source(Device).try_new_v4() {
 ///     Ok(id) => println!("{id}"),
 ///     Err(error) => eprintln!("{error}"), // no /dev/urandom here
 /// }
@@ -85,25 +85,43 @@ fn read_all(mut dest: &mut [u8], purpose: Purpose) -> Result<(), Error> {
 }
 
 /// How often one read starts over because its number was taken. Only a thread that
-/// closes and opens descriptors without a pause makes it so many.
+/// closes and opens descriptors without a pause can take it as often.
 const ATTEMPTS: u32 = 64;
+
+/// Reads a prefix of `dest`, which is not empty, and returns its length.
+fn read(dest: &mut [u8], purpose: Purpose) -> Result<usize, Error> {
+    let mut passed_over = None;
+    for _ in 0..ATTEMPTS {
+        let Some(device) = CheckedOut::check_out(passed_over, purpose)? else {
+            continue;
+        };
+        match device.read_proven(dest)? {
+            Read::Proven(length) => return Ok(length),
+            Read::Another => {}
+            // The next attempt opens the device, unless another thread has tracked a readable
+            // descriptor meanwhile, which must not be replaced while it is open.
+            Read::Unreadable => passed_over = device.record,
+        }
+    }
+    Err(URANDOM.failed(Call::Pread, Cause::Replaced(ATTEMPTS)))
+}
 
 /// A descriptor of the device for one read.
 struct CheckedOut {
     opened: Opened,
-    /// It is tracked, and stays open.
+    /// Whether it is tracked, and stays open.
     kept: bool,
-    /// The record that it was proven by.
+    /// The record that it was proven with.
     record: Option<Seen>,
 }
 
 /// The result of one read.
 enum Read {
-    /// A number of bytes, by a descriptor that was the device before and after.
+    /// This number of bytes. The descriptor was the device before and after the read.
     Proven(usize),
     /// Another descriptor took the number.
     Another,
-    /// The device, but opened by the program itself, and not for reading.
+    /// The descriptor is the device, but the program opened it, and not for reading.
     Unreadable,
 }
 
@@ -116,9 +134,9 @@ impl CheckedOut {
         }
     }
 
-    /// Proves the tracked descriptor, unless it is to be passed over, or opens one;
-    /// `None` where another thread took its number meanwhile.
-    fn new(passed_over: Option<Seen>, purpose: Purpose) -> Result<Option<Self>, Error> {
+    /// Proves the tracked descriptor, unless it is to be passed over, or opens one. Returns
+    /// `None` if another thread took its number meanwhile.
+    fn check_out(passed_over: Option<Seen>, purpose: Purpose) -> Result<Option<Self>, Error> {
         let tracked = record::look();
         // [P1 prove-before-read] Another file may have taken the number since the last
         // use.
@@ -128,16 +146,22 @@ impl CheckedOut {
         {
             return Ok(Some(Self::kept(opened, Some(seen))));
         }
+        Self::open(tracked, purpose)
+    }
+
+    /// Opens the device, and tracks the descriptor if the record allows it.
+    fn open(tracked: Tracked, purpose: Purpose) -> Result<Option<Self>, Error> {
         let (seen, inherited) = match tracked {
             Tracked::Own(_, seen) => (Some(seen), None),
-            // A child of vfork(2), which its thread shows, would leave its parent a record
-            // that is not the parent's. The thread of a raw clone(2)'s child looks the
-            // same: such a child must call `prepare` for a descriptor that is kept.
-            Tracked::None(inherited, seen) if purpose == Purpose::Prepare || is_at_home() => {
-                // It is proven before the claim, which tells other threads its number.
+            // A child of vfork(2), whose thread the libc does not know, would leave a record in
+            // its parent's memory that is not the parent's. The thread of a raw clone(2)'s
+            // child looks the same, so that such a child must call `prepare` to track a
+            // descriptor.
+            Tracked::None(inherited, seen) if purpose == Purpose::Prepare || is_thread_known() => {
+                // Proven before the claim, because the claim tells other threads its number.
                 (Some(seen), inherited.filter(|inherited| inherited.is_own()))
             }
-            Tracked::Foreign(seen) if purpose == Purpose::Prepare && is_at_home() => {
+            Tracked::Foreign(seen) if purpose == Purpose::Prepare && is_thread_known() => {
                 (Some(seen), None)
             }
             _ => (None, None),
@@ -148,8 +172,8 @@ impl CheckedOut {
         let mut opened = match Opened::urandom() {
             Ok(Some(opened)) => opened,
             Ok(None) => return Ok(None),
-            // [P4 keep-inherited] Without room for another descriptor the inherited one is
-            // used: there would be no source at all.
+            // [P4 keep-inherited] If there is no room for another descriptor, the inherited one
+            // is used, because otherwise there would be no source at all.
             Err(error) => match tracked {
                 Tracked::None(Some(mut own), _)
                     if error.is_out_of_descriptors() && own.is_own() =>
@@ -161,7 +185,8 @@ impl CheckedOut {
             },
         };
         let kept = track(&mut opened, inherited);
-        // [P1 prove-in-its-place] The descriptor may have the inherited number now.
+        // [P1 prove-in-its-place] The descriptor may now have the inherited number, which
+        // another file may have taken.
         let is_proven = inherited.is_none() || opened.is_proven()?;
         Ok(is_proven.then_some(Self {
             opened,
@@ -170,12 +195,13 @@ impl CheckedOut {
         }))
     }
 
-    fn read(&self, dest: &mut [u8]) -> Result<Read, Error> {
-        // pread(2), because the kernel refuses it on sockets, pipes and terminals, and
+    /// Reads a prefix of `dest`, and clears it unless the descriptor is still the device.
+    fn read_proven(&self, dest: &mut [u8]) -> Result<Read, Error> {
+        // By pread(2), because the kernel refuses it on sockets, pipes and terminals, and
         // because it moves no file's offset.
         let result = retried(|| sys::pread(self.opened.fd, dest));
         let is_proven = self.opened.is_proven();
-        if is_proven.is_err() && !self.kept {
+        if !self.kept && !matches!(is_proven, Ok(false)) {
             self.opened.close();
         }
         // [P1 prove-after-read] The bytes may be those of another file.
@@ -183,11 +209,8 @@ impl CheckedOut {
             dest.zeroize();
             return is_proven.map(|_| Read::Another);
         }
-        if !self.kept {
-            self.opened.close();
-        }
         match result {
-            // It was closed at the read, and another thread of this crate opened it again.
+            // It was closed before the read, and another thread of this crate opened it again.
             Err(sys::EBADF) if self.record.is_some() && self.opened.is_own() => Ok(Read::Another),
             Err(sys::EBADF) if self.record.is_some() => Ok(Read::Unreadable),
             Ok(0) => Err(URANDOM.failed(Call::Pread, Cause::NoByte)),
@@ -198,30 +221,12 @@ impl CheckedOut {
     }
 }
 
-/// Reads a prefix of `dest`, which is not empty, and returns its length.
-fn read(dest: &mut [u8], purpose: Purpose) -> Result<usize, Error> {
-    let mut passed_over = None;
-    for _ in 0..ATTEMPTS {
-        let Some(device) = CheckedOut::new(passed_over, purpose)? else {
-            continue;
-        };
-        match device.read(dest)? {
-            Read::Proven(length) => return Ok(length),
-            Read::Another => {}
-            // Another thread may have put a readable one in its place since, which must
-            // not be replaced while it is open.
-            Read::Unreadable => passed_over = device.record,
-        }
-    }
-    Err(URANDOM.failed(Call::Pread, Cause::Replaced(ATTEMPTS)))
-}
-
-/// The process that called `prepare` last, and in the lowest bit whether that
-/// opened the device. Relaxed: only an error's text depends on it.
+/// The process that called `prepare` last, above a bit that says whether `prepare` opened the
+/// device. Relaxed: only an error's text depends on it.
 static PREPARED: AtomicU64 = AtomicU64::new(0);
 
-fn is_at_home() -> bool {
-    sys::thread_at_home().is_some()
+fn is_thread_known() -> bool {
+    sys::known_thread().is_some()
 }
 
 /// Opens and tracks the device now and reads from it once, where there is one.
@@ -246,12 +251,12 @@ fn prepared() -> Option<bool> {
 fn open_and_track() -> Result<(), Error> {
     for attempt in 0..ATTEMPTS {
         read_all(&mut [0], Purpose::Prepare)?;
-        // [P4 look-at-prepared] Another thread that draws at the same time may be about to
-        // track its own descriptor: then this one was closed.
+        // [P4 look-at-prepared] If another thread draws at the same time, it may be about to
+        // track its own descriptor, and this call's was closed.
         if matches!(tracked(), TrackedDevice::Open { .. }) {
             return Ok(());
         }
-        // 0.2 s in all: the thread may have to wait for its turn.
+        // 0.2 s in all, because that thread may have to wait for a processor.
         if record::is_claimed() {
             std::thread::sleep(Duration::from_micros(100) * attempt);
         }

@@ -4,16 +4,16 @@ use super::EntropySource;
 use crate::error::{Call, Cause, Error, Failure, Path};
 use crate::sys;
 
-/// The kernel's generator, getrandom(2), without any descriptor.
+/// The kernel's generator, getrandom(2), which needs no descriptor.
 ///
 /// The call is made by number, so it is the same in a dynamic, a static and a
-/// musl build. It waits until the kernel's pool is initialised, once after
-/// boot. On systems other than Linux and Android, the `getrandom` crate is called.
+/// musl build. After boot, it waits once until the kernel's pool is initialised.
+/// On systems other than Linux and Android, the `getrandom` crate is called.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) with the errno, ENOSYS and
-/// EPERM included: this source alone does not turn to the device.
+/// Returns [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) with the errno, also ENOSYS and
+/// EPERM: this source does not turn to the device.
 ///
 /// # References
 ///
@@ -45,13 +45,13 @@ fn fill_by(
     while !dest.is_empty() {
         match getrandom(dest) {
             Ok(0) => return Err(failed(Cause::NoByte)),
-            // [P4 rest-of-answer] A signal cuts a request over 256 bytes short; a tracer
-            // or an emulator can return any number.
+            // [P4 rest-of-answer] A signal can cut a request of more than 256 bytes short, and a
+            // tracer or an emulator can return any number.
             Ok(filled) => {
                 let rest = dest.get_mut(filled..);
                 dest = rest.ok_or_else(|| failed(Cause::TooMany))?;
             }
-            // [P4 after-signal] An interrupted call is no lack of entropy.
+            // [P4 after-signal] An interrupted call does not mean that there is no entropy.
             Err(sys::EINTR) => {}
             Err(errno) => return Err(failed(Cause::Os(errno))),
         }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn short_answers_and_signals_are_gone_on_from() {
+    fn a_short_answer_or_a_signal_does_not_end_the_request() {
         let mut dest = [0; 16];
         let mut results = [Ok(1), Err(sys::EINTR), Ok(14), Ok(1)].into_iter();
         let mut asked = Vec::new();

@@ -1,12 +1,12 @@
-//! What the processor has, the same under each system.
+//! What the processor provides, on each system.
 
-/// So often Intel asks to try (Software Developer's Manual, volume 1, section
+/// Intel recommends this many attempts (Software Developer's Manual, volume 1, section
 /// 7.3.17.1).
-#[allow(dead_code)] // Not where there is no such instruction.
+#[allow(dead_code)] // Some processors have no such instruction.
 const TRIES: u32 = 10;
 
-/// Returns 64 bits from RDRAND, or `None` where there is no such instruction or
-/// it has none ready.
+/// Returns 64 bits from RDRAND, or `None` if there is no such instruction, or it has none
+/// ready.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 #[inline]
 pub(crate) fn hardware_random() -> Option<u64> {
@@ -41,8 +41,7 @@ fn rdrand() -> Option<u64> {
     Some(half()? << 32 | half()?)
 }
 
-/// Returns 64 bits from RNDR, or `None` where there is no such register or it has
-/// none ready.
+/// Returns 64 bits from RNDR, or `None` if there is no such register, or it has none ready.
 #[cfg(all(
     target_arch = "aarch64",
     any(target_os = "linux", target_os = "android")
@@ -57,8 +56,8 @@ pub(crate) fn hardware_random() -> Option<u64> {
     }
     (0..TRIES).find_map(|_| {
         let (number, is_ready): (u64, u64);
-        // SAFETY: reads a register that the processor has. It sets the zero flag
-        // where it has no number.
+        // SAFETY: reads a register that the processor has. The zero flag is set if it has no
+        // number ready.
         unsafe {
             core::arch::asm!(
                 "mrs {number}, s3_3_c2_c4_0",
@@ -84,8 +83,8 @@ pub(crate) fn hardware_random() -> Option<u64> {
     None
 }
 
-/// Whether there are instructions for AES. Not by `std`, which may ask dlsym(3) for
-/// its getauxval(3), and that locks.
+/// Returns whether there are instructions for AES. `std` is not asked, because it may look
+/// getauxval(3) up with dlsym(3), which takes a lock.
 #[cfg(all(
     target_arch = "aarch64",
     any(target_os = "linux", target_os = "android")

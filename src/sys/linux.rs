@@ -1,5 +1,4 @@
-//! Linux and Android, by system calls that every supported libc passes on
-//! unchanged.
+//! Linux and Android, with system calls that each libc passes on unchanged.
 //!
 //! | call | since |
 //! | --- | --- |
@@ -53,9 +52,9 @@ fn length(result: libc::ssize_t) -> Result<usize, i32> {
     usize::try_from(result).map_err(|_| errno())
 }
 
-/// Flags that tell a descriptor of this crate from one that the program itself
-/// opened on the same device: no other program asks for synchronous writes of what it
-/// only reads. The kernel keeps them with the open file, duplicates included.
+/// Flags that tell a descriptor of this crate from one that the program itself opened on the
+/// same device: nobody else asks for synchronous writes to a file that is only read. The kernel
+/// keeps them with the open file, so duplicates of the descriptor have them, too.
 const MARK: c_int = libc::O_RDONLY | libc::O_DSYNC | libc::O_NONBLOCK;
 
 /// Opens `path` with [`MARK`]. Its `O_NONBLOCK` also keeps the call from waiting for a
@@ -80,27 +79,27 @@ pub(crate) fn is_marked(fd: c_int) -> Result<bool, i32> {
 pub(crate) fn move_above_stdio(fd: c_int) -> Result<c_int, i32> {
     // SAFETY: makes a descriptor and touches no memory.
     let moved = number(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, 3) });
-    // So fcntl(2) says that no number of at least 3 is allowed.
+    // fcntl(2) returns EINVAL if the limit allows no number of at least 3.
     moved.map_err(|errno| if errno == libc::EINVAL { EMFILE } else { errno })
 }
 
-/// Puts what `fd` leads to at `other`, in place of what stands there.
+/// Makes the number `other` a duplicate of `fd`, and closes what had that number.
 pub(crate) fn replace(other: c_int, fd: c_int) -> Result<(), i32> {
     // SAFETY: touches no memory.
     number(unsafe { libc::syscall(libc::SYS_dup3, fd, other, libc::O_CLOEXEC) }).map(drop)
 }
 
-/// Closes `fd`, which the caller has proven to be its own.
+/// Closes `fd`, which the caller has proven to be this crate's.
 pub(crate) fn close(fd: c_int) {
-    // SAFETY: touches no memory. Linux frees the number whatever is returned,
-    // so there is nothing to try again.
+    // SAFETY: touches no memory. Linux frees the number even if the call fails, so it must not
+    // be tried again.
     unsafe { libc::syscall(libc::SYS_close, fd) };
 }
 
-/// Reads at offset 0. The kernel answers ESPIPE for whatever has no offset
-/// (socket, pipe, tty, eventfd …) and moves the offset of nothing.
+/// Reads at offset 0. The kernel returns ESPIPE for a file that has no offset (socket, pipe,
+/// tty, eventfd …), and moves no file's offset.
 pub(crate) fn pread(fd: c_int, dest: &mut [u8]) -> Result<usize, i32> {
-    // The offset is 0 in as many registers as an architecture takes it in.
+    // The offset is 0, in as many registers as any architecture uses for it.
     const NONE: libc::c_long = 0;
     let (pointer, len) = (dest.as_mut_ptr(), dest.len());
     // SAFETY: the kernel writes at most `len` bytes to `dest`, which is
@@ -109,11 +108,11 @@ pub(crate) fn pread(fd: c_int, dest: &mut [u8]) -> Result<usize, i32> {
     length(result as libc::ssize_t)
 }
 
-/// Only the random devices answer it (random(4)).
+/// Returns the entropy count, which only the random devices have (random(4)).
 pub(crate) fn entropy_count(fd: c_int) -> Result<c_int, i32> {
     const RNDGETENTCNT: libc::Ioctl = libc::_IOR::<c_int>(b'R' as u32, 0);
     let mut bits: c_int = 0;
-    // SAFETY: RNDGETENTCNT writes one int, to which the pointer leads.
+    // SAFETY: RNDGETENTCNT writes one int, for which the pointer has room.
     number(unsafe { libc::syscall(libc::SYS_ioctl, fd, RNDGETENTCNT, &raw mut bits) })?;
     Ok(bits)
 }
@@ -125,8 +124,8 @@ pub(crate) fn wait_readable(fd: c_int) -> Result<(), i32> {
         revents: 0,
     };
     let none = ptr::null::<c_void>();
-    // SAFETY: the pointer leads to one pollfd, as the count says; without a time
-    // limit and a mask.
+    // SAFETY: the pointer leads to one pollfd, as the count says. The null pointers mean no time
+    // limit and no mask.
     number(unsafe { libc::syscall(libc::SYS_ppoll, &raw mut poll, 1, none, none, 0) }).map(drop)
 }
 
@@ -151,60 +150,60 @@ pub(crate) fn map_wiped(len: usize) -> Option<NonNull<u8>> {
         return None;
     }
     // [P2 refuse-nonsense] Some emulators (qemu-user 7.2) accept any advice and follow
-    // none.
+    // none. They are asked for nonsense first.
     //
     // SAFETY: there is no such advice.
     if unsafe { libc::madvise(memory, len, NO_SUCH_ADVICE) } != 0 {
         let memory = NonNull::new(memory.cast())?;
-        // SAFETY: the mapping just made.
+        // SAFETY: the mapping was just made.
         if unsafe { mark_wiped(memory, len) } {
             return Some(memory);
         }
     }
-    // SAFETY: the mapping just made, which nothing else refers to.
+    // SAFETY: the mapping was just made, and nothing refers to it.
     unsafe { libc::munmap(memory, len) };
     None
 }
 
-/// Makes the kernel zero the memory in each forked child and leave it out of core
-/// dumps. Returns `false` if it refuses the first.
+/// Makes the kernel zero the memory in each forked child, and leave it out of core dumps.
+/// Returns `false` if the kernel refuses to zero it.
 ///
 /// # Safety
 ///
-/// It is a mapping of this crate.
+/// The memory must be a mapping of this crate.
 pub(crate) unsafe fn mark_wiped(memory: NonNull<u8>, len: usize) -> bool {
     let memory = memory.as_ptr().cast();
-    // SAFETY: the caller's mapping, in which this changes nothing.
+    // SAFETY: this changes nothing in the caller's mapping.
     let advise = |advice| unsafe { libc::madvise(memory, len, advice) == 0 };
     // [P2 wipe-on-fork] The kernel wipes the copy, whichever call makes the child.
     let is_marked = advise(libc::MADV_WIPEONFORK);
     if is_marked {
-        // A kernel that refuses this one writes the page into a core dump, as it
-        // writes the caller's own variables; it is no reason to go unbuffered.
+        // If the kernel refuses this, a core dump has the page, as it has the program's own
+        // variables. That is no reason to do without a pool.
         advise(libc::MADV_DONTDUMP);
     }
     is_marked
 }
 
-/// Gives back what [`map_wiped`] returned for the same `len`.
+/// Unmaps what [`map_wiped`] returned for the same `len`.
 ///
 /// # Safety
 ///
 /// Nothing may refer to the memory any more.
 pub(crate) unsafe fn unmap(memory: NonNull<u8>, len: usize) {
-    // SAFETY: a mapping of that length stands there and is no longer used.
+    // SAFETY: the caller's mapping has that length and is no longer used.
     unsafe { libc::munmap(memory.as_ptr().cast::<c_void>(), len) };
 }
 
-/// Makes `call` and leaves errno as it was, so that a signal handler that
-/// makes a UUID need not save it for the code it interrupted.
+/// Calls `call` and restores errno, so that a signal handler which makes a UUID need not save
+/// errno for the code that it interrupted.
 pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
     #[cfg(target_os = "android")]
     use libc::__errno as location;
     #[cfg(target_os = "linux")]
     use libc::__errno_location as location;
 
-    // SAFETY: an int of the calling thread's own, at one address for its life.
+    // SAFETY: errno is an int of the calling thread, at one address for the thread's life.
     let before = unsafe { *location() };
     let result = call();
     // SAFETY: as above.
@@ -212,21 +211,22 @@ pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// By number, because glibc before 2.25 kept the id and did not notice a raw clone(2).
+/// Returns the number of this process, by the system call: glibc before 2.25 cached it and did
+/// not notice a raw clone(2).
 pub(crate) fn pid() -> u32 {
     // SAFETY: takes no argument and cannot fail.
     unsafe { libc::syscall(libc::SYS_getpid) as u32 }
 }
 
-/// `None` in a child of vfork(2), and in one of a raw clone(2), of which the libc was not
-/// told.
+/// Returns the number of the calling thread, or `None` if the libc does not know this thread:
+/// in a child of vfork(2), and in one of a raw clone(2).
 ///
-/// pthread_getcpuclockid(3) shows the number that the libc keeps with the
-/// thread's variables: it is all of a clock's number but the lowest three bits,
-/// inverted (`MAKE_THREAD_CPUCLOCK`, include/linux/posix-timers_types.h).
-pub(crate) fn thread_at_home() -> Option<NonZeroU32> {
+/// pthread_getcpuclockid(3) reveals the number that the libc keeps with the
+/// thread's variables. The clock's number is the thread's, inverted, above three more bits
+/// (`MAKE_THREAD_CPUCLOCK`, include/linux/posix-timers_types.h).
+pub(crate) fn known_thread() -> Option<NonZeroU32> {
     let mut clock: libc::clockid_t = 0;
-    // SAFETY: the calling thread's own handle; the pointer leads to a number.
+    // SAFETY: the handle is the calling thread's, and the pointer has room for a number.
     if unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) } != 0 {
         return None;
     }
@@ -243,11 +243,12 @@ pub(crate) fn is_gone(process: u32, thread: u32) -> bool {
     result == -1 && errno() == libc::ESRCH
 }
 
-/// Usually served by the vDSO, so errno changes only on failure.
+/// Returns the seconds since 1970 and the nanoseconds of the wall clock. The vDSO usually
+/// reads it, so errno changes only on failure.
 ///
-/// It is not the monotonic clock, which starts at about the same time on each machine.
-/// A machine that is started from a snapshot continues with the snapshot's time on
-/// either clock, until somebody sets the wall clock.
+/// Not the monotonic clock, which starts at about the same time on each machine. A machine
+/// that is started from a snapshot continues with the snapshot's time on either clock, until
+/// somebody sets the wall clock.
 // The widths of these fields differ between architectures.
 #[allow(clippy::unnecessary_cast)]
 #[inline]
@@ -262,7 +263,8 @@ pub(crate) fn wall_clock() -> Result<(i64, u32), i32> {
     Ok((now.tv_sec as i64, now.tv_nsec as u32))
 }
 
-/// 16 random bytes that the kernel drew at exec (getauxval(3)), or zeros without them.
+/// Returns the 16 random bytes that the kernel drew when the program was executed
+/// (getauxval(3)), or zeros if there are none.
 pub(crate) fn at_random() -> [u8; 16] {
     // SAFETY: looks a number up in a table.
     let address = unsafe { libc::getauxval(libc::AT_RANDOM) };

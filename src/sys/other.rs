@@ -1,8 +1,8 @@
-//! Every system but Linux and Android: the `getrandom` crate, which keeps no
-//! descriptor there.
+//! All systems but Linux and Android, with the `getrandom` crate, which keeps no descriptor
+//! there.
 //!
-//! What the tracked descriptor or the vDSO would need is answered with "not
-//! here"; the files above then do without.
+//! The functions for the tracked descriptor and for the vDSO return an error or `None`, and the
+//! files above do without them.
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_int};
@@ -11,8 +11,8 @@ use core::ptr::NonNull;
 use std::io;
 use std::time::SystemTime;
 
-/// None of these is an errno that `getrandom` below returns: there is no
-/// second source to turn to.
+/// `getrandom` below returns none of these numbers, because there is no second source to turn
+/// to.
 pub(crate) const EINTR: i32 = -1;
 pub(crate) const EMFILE: i32 = -2;
 pub(crate) const ENFILE: i32 = -3;
@@ -83,7 +83,7 @@ pub(crate) fn wait_readable(_: c_int) -> Result<(), i32> {
 
 /// # Safety
 ///
-/// None: nothing is done.
+/// It is always safe, because it does nothing.
 pub(crate) unsafe fn mark_wiped(_: NonNull<u8>, _: usize) -> bool {
     false
 }
@@ -111,7 +111,7 @@ pub(crate) fn keeping_errno<T>(call: impl FnOnce() -> T) -> T {
 }
 
 pub(crate) fn wall_clock() -> Result<(i64, u32), i32> {
-    // std panics there.
+    // `SystemTime::now` panics on this target.
     if cfg!(all(target_family = "wasm", target_os = "unknown")) {
         return Err(ENOSYS);
     }

@@ -4,8 +4,8 @@
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
 use core::arch::asm;
 
-// Windows, too, clears what "sysv64" need not preserve. The compiler saves those of
-// them that "C" preserves there.
+// On Windows, too, this clears the registers that "sysv64" need not preserve. The compiler saves
+// those that "C" preserves there.
 #[cfg(target_arch = "x86_64")]
 macro_rules! clear {
     ($($line:literal),*) => { asm!($($line),*, clobber_abi("sysv64")) };
@@ -15,11 +15,10 @@ macro_rules! clear {
     ($($line:literal),*) => { asm!($($line),*, clobber_abi("C")) };
 }
 
-/// Clears what a cipher leaves in registers: its round keys, from which whoever
-/// reads them (a forked child, a core dump) can compute what is still to be
-/// handed out.
+/// Clears what a cipher leaves in registers: its round keys. A forked child or a reader of a
+/// core dump could compute the UUIDs from them that are still to be handed out.
 ///
-/// `clobber_abi` tells the compiler that none of them holds anything any more.
+/// `clobber_abi` tells the compiler that these registers have lost their values.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 pub(crate) fn clear_registers() {
     use std::arch::is_x86_feature_detected as has;
@@ -55,7 +54,8 @@ pub(crate) fn clear_registers() {
     }
 }
 
-/// As on x86-64. Of the registers 8 to 15 a function preserves the lower halves.
+/// Does the same for 64-bit Arm. A function must preserve the lower halves of the vector
+/// registers 8 to 15, so only their upper halves are cleared.
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn clear_registers() {
     // SAFETY: changes registers that are declared as clobbered.
@@ -75,7 +75,7 @@ pub(crate) fn clear_registers() {
     }
 }
 
-/// The cipher is software there, and works in few registers, which the code that
-/// follows uses for itself.
+/// Does nothing, because the cipher is software here and works in few registers, which the code
+/// that follows overwrites.
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) fn clear_registers() {}

@@ -1,4 +1,4 @@
-//! Windows, which has no fork, so that any memory will do.
+//! Windows, which has no fork, so any memory may hold a pool.
 #![allow(unsafe_code)]
 
 use core::num::NonZeroU32;
@@ -24,7 +24,7 @@ pub(crate) fn map_wiped(len: usize) -> Option<NonNull<u8>> {
 ///
 /// Nothing may refer to the memory any more.
 pub(crate) unsafe fn unmap(memory: NonNull<u8>, _: usize) {
-    // SAFETY: what `map_wiped` returned, which is no longer used.
+    // SAFETY: it is what `map_wiped` returned, and no longer used.
     unsafe { VirtualFree(memory.as_ptr().cast(), 0, MEM_RELEASE) };
 }
 
@@ -32,18 +32,18 @@ pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
-/// Returns `None` where a number has more than 22 bits. The system counts in steps of
-/// four, so that takes more than a million threads and processes.
-pub(crate) fn thread_at_home() -> Option<NonZeroU32> {
+/// Returns `None` if a number has more than 22 bits. The system counts in steps of four, so
+/// this takes more than a million threads and processes.
+pub(crate) fn known_thread() -> Option<NonZeroU32> {
     // SAFETY: takes no argument and cannot fail.
     let thread = unsafe { GetCurrentThreadId() };
     NonZeroU32::new(thread).filter(|_| (thread | pid()) >> 22 == 0)
 }
 
-/// Returns `false` where it is not certain: another thread may have the number now,
-/// in this process or in one whose threads may not be opened.
+/// Returns `false` if it is not certain: another thread may have the number now, in this
+/// process or in one whose threads may not be opened.
 pub(crate) fn is_gone(_: u32, thread: u32) -> bool {
-    // SAFETY: only numbers are passed, and the handle that was opened.
+    // SAFETY: the calls get only numbers, and the handle that was opened.
     unsafe {
         let handle = OpenThread(THREAD_SYNCHRONIZE, 0, thread);
         if handle.is_null() {
@@ -68,7 +68,7 @@ mod tests {
         let (step, number) = (Barrier::new(2), AtomicU32::new(0));
         thread::scope(|scope| {
             let other = scope.spawn(|| {
-                number.store(thread_at_home().expect("a number").get(), Relaxed);
+                number.store(known_thread().expect("a number").get(), Relaxed);
                 step.wait();
                 step.wait();
             });

@@ -3,41 +3,35 @@
 
 use uuid::Uuid;
 
-use super::{POOL, new_v4, try_new_v4};
-use crate::clock::{Reading, gregorian, v7};
-use crate::drbg::Block;
+use super::{Thread, try_new_v4};
+use crate::clock::{Reading, gregorian::PROCESS};
 use crate::error::{self, Error};
-use crate::pool;
-use crate::source::Source;
-
-thread_local! {
-    /// As the pool: constant and without a destructor.
-    static ORDER: v7::Order = const { v7::Order::new() };
-}
+use crate::format::gregorian;
+use crate::maker::Maker;
 
 /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7). It is greater
 /// than all that this thread returned before, unless the clock was set back.
 ///
 /// - **Order.** The UUIDs of a thread increase strictly, even if the clock stands still
-///   or goes back by up to 10 s: the last timestamp is then held, and a counter in it
-///   is incremented. UUIDs of different threads and processes are ordered by the clock,
-///   to 244 ns. Those of a signal handler are in order with one another, but not with
-///   that of the call that it interrupts.
-/// - **A clock that is set back** by more than 10 s is followed at once: the thread's
-///   order starts again at the clock, with UUIDs less than those before.
-///   [`Status::clock_steps`](crate::Status::clock_steps) counts it. So a machine that
-///   boots with a wrong year makes UUIDs of the right year as soon as its clock is
-///   corrected. [`reseed`](crate::reseed) does the same within the 10 s.
-/// - **The time** is that of the clock. It runs ahead, by 15 ns with each UUID, only
-///   where a thread makes more than 65 million UUIDs a second, or while the clock stands
+///   or goes back by up to 10 s. The last timestamp is then repeated, and a counter below
+///   it is incremented. UUIDs of different threads and processes are ordered by the clock,
+///   to 244 ns. The UUIDs of a signal handler increase too, but the one that the handler
+///   interrupted may be less or greater than they are.
+/// - **If the clock is set back** by more than 10 s, the next UUID has the clock's time, and
+///   is less than those before. [`Status::clock_steps`](crate::Status::clock_steps) counts
+///   this. So a machine that boots with a wrong year makes UUIDs of the right year as soon
+///   as its clock is corrected. After [`reseed`](crate::reseed), the thread also returns to
+///   the clock's time if it is less than 10 s ahead.
+/// - **The time** is that of the clock. It runs ahead of the clock, by 15 ns with each UUID,
+///   only if a thread makes more than 65 million UUIDs a second, or while the clock stands
 ///   still.
-/// - **Randomness.** 58 bits cannot be guessed, where [`new_v4`](crate::new_v4) has
-///   122. The others tell when the UUID was made.
+/// - **Randomness.** An attacker must guess 58 bits; [`new_v4`](crate::new_v4) has 122. The
+///   other bits tell when the UUID was made.
 ///
 /// # Panics
 ///
-/// If there is no entropy, or the clock shows a time before 1970 or after 10889,
-/// with the text of the [`Error`]; [`try_now_v7`] returns it instead.
+/// Panics if there is no entropy, or the clock shows a time before 1970 or after 10889,
+/// with the text of the [`Error`]. [`try_now_v7`] returns the error instead.
 ///
 /// # Examples
 ///
@@ -50,8 +44,7 @@ thread_local! {
 #[must_use]
 #[track_caller]
 pub fn now_v7() -> Uuid {
-    let word = error::or_panic(next_v7(1));
-    v7::uuid(word, new_v4())
+    Thread.make_v7()
 }
 
 /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7), or an error
@@ -59,7 +52,7 @@ pub fn now_v7() -> Uuid {
 ///
 /// # Errors
 ///
-/// As [`try_new_v4`](crate::try_new_v4), and with
+/// Returns the same errors as [`try_new_v4`](crate::try_new_v4), and
 /// [`ErrorKind::Clock`](crate::ErrorKind::Clock) if the clock cannot be read, or
 /// shows a time that 48 bits of milliseconds since 1970 do not reach: before
 /// 1970, or after 10889-08-02.
@@ -72,27 +65,18 @@ pub fn now_v7() -> Uuid {
 /// ```
 #[inline]
 pub fn try_now_v7() -> Result<Uuid, Error> {
-    let word = next_v7(1)?;
-    // The random bits last: a fork before them gives parent and child other bits.
-    Ok(v7::uuid(word, try_new_v4()?))
-}
-
-#[inline(always)]
-fn next_v7(len: usize) -> Result<u64, Error> {
-    v7::word(Reading::of_system()?, |now| {
-        ORDER.with(|order| order.next(now, len))
-    })
+    Thread.try_make_v7()
 }
 
 /// Overwrites `dest` with version 7 UUIDs for the current time in increasing order,
 /// which is faster than one by one.
 ///
-/// All have the timestamp of one moment. An attacker who knows one of them must guess 32
-/// bits of its neighbour, and one who knows none must guess 57.
+/// All of them have the timestamp of one moment. An attacker who knows one of them must guess
+/// 32 bits of its neighbour, and an attacker who knows none must guess 57.
 ///
 /// # Panics
 ///
-/// As [`now_v7`].
+/// Panics if [`now_v7`] would.
 ///
 /// # Examples
 ///
@@ -111,7 +95,7 @@ pub fn fill_v7(dest: &mut [Uuid]) {
 ///
 /// # Errors
 ///
-/// As [`try_now_v7`]. All of `dest` is then Nil.
+/// Returns the same errors as [`try_now_v7`]. All of `dest` is then Nil.
 ///
 /// # Examples
 ///
@@ -121,22 +105,18 @@ pub fn fill_v7(dest: &mut [Uuid]) {
 /// # Ok::<(), fork_safe_uuid::Error>(())
 /// ```
 pub fn try_fill_v7(dest: &mut [Uuid]) -> Result<(), Error> {
-    pool::fill(dest, |blocks| {
-        let first = next_v7(blocks.len())?;
-        let shape = |blocks: &mut [Block]| v7::shape(blocks, first);
-        POOL.with(|pool| pool.fill(blocks, Source::System, shape))
-    })
+    Thread.try_make_all_v7(dest)
 }
 
 /// Returns a version 6 UUID for the current time and `node` (RFC 9562 section 5.6).
 ///
 /// It has the fields of version 1 in another order, so that UUIDs which are sorted as
-/// bytes are sorted by time. What [`now_v1`] says holds here, too. Versions 6 and 1 have
-/// no timestamp in common within one clock sequence.
+/// bytes are sorted by time. What [`now_v1`] says of uniqueness and of the clock is true
+/// here, too. Within one clock sequence, versions 6 and 1 share no timestamp.
 ///
 /// # Panics
 ///
-/// As [`now_v1`].
+/// Panics if [`now_v1`] would.
 ///
 /// # Examples
 ///
@@ -158,7 +138,7 @@ pub fn now_v6(node: &[u8; 6]) -> Uuid {
 ///
 /// # Errors
 ///
-/// As [`try_now_v1`].
+/// Returns the same errors as [`try_now_v1`].
 ///
 /// # Examples
 ///
@@ -174,37 +154,37 @@ pub fn try_now_v6(node: &[u8; 6]) -> Result<Uuid, Error> {
 
 /// Returns a version 1 UUID for the current time and `node` (RFC 9562 section 5.1).
 ///
-/// - **It is unique** in this process for any node and in any thread: no other UUID has
+/// - **It is unique** in this process, whatever the node and the thread: no other UUID has
 ///   the same timestamp and the same clock sequence. If the clock stands still or goes
 ///   back by up to 10 s, or if more than 10 million UUIDs are made in a second, each
-///   UUID's timestamp runs ahead by 100 ns. Nothing is kept in a file.
-/// - **A clock that is set back** by more than 10 s is followed at once, with the next
-///   clock sequence (RFC 9562 section 6.1).
-///   [`Status::clock_steps`](crate::Status::clock_steps) counts it. Each clock sequence
-///   has a last timestamp of its own, so a clock that goes back and forth repeats
-///   nothing. After 16,383 such steps whose timestamps are all still ahead, the last
-///   timestamp is held.
+///   UUID's timestamp is the last one plus 100 ns. Nothing is kept in a file.
+/// - **If the clock is set back** by more than 10 s, the next UUID has the clock's time and
+///   the next clock sequence (RFC 9562 section 6.1).
+///   [`Status::clock_steps`](crate::Status::clock_steps) counts this. The process remembers
+///   the last timestamp of each clock sequence, so a clock that goes back and forth repeats
+///   nothing. After 16,383 such steps whose timestamps are all still ahead, timestamps no
+///   longer go back.
 /// - **A loop that runs ahead** of the clock by more than 10 s also takes the next clock
 ///   sequence: every 5 seconds at 30 million UUIDs a second. All UUIDs are unique, and
 ///   none has a time more than 10 s ahead.
 /// - **Two processes with one node** have the same clock sequence of 14 random bits once
-///   in 16,384, whether or not one is the forked copy of the other. Their UUIDs of the
+///   in 16,384, also if one was forked from the other. Their UUIDs of the
 ///   same 100 ns are then the same. Each further clock sequence that a process takes
 ///   makes this likelier. Use [`random_node`], which adds 47 random bits.
 /// - **Two cloned machines** have the same clock sequence and the same [`random_node`],
-///   and make the same UUIDs of the same 100 ns, until each calls
+///   and make the same UUIDs in the same 100 ns, until each calls
 ///   [`reseed`](crate::reseed).
 /// - **Where the kernel does not zero memory at fork**, a clock sequence is drawn for
 ///   each UUID, and timestamps are unique only until the clock is set back by more than
-///   10 s: of two UUIDs with one node and the same 100 ns, from before and after that,
-///   one pair in 16,384 is the same.
+///   10 s. Two UUIDs of this process with one node and the same 100 ns, one from before
+///   that and one from after it, are the same once in 16,384.
 /// - **Nothing in it is secret**: one UUID tells the clock sequence and the node of all
 ///   others of the process.
 ///
 /// # Panics
 ///
-/// If there is no entropy, or the clock shows a time before 1582 or after 5236,
-/// with the text of the [`Error`]; [`try_now_v1`] returns it instead.
+/// Panics if there is no entropy, or the clock shows a time before 1582 or after 5236,
+/// with the text of the [`Error`]. [`try_now_v1`] returns the error instead.
 ///
 /// # Examples
 ///
@@ -224,7 +204,7 @@ pub fn now_v1(node: &[u8; 6]) -> Uuid {
 ///
 /// # Errors
 ///
-/// As [`try_new_v4`](crate::try_new_v4), and with
+/// Returns the same errors as [`try_new_v4`](crate::try_new_v4), and
 /// [`ErrorKind::Clock`](crate::ErrorKind::Clock) if the clock cannot be read, or
 /// shows a time that 60 bits of 100 ns since 1582-10-15 do not reach: before
 /// that day, or after 5236-03-31.
@@ -243,7 +223,7 @@ pub fn try_now_v1(node: &[u8; 6]) -> Result<Uuid, Error> {
 
 #[inline]
 fn next_gregorian() -> Result<(u64, u16), Error> {
-    gregorian::PROCESS.next(Reading::of_system, random_bits)
+    PROCESS.next(Reading::of_system, random_bits)
 }
 
 fn random_bits() -> Result<u64, Error> {
@@ -254,14 +234,14 @@ fn random_bits() -> Result<u64, Error> {
 /// section 6.10).
 ///
 /// It has 47 random bits, and the multicast bit, which no network card's address has.
-/// The first call draws it. A forked child has another one, and so has this process
-/// after [`reseed`](crate::reseed), so call this function for each UUID; it costs a few
+/// The first call draws it. The node changes in a forked child and after
+/// [`reseed`](crate::reseed), so call this function for each UUID; it costs a few
 /// nanoseconds. Where the kernel does not zero memory at fork, each call returns another
 /// node.
 ///
 /// # Panics
 ///
-/// As [`new_v4`](crate::new_v4).
+/// Panics if [`new_v4`](crate::new_v4) would.
 ///
 /// # Examples
 ///
@@ -280,7 +260,7 @@ pub fn random_node() -> [u8; 6] {
 ///
 /// # Errors
 ///
-/// As [`try_new_v4`](crate::try_new_v4).
+/// Returns the same errors as [`try_new_v4`](crate::try_new_v4).
 ///
 /// # Examples
 ///
@@ -291,5 +271,5 @@ pub fn random_node() -> [u8; 6] {
 /// ```
 #[inline]
 pub fn try_random_node() -> Result<[u8; 6], Error> {
-    gregorian::PROCESS.node(random_bits)
+    PROCESS.node(random_bits)
 }

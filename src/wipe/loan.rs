@@ -17,22 +17,24 @@ pub(crate) enum Borrower {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// There is no wiped memory, or all of it is lent.
-    None,
-    /// The process shares its parent's memory, or the libc does not know the thread: its
-    /// loan could never end.
-    NotAtHome,
+    NoMemory,
+    /// The libc does not know the calling thread, or the process shares its parent's memory.
+    /// A loan to this thread could never end.
+    UnknownThread,
 }
 
-/// A thread, its process, and a count: of 22, 22 and 20 bits, as Linux has at most 2^22 of
-/// both (`PID_MAX_LIMIT`).
+/// A thread of 22 bits, its process of 22 bits, and a count of 20 bits. Linux has at most 2^22
+/// processes and threads (`PID_MAX_LIMIT`).
 ///
-/// The process, because a handler may fork before the loan is stored: the child stores its
-/// parent's, and keeps the value. The count, because two threads may find the borrower gone,
-/// one of them after the other one has lent the value to a thread with the same number.
+/// - The process tells a loan of the parent: if a handler forks before the loan is stored, the
+///   child stores its parent's loan, which is never over in the child.
+/// - The count tells loans to equal numbers apart: two threads may find a borrower gone, and
+///   one of them may lend the value to a new thread with the same number before the other one
+///   takes it back.
 #[derive(Clone, Copy)]
 pub(super) struct Loan(pub(super) u64);
 
-/// The calling thread, if the libc and the kernel know it by the same number.
+/// The calling thread, which the libc and the kernel know by the same number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Caller {
     pub(super) process: u32,
@@ -40,12 +42,12 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Returns the caller, or `None` where the thread runs on another one's variables.
+    /// Returns the caller, or `None` if it runs with another thread's variables.
     pub(super) fn new() -> Option<Self> {
-        // The process first: a handler that forks in between leaves a child with its
-        // parent's process and its own thread. Such a loan never counts as over.
+        // The process first: if a handler forks in between, the child has its parent's process
+        // and its own thread here, and such a loan is never over.
         let process = sys::pid();
-        let thread = sys::thread_at_home()?.get();
+        let thread = sys::known_thread()?.get();
         Some(Self { process, thread })
     }
 }
@@ -55,15 +57,15 @@ impl Loan {
     const MASK: u64 = (1 << Self::BITS) - 1;
 
     pub(super) fn new(Caller { process, thread }: Caller) -> Self {
-        /// Relaxed: only a count.
+        /// Relaxed: it is only a count.
         static LOANS: AtomicU32 = AtomicU32::new(0);
         let number = u64::from(LOANS.fetch_add(1, Relaxed)) << (2 * Self::BITS);
         let process = (u64::from(process) & Self::MASK) << Self::BITS;
         Self(number | process | u64::from(thread))
     }
 
-    /// Returns whether the loan's thread was one of the caller's process and is gone. A
-    /// caller that is borrowing has no value, so a loan with its number is over, too.
+    /// Returns whether the loan's thread belonged to the caller's process and is gone. A caller
+    /// that is borrowing has no value yet, so a loan to its own number is over, too.
     pub(super) fn is_over(self, caller: Caller, is_borrowing: bool) -> bool {
         let thread = (self.0 & Self::MASK) as u32;
         let process = (self.0 >> Self::BITS & Self::MASK) as u32;

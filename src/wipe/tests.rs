@@ -14,12 +14,12 @@ type Slab = WipedSlab<AtomicU64, 8>;
 
 const THREADS: usize = 150;
 
-/// The values that so many threads have at once, each of which was as new.
+/// Lends a value to each of 150 threads at once, and returns the values' addresses.
 fn lend_to_threads(slab: &Slab) -> BTreeSet<usize> {
     let all_have = Barrier::new(THREADS);
     let borrow = || {
         let value = slab.lend(Borrower::Thread).ok().expect("a value");
-        assert_eq!(value.swap(1, Relaxed), 0, "not as a new one");
+        assert_eq!(value.swap(1, Relaxed), 0, "not cleared");
         all_have.wait();
         (
             ptr::from_ref(value).addr(),
@@ -30,7 +30,7 @@ fn lend_to_threads(slab: &Slab) -> BTreeSet<usize> {
         let threads = [(); THREADS].map(|()| scope.spawn(borrow));
         threads.map(|thread| thread.join().expect("no panic"))
     });
-    // The kernel knows a thread a little longer than `join` waits for it.
+    // The kernel may still know a thread when `join` has returned.
     for (_, borrower) in &all {
         while !sys::is_gone(borrower.process, borrower.thread) {
             thread::yield_now();
@@ -40,7 +40,7 @@ fn lend_to_threads(slab: &Slab) -> BTreeSet<usize> {
 }
 
 #[test]
-fn what_a_thread_has_is_lent_again_only_when_the_thread_is_gone() {
+fn a_threads_value_is_lent_again_only_after_the_thread_has_ended() {
     let slab = Slab::new();
     if slab.lend(Borrower::Object).is_err() {
         return; // There is no wiped memory here.
@@ -51,12 +51,12 @@ fn what_a_thread_has_is_lent_again_only_when_the_thread_is_gone() {
         assert_eq!(values.len(), THREADS);
         all.extend(values);
     }
-    // Of 3000 threads, 150 at once.
+    // There were 3000 threads, 150 at once.
     assert!(all.len() <= 3 * GROUP, "{}", all.len());
 }
 
 #[test]
-fn what_an_object_has_is_lent_again_only_when_it_was_taken_back() {
+fn an_objects_value_is_lent_again_only_after_it_was_taken_back() {
     let slab = Slab::new();
     let Ok(first) = slab.lend(Borrower::Object) else {
         return;
@@ -65,9 +65,9 @@ fn what_an_object_has_is_lent_again_only_when_it_was_taken_back() {
         .map(|_| slab.lend(Borrower::Object).ok().expect("a value"))
         .collect();
     assert!(!others.iter().any(|other| ptr::eq(*other, first)));
-    assert!(slab.lend(Borrower::Object).err() == Some(Refusal::None));
+    assert!(slab.lend(Borrower::Object).err() == Some(Refusal::NoMemory));
     first.store(1, Relaxed);
-    // SAFETY: not used from here on.
+    // SAFETY: the borrower does not use it afterwards.
     unsafe { slab.take_back(first) };
     let again = slab.lend(Borrower::Object).ok().expect("a value");
     assert!(ptr::eq(again, first));

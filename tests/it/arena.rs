@@ -1,4 +1,4 @@
-//! Memory that all copies of a process share, for what they make.
+//! Memory in which all copies of a process keep the UUIDs that they make.
 
 use std::ops::Range;
 use std::slice;
@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use fork_safe_uuid::Uuid;
 use support::memory::map_shared;
 
-/// Room for UUIDs; a page is there when it is written.
+/// Room for UUIDs. The kernel provides a page when it is first written.
 pub struct Arena {
     room: *mut Uuid,
     capacity: usize,
     counts: &'static Counts,
 }
 
-/// Relaxed: they are read when the processes that write them have ended.
+/// Counters of all processes. Relaxed operations suffice, because a counter is read after the
+/// processes that write it have ended.
 #[derive(Default)]
 pub struct Counts {
     claimed: AtomicUsize,
@@ -23,7 +24,7 @@ pub struct Counts {
     pub depth: AtomicUsize,
 }
 
-// SAFETY: each place is claimed once, by whoever writes it.
+// SAFETY: each place is claimed once, and only the thread that claimed it writes to it.
 unsafe impl Sync for Arena {}
 
 impl Arena {
@@ -41,26 +42,26 @@ impl Arena {
     }
 
     fn places(&self, range: Range<usize>) -> &'static mut [Uuid] {
-        // SAFETY: inside the mapping, as both callers see to; any bytes are a
-        // UUID, and nobody else has this range.
+        // SAFETY: both callers pass a range inside the mapping that nothing else uses, and
+        // any bytes are a UUID.
         unsafe { slice::from_raw_parts_mut(self.room.add(range.start), range.len()) }
     }
 
-    /// Room for `count`, nil as yet, or `None` where there is no more.
+    /// Returns room for `count` UUIDs, which are still nil, or `None` if there is not enough.
     pub fn claim(&self, count: usize) -> Option<&'static mut [Uuid]> {
         let start = self.counts.claimed.fetch_add(count, Relaxed);
         let end = start + count;
         (end <= self.capacity).then(|| self.places(start..end))
     }
 
-    /// All that was made, when nobody makes more.
+    /// Returns the UUIDs of all processes, which must have ended.
     pub fn into_ids(self) -> &'static mut [Uuid] {
         let claimed = self.counts.claimed.load(Relaxed);
         self.places(0..claimed.min(self.capacity))
     }
 }
 
-/// How many of `ids`, which are sorted for it, stand there a second time.
+/// Sorts `ids`, and returns how many of them are equal to the one before.
 pub fn duplicates(ids: &mut [Uuid]) -> usize {
     ids.sort_unstable();
     ids.windows(2).filter(|pair| pair[0] == pair[1]).count()

@@ -1,14 +1,14 @@
-//! The bits of UUIDs look like fair and independent ones.
+//! The random bits of UUIDs are fair and independent, as far as statistics can tell.
 //!
-//! Each statistic is turned into standard deviations from what fair bits give.
-//! There are 409 of a stream: one beyond five sigma comes once in 4000 streams,
-//! one beyond six, as in the everyday scenarios, once in a million.
+//! Each statistic is converted into standard deviations from the mean for fair bits. A stream
+//! has 409 statistics. In fair streams, one of them is beyond five sigma once in 4000 streams,
+//! and beyond six sigma, the bound of the everyday scenarios, once in a million.
 
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
 use support::SLOTS;
 
 support::scenarios![
-    a_million_are_fair,
+    a_million_uuids_are_fair,
     streams_that_are_not_fair_are_refused,
     a_hundred_million_of_each_kind_are_fair {
         slow: true,
@@ -20,17 +20,19 @@ support::scenarios![
     },
 ];
 
+/// The bits of the version and the variant.
 const FIXED: u128 = 0xf000_c000_0000_0000_0000;
 const VERSION_4: u128 = 0x4000_8000_0000_0000_0000;
 
-/// The bits that are random, together: 122 of them.
+/// How many bits of a UUID are random.
 const RANDOM: usize = 122;
 
+/// Returns the random bits of a UUID, without gaps.
 fn random_bits(id: u128) -> u128 {
     id >> 80 << 74 | (id >> 64 & 0xfff) << 62 | id & ((1 << 62) - 1)
 }
 
-/// How often each byte has each value.
+/// Counts how often each byte has each value.
 struct Histogram([[u64; 256]; 16]);
 
 impl Histogram {
@@ -40,7 +42,7 @@ impl Histogram {
         }
     }
 
-    /// The bits of 122, and the values of the bytes.
+    /// Judges each of the 122 bits, and the distribution of each byte.
     fn judge(&self, what: &str, count: f64, judge: &mut impl FnMut(String, f64)) {
         for bit in 0..RANDOM {
             let (byte, mask) = (15 - bit / 8, 1 << (bit % 8));
@@ -48,7 +50,7 @@ impl Histogram {
             let ones: u64 = ones.map(|value| self.0[byte][value]).sum();
             judge(format!("{what} bit {bit}"), deviation(ones, count));
         }
-        // Byte 0 has two of the 122 bits.
+        // Byte 0 has only two of the 122 bits.
         for (byte, counts) in self.0.iter().enumerate() {
             let values = if byte == 0 { 4 } else { 256 };
             let expected = count / values as f64;
@@ -60,18 +62,19 @@ impl Histogram {
     }
 }
 
-/// Standard deviations of a number of ones among fair bits.
+/// Returns by how many standard deviations a number of ones differs from that of fair bits.
 fn deviation(ones: u64, bits: f64) -> f64 {
     (ones as f64 - bits / 2.0) / (bits.sqrt() / 2.0)
 }
 
-/// Wilson and Hilferty's approximation: the cube root is nearly normal.
+/// Converts chi squared to standard deviations, by the approximation of Wilson and Hilferty:
+/// its cube root is nearly normal.
 fn normal_of_chi_squared(chi_squared: f64, freedom: f64) -> f64 {
     let variance = 2.0 / (9.0 * freedom);
     ((chi_squared / freedom).cbrt() - (1.0 - variance)) / variance.sqrt()
 }
 
-/// Neighbours at these distances are compared as a whole.
+/// All bits of UUIDs at these distances are compared.
 const LAGS: [usize; 12] = [
     1,
     2,
@@ -87,16 +90,17 @@ const LAGS: [usize; 12] = [
     4096,
 ];
 
-/// What is counted of a stream.
+/// Counts of a stream of UUIDs.
 struct Tally {
     count: u64,
     malformed: u64,
     values: Histogram,
-    /// Which bits differ from the neighbour's.
+    /// The bits that differ between neighbours.
     changes: Histogram,
     compared: u64,
+    /// For each lag, how many bits differ, and of how many.
     differing: [(u64, u64); LAGS.len()],
-    /// Which differ from the bit so many places on, in one UUID.
+    /// For each distance, how many bits differ from the bit at that distance in the same UUID.
     shifted: [u64; RANDOM],
 }
 
@@ -137,7 +141,7 @@ impl Tally {
         }
     }
 
-    /// The statistics that are beyond `limit`.
+    /// Returns the statistics that are beyond `limit`.
     fn judge(&self, limit: f64) -> Vec<String> {
         let (mut refused, mut greatest, mut judged) = (vec![], 0.0_f64, 0);
         let mut judge = |what: String, sigmas: f64| {
@@ -168,9 +172,10 @@ impl Tally {
     }
 }
 
-/// Longer than the longest lag.
+/// How many UUIDs are made at a time, more than the longest lag.
 const PORTION: usize = 20_000;
 
+/// Returns the statistics of `count` UUIDs that are beyond `limit`.
 fn refusals(count: usize, limit: f64, mut fill: impl FnMut(&mut [Uuid])) -> Vec<String> {
     let mut tally = Tally::new();
     let mut ids = vec![Uuid::nil(); PORTION];
@@ -197,7 +202,7 @@ fn assert_fair(count: usize, limit: f64) {
     }
 }
 
-fn a_million_are_fair() {
+fn a_million_uuids_are_fair() {
     assert_fair(400_000, 6.0);
 }
 
@@ -205,8 +210,8 @@ fn a_hundred_million_of_each_kind_are_fair() {
     assert_fair(100_000_000, 5.0);
 }
 
-/// A fair stream, each of which `change` changes, by its number and one in
-/// `rarity`.
+/// Returns a stream of fair UUIDs that `change` spoils. It gets each UUID, its number, and
+/// whether a die says so, which happens once in `rarity`.
 fn spoilt(rarity: u64, mut change: impl FnMut(&mut u128, u64, bool)) -> impl FnMut(&mut [Uuid]) {
     let mut number = 0;
     move |ids| {
@@ -231,61 +236,64 @@ fn assert_refused(what: &str, refused: &[String]) {
     );
 }
 
-/// The controls: what is wrong is seen, each by the statistic that is for it.
+/// The controls: each fault is found by the statistic that is made for it.
 fn streams_that_are_not_fair_are_refused() {
     let refused = |rarity, change: &mut dyn FnMut(&mut u128, u64, bool)| {
         refusals(200_000, 6.0, spoilt(rarity, change))
     };
-    // Set in one of 25 more than half.
-    let ids = refused(25, &mut |id, _, now| *id |= u128::from(now) << 17);
-    assert_refused("value bit 17", &ids);
-    let ids = refused(1, &mut |id, number, _| *id = VERSION_4 | u128::from(number));
-    assert_refused("value byte 15", &ids);
-    // A bit as in the UUID before, or in the one a pool before.
+    // In one of 25 UUIDs, a bit is set whatever it was.
+    let found = refused(25, &mut |id, _, now| *id |= u128::from(now) << 17);
+    assert_refused("value bit 17", &found);
+    // All UUIDs are consecutive numbers.
+    let found = refused(1, &mut |id, number, _| *id = VERSION_4 | u128::from(number));
+    assert_refused("value byte 15", &found);
+    // One in ten UUIDs repeats the one before it, or the one that is a pool before it.
     for lag in [1, SLOTS] {
         let mut before = vec![0; lag];
-        let ids = refused(10, &mut |id, number, now| {
+        let found = refused(10, &mut |id, number, now| {
             let before = &mut before[number as usize % lag];
             if now {
                 *id = *before;
             }
             *before = *id;
         });
-        assert_refused(&format!("lag {lag}"), &ids);
+        assert_refused(&format!("lag {lag}"), &found);
     }
+    // In one of 20 UUIDs, a bit repeats that of the UUID before.
     let mut before = 0;
-    let ids = refused(20, &mut |id, _, now| {
+    let found = refused(20, &mut |id, _, now| {
         if now {
             *id = *id & !(1 << 40) | before & 1 << 40;
         }
         before = *id;
     });
-    assert_refused("change bit 40", &ids);
-    // A bit as the one nine places on, each fair by itself: one pair of 113, and
-    // still 14 sigma.
-    let ids = refused(3, &mut |id, _, now| {
+    assert_refused("change bit 40", &found);
+    // In one of three UUIDs, a bit repeats the one nine places on. Each of them is fair by
+    // itself. They are one pair of 113 in a UUID, and still the deviation is 14 sigma.
+    let found = refused(3, &mut |id, _, now| {
         if now {
             *id = *id & !1 | *id >> 9 & 1;
         }
     });
-    assert_refused("shift 9", &ids);
-    // Of two neighbouring bits both or none: only the byte's values show it.
-    let ids = refused(5, &mut |id, _, now| {
+    assert_refused("shift 9", &found);
+    // In one of five UUIDs, two neighbouring bits are equal. Only the values of the byte show
+    // it.
+    let found = refused(5, &mut |id, _, now| {
         if now {
             *id = *id & !2 | (*id & 1) << 1;
         }
     });
-    assert_refused("value byte 15", &ids);
-    // A single one of all.
-    let ids = refused(1, &mut |id, number, _| {
+    assert_refused("value byte 15", &found);
+    // A single UUID has a wrong version.
+    let found = refused(1, &mut |id, number, _| {
         if number == 77_777 {
             *id ^= 1 << 76;
         }
     });
-    assert_refused("form", &ids);
+    assert_refused("form", &found);
 }
 
-/// The control of the long scenario: a bit that is set with p = 0.501.
+/// The control of the long scenario: one bit is set with a probability of 0.501.
 fn a_bias_of_a_thousandth_is_refused() {
     let set = |id: &mut u128, _, now| *id |= u128::from(now) << 17;
     let refused = refusals(100_000_000, 5.0, spoilt(500, set));

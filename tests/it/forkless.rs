@@ -1,4 +1,4 @@
-//! The pool of a system that has no fork, in ordinary memory.
+//! The pools of systems that have no fork, which are in ordinary memory.
 
 use std::thread;
 
@@ -13,7 +13,7 @@ support::scenarios![
     },
 ];
 
-/// Whether the calling thread has a pool after its first UUID.
+/// Makes a UUID, and returns whether the calling thread has a pool.
 fn is_pooled() -> bool {
     let _ = fork_safe_uuid::new_v4();
     fork_safe_uuid::status().pooled()
@@ -24,8 +24,8 @@ fn the_first_uuid_leaves_a_pool() {
     assert!(is_pooled());
 }
 
-/// If pages of threads that have ended were not lent again, the last thread would
-/// find all 16,384 lent.
+/// There are 16,384 pages. The last thread gets one only if the pages of threads that have
+/// ended are lent again.
 fn each_of_more_threads_than_there_are_pages_has_a_pool() {
     assert!(is_pooled());
     for number in 0..16_384 {
@@ -34,7 +34,8 @@ fn each_of_more_threads_than_there_are_pages_has_a_pool() {
     }
 }
 
-/// 300 threads, in five rounds; `reseed` reaches each of them.
+/// In each of five rounds, 300 threads make UUIDs before and after one of them calls
+/// `reseed()`.
 fn threads_that_live_at_once_have_pools_of_their_own() {
     const THREADS: usize = 300;
     let mut all = std::collections::BTreeSet::new();

@@ -1,81 +1,54 @@
-//! Each promise, each in a fresh process with a deadline.
+//! The scenarios of this crate. Each runs in a process of its own, with a deadline.
+//!
+//! A scenario that shows a promise of `docs/promises.md` is called `PROMISE::SUBJECT::FACT`,
+//! such as `p2::vfork::a_spawned_program_inherits_no_state`. A part of the name selects
+//! scenarios: `p2::` selects those of a promise, and `clocks::` those of a subject in all
+//! promises. A scenario that shows no single promise has no `PROMISE::`.
 #![allow(unreachable_pub)]
+
+mod bits;
+#[cfg(any(windows, target_os = "wasi"))]
+mod forkless;
+mod values;
 
 #[cfg(target_os = "linux")]
 mod arena;
-mod bits;
-#[cfg(target_os = "linux")]
-mod clocks;
-#[cfg(target_os = "linux")]
-mod copies;
-#[cfg(target_os = "linux")]
-mod descriptors;
-#[cfg(target_os = "linux")]
-mod faults;
-#[cfg(target_os = "linux")]
-mod forest;
-#[cfg(any(windows, target_os = "wasi"))]
-mod forkless;
 #[cfg(target_os = "linux")]
 mod guest;
 #[cfg(target_os = "linux")]
-mod handlers;
-#[cfg(target_os = "linux")]
 mod hazards;
 #[cfg(target_os = "linux")]
-mod lineage;
+mod p1;
 #[cfg(target_os = "linux")]
-mod opening;
+mod p2;
 #[cfg(target_os = "linux")]
-mod plugins;
+mod p3;
 #[cfg(target_os = "linux")]
-mod pool;
+mod p4;
+#[cfg(target_os = "linux")]
+mod p5;
+#[cfg(target_os = "linux")]
+mod p6;
+#[cfg(target_os = "linux")]
+mod promises;
 #[cfg(target_os = "linux")]
 mod rules;
 #[cfg(target_os = "linux")]
-mod sandboxes;
-#[cfg(target_os = "linux")]
-mod snapshots;
-#[cfg(target_os = "linux")]
-mod static_build;
-#[cfg(target_os = "linux")]
-mod threads;
-#[cfg(target_os = "linux")]
-mod torture;
-mod values;
-#[cfg(target_os = "linux")]
-mod vfork;
-
-use support::harness;
+mod timestamps;
 
 fn main() {
-    let everywhere: &[&[harness::Scenario]] = &[bits::SCENARIOS, values::SCENARIOS];
+    let scenarios = [bits::SCENARIOS, values::SCENARIOS].concat();
     #[cfg(target_os = "linux")]
-    let in_part: &[&[harness::Scenario]] = &[
-        clocks::SCENARIOS,
-        copies::SCENARIOS,
-        descriptors::SCENARIOS,
-        faults::SCENARIOS,
-        forest::SCENARIOS,
-        handlers::SCENARIOS,
+    let scenarios = [
+        &scenarios,
         hazards::SCENARIOS,
-        lineage::SCENARIOS,
-        opening::SCENARIOS,
-        plugins::SCENARIOS,
-        pool::SCENARIOS,
         rules::SCENARIOS,
         rules::layers::SCENARIOS,
         rules::tags::SCENARIOS,
-        sandboxes::SCENARIOS,
-        snapshots::SCENARIOS,
-        static_build::SCENARIOS,
-        threads::SCENARIOS,
-        torture::SCENARIOS,
-        vfork::SCENARIOS,
-    ];
+        &promises::all(),
+    ]
+    .concat();
     #[cfg(any(windows, target_os = "wasi"))]
-    let in_part: &[&[harness::Scenario]] = &[forkless::SCENARIOS];
-    #[cfg(not(any(target_os = "linux", windows, target_os = "wasi")))]
-    let in_part = &[];
-    harness::main([everywhere, in_part].concat().concat());
+    let scenarios = [&scenarios, forkless::SCENARIOS].concat();
+    support::harness::main(scenarios);
 }

@@ -1,4 +1,4 @@
-//! What the functions return, wherever they run.
+//! What the functions return on every system.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,14 +10,16 @@ use fork_safe_uuid::{Error, ErrorKind, Generator, Uuid};
 
 support::scenarios![
     every_length_is_filled_with_distinct_version_4,
-    threads_share_nothing,
+    threads_make_distinct_uuids,
     reseeding_while_threads_generate_and_end_repeats_nothing,
     a_failing_source_is_an_error_and_the_next_call_tries_again,
     a_sources_error_prints_its_text_once_in_a_chain,
-    a_failing_reseed_goes_on_and_is_counted,
-    a_panicking_source_leaves_a_generator_that_is_never_without_key,
+    a_failing_reseed_is_counted_and_the_key_stays_in_use,
+    a_panicking_source_leaves_a_working_generator,
+    a_generator_with_another_source_discards_what_is_ready,
+    an_unbuffered_generator_draws_each_uuid_from_its_source,
     a_constant_source_gives_distinct_uuids_that_do_not_show_it,
-    without_a_pool_a_constant_source_does_not_show_either,
+    without_a_pool_uuids_do_not_show_a_constant_source,
     fast_rng_switched_on_elsewhere_changes_nothing,
     debug_shows_no_secret,
 ];
@@ -32,9 +34,10 @@ fn assert_distinct_v4(ids: &[Uuid]) {
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
 }
 
-/// Says what it is told to, and counts.
+/// A source that succeeds, fails or panics as a scenario tells it, and counts the requests.
 #[derive(Clone, Default)]
 struct Told {
+    /// What the next requests do: 0 succeeds, 1 fails, and 2 panics.
     fails: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
 }
@@ -58,7 +61,7 @@ fn every_length_is_filled_with_distinct_version_4() {
         all.extend(ids);
     };
     (0..200).for_each(&mut fill);
-    // Between two lengths of the keystream's segments.
+    // A segment of the keystream has 4096 UUIDs.
     [4095, 4096, 4097, 10_000].into_iter().for_each(&mut fill);
     for unbuffered in [Generator::unbuffered(), Generator::new()] {
         let mut ids = [Uuid::nil(); 100];
@@ -69,7 +72,7 @@ fn every_length_is_filled_with_distinct_version_4() {
     assert_distinct_v4(&all);
 }
 
-fn threads_share_nothing() {
+fn threads_make_distinct_uuids() {
     let threads: Vec<_> = (0..8)
         .map(|_| {
             std::thread::spawn(|| {
@@ -85,8 +88,8 @@ fn threads_share_nothing() {
     assert_distinct_v4(&ids.collect::<Vec<_>>());
 }
 
-/// Pages pass from a thread that ends to the next one, and all are reached by
-/// `reseed` meanwhile. A race detector has most to see here.
+/// A page passes from a thread that ends to another one, while `reseed` writes to all pages.
+/// Data races, which a race detector would report, are most likely here.
 fn reseeding_while_threads_generate_and_end_repeats_nothing() {
     let make = || {
         let generator = Generator::new();
@@ -116,7 +119,7 @@ fn reseeding_while_threads_generate_and_end_repeats_nothing() {
 
 fn a_failing_source_is_an_error_and_the_next_call_tries_again() {
     let source = Told::default();
-    let generator = Generator::with_source(source.clone());
+    let generator = Generator::new().with_source(source.clone());
     source.fails.store(1, Relaxed);
     let error = generator.try_new_v4().expect_err("no entropy");
     assert_eq!(error.kind(), ErrorKind::Custom);
@@ -133,7 +136,7 @@ fn a_failing_source_is_an_error_and_the_next_call_tries_again() {
     assert_distinct_v4(&(0..1000).map(|_| generator.new_v4()).collect::<Vec<_>>());
 }
 
-/// As error reporters print it: the error, then each source of it.
+/// Error reporters print an error and then each of its sources.
 fn a_sources_error_prints_its_text_once_in_a_chain() {
     let io = std::io::Error::from_raw_os_error(5);
     let text = io.to_string();
@@ -153,35 +156,55 @@ fn a_sources_error_prints_its_text_once_in_a_chain() {
     assert_eq!(Error::custom(io).raw_os_error(), Some(5));
 }
 
-fn a_failing_reseed_goes_on_and_is_counted() {
+fn a_failing_reseed_is_counted_and_the_key_stays_in_use() {
     let source = Told::default();
-    let generator = Generator::with_source(source.clone());
+    let generator = Generator::new().with_source(source.clone());
     let mut ids = vec![generator.new_v4()];
     source.fails.store(1, Relaxed);
     ids.extend((0..50_000).map(|_| generator.new_v4()));
     assert_distinct_v4(&ids);
     let asked = source.asked.load(Relaxed);
-    // 50,000 in portions of 64 KiB.
+    // A seed is drawn for each 64 KiB of the 50,000 UUIDs.
     assert!((10..20).contains(&asked), "{asked}");
     assert_eq!(
         fork_safe_uuid::status().missed_reseeds(),
         asked as u64 - 1,
         "the first one succeeded"
     );
-    // An explicit reseed is no renewal: what there was may not be used again.
+    // After an explicit reseed, the old key must not be used again.
     fork_safe_uuid::reseed();
     assert!(generator.try_new_v4().is_err());
 }
 
-fn a_panicking_source_leaves_a_generator_that_is_never_without_key() {
+fn a_panicking_source_leaves_a_working_generator() {
     let source = Told::default();
-    let generator = Generator::with_source(source.clone());
+    let generator = Generator::new().with_source(source.clone());
     source.fails.store(2, Relaxed);
     for _ in 0..3 {
         assert!(catch_unwind(AssertUnwindSafe(|| generator.new_v4())).is_err());
     }
     source.fails.store(0, Relaxed);
     assert_distinct_v4(&(0..1000).map(|_| generator.new_v4()).collect::<Vec<_>>());
+}
+
+fn a_generator_with_another_source_discards_what_is_ready() {
+    let (first, second) = (Told::default(), Told::default());
+    let asked = || [&first, &second].map(|source| source.asked.load(Relaxed));
+    let mut generator = Generator::new().with_source(first.clone());
+    let mut ids = vec![generator.new_v4(), generator.new_v4()];
+    assert_eq!(asked(), [1, 0], "the second UUID was ready");
+    generator = generator.with_source(second.clone());
+    ids.extend([generator.new_v4(), generator.new_v4()]);
+    assert_eq!(asked(), [1, 1]);
+    assert_distinct_v4(&ids);
+}
+
+fn an_unbuffered_generator_draws_each_uuid_from_its_source() {
+    let source = Told::default();
+    let generator = Generator::unbuffered().with_source(source.clone());
+    let ids: Vec<_> = (0..3).map(|_| generator.new_v4()).collect();
+    assert_eq!(source.asked.load(Relaxed), 3);
+    assert_distinct_v4(&ids);
 }
 
 fn a_constant_source_gives_distinct_uuids_that_do_not_show_it() {
@@ -192,10 +215,10 @@ fn a_constant_source_gives_distinct_uuids_that_do_not_show_it() {
             Ok(())
         }
     }
-    // Not secure, and still the hedge keeps two generators apart.
+    // These UUIDs are not secure, but the hedge makes generators differ even so.
     let ids: Vec<_> = (0..100)
         .flat_map(|_| {
-            let generator = Generator::with_source(Constant);
+            let generator = Generator::new().with_source(Constant);
             [generator.new_v4(), generator.new_v4()]
         })
         .collect();
@@ -206,8 +229,8 @@ fn a_constant_source_gives_distinct_uuids_that_do_not_show_it() {
     );
 }
 
-fn without_a_pool_a_constant_source_does_not_show_either() {
-    /// Its panic leaves the pool claimed: each later call asks the source.
+fn without_a_pool_uuids_do_not_show_a_constant_source() {
+    /// The panic leaves the pool claimed, so that each later call asks the source.
     struct PanicsOnce(Told);
     impl EntropySource for PanicsOnce {
         fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
@@ -217,21 +240,21 @@ fn without_a_pool_a_constant_source_does_not_show_either() {
         }
     }
     let told = Told::default();
-    let generator = Generator::with_source(PanicsOnce(told.clone()));
+    let generator = Generator::new().with_source(PanicsOnce(told.clone()));
     assert!(catch_unwind(AssertUnwindSafe(|| generator.new_v4())).is_err());
     let mut ids: Vec<_> = (0..100).map(|_| generator.new_v4()).collect();
     let mut many = [Uuid::nil(); 100];
     generator.fill_v4(&mut many);
     ids.extend(many);
-    assert_eq!(told.asked.load(Relaxed), 102, "a call each");
+    assert_eq!(told.asked.load(Relaxed), 102, "a request for each call");
     assert_distinct_v4(&ids);
     let shows = |id: &Uuid| id.as_bytes().windows(3).any(|part| part == b"xxx");
     assert!(!ids.iter().any(shows));
 }
 
 fn fast_rng_switched_on_elsewhere_changes_nothing() {
-    // This build has it on. What `rand` would give next is still there after
-    // our calls: none of them drew from its generator.
+    // This build enables `fast-rng`, by which `uuid` draws from the generator of `rand`. The
+    // next number of that generator stays the same, so that this crate drew nothing from it.
     assert_distinct_v4(
         &(0..1000)
             .map(|_| fork_safe_uuid::new_v4())

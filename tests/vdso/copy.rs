@@ -27,16 +27,16 @@ pub(super) const ST_VALUE: usize = 8;
 pub(super) const ST_SIZE: usize = 16;
 pub(super) const SYMBOL: usize = 24;
 
-/// The image that the kernel mapped.
+/// Returns the image that the kernel mapped.
 fn mapped() -> Option<&'static [u8]> {
-    // SAFETY: looks a number up in a table.
+    // SAFETY: the call takes a number.
     let base = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } as usize as *const u8;
     if base.is_null() {
         return None;
     }
-    // SAFETY: the kernel mapped the image there, at least a page of it, for good.
+    // SAFETY: the kernel mapped at least a page of the image there, and does not unmap it.
     let headers = unsafe { slice::from_raw_parts(base, image::HEADERS) };
-    // SAFETY: as above, to the end of what the headers say is loaded.
+    // SAFETY: the kernel mapped all that the headers say is loaded.
     Some(unsafe { slice::from_raw_parts(base, image::length(headers)?) })
 }
 
@@ -44,14 +44,14 @@ fn mapped() -> Option<&'static [u8]> {
 #[derive(Clone)]
 pub(super) struct Image {
     pub(super) bytes: Vec<u8>,
-    /// A function that each kernel has.
+    /// The name of a function that each kernel has there.
     pub(super) name: &'static [u8],
 }
 
 impl Image {
     pub(super) fn of_this_process() -> Option<Self> {
         let bytes = mapped()?.to_vec();
-        // On x86 and RISC-V, and on Arm.
+        // The first is its name on x86 and RISC-V, and the second on Arm.
         let names: [&[u8]; 2] = [b"__vdso_clock_gettime", b"__kernel_clock_gettime"];
         let name = names
             .into_iter()
@@ -85,7 +85,7 @@ impl Image {
         self.with_number(at, number + more)
     }
 
-    /// Where the program headers are.
+    /// Returns the offsets of the program headers.
     pub(super) fn segments(&self) -> impl Iterator<Item = usize> + use<> {
         let count = u16::from_ne_bytes([self.bytes[E_PHNUM], self.bytes[E_PHNUM + 1]]);
         (0..usize::from(count)).map(|index| 64 + 56 * index)
@@ -97,7 +97,7 @@ impl Image {
             .expect("a segment")
     }
 
-    /// Where the dynamic table has this entry.
+    /// Returns the offset of an entry of the dynamic table.
     pub(super) fn entry(&self, tag: i64) -> Option<usize> {
         let from = self.number(self.segment(abi::PT_DYNAMIC) + P_OFFSET);
         (from..)
@@ -122,7 +122,7 @@ impl Image {
         (from..to).step_by(SYMBOL)
     }
 
-    /// Where the symbol of the function is.
+    /// Returns the offset of the function's symbol.
     pub(super) fn symbol(&self) -> usize {
         let value = self.found().expect("found");
         let named = |at: &usize| {

@@ -1,8 +1,8 @@
-//! The search for a function in the image that the kernel mapped into the test,
-//! whole and damaged. Where there is none (emulators, 32 bits), there is nothing to
-//! test.
+//! The search for a function in the vDSO, the image that the kernel maps into each process.
+//! The tests search whole and damaged copies of it. They do nothing where there is no image
+//! (emulators, 32 bits).
 //!
-//! Not a unit test, so that it is no part of the package.
+//! These are not unit tests, so that they are not in the published package.
 #![cfg(target_os = "linux")]
 
 use elf::abi;
@@ -41,8 +41,8 @@ fn a_function_is_found_by_either_hash_table() {
     };
     let found = image.found();
     let tables = [abi::DT_HASH, abi::DT_GNU_HASH];
-    // The words of `DT_HASH` have 64 bits on s390x, which the `elf` crate does not
-    // know. The vDSO has no getrandom there.
+    // The words of `DT_HASH` have 64 bits on s390x, for which the `elf` crate does not
+    // provide. The vDSO has no getrandom there.
     let is_readable = |tag| tag != abi::DT_HASH || !cfg!(target_arch = "s390x");
     for (one, other) in [(tables[0], tables[1]), (tables[1], tables[0])] {
         let without = image.clone().without(one);
@@ -81,7 +81,7 @@ fn an_image_may_be_linked_at_any_address() {
         image = image.with_added(at + P_VADDR, ADDRESS);
     }
     assert_eq!(image.found(), found);
-    // Now it is below the first byte.
+    // The function's address is now below the first byte of the image.
     let load = image.segment(abi::PT_LOAD);
     assert_none(image.with_number(load + P_VADDR, u64::MAX));
 }
@@ -128,12 +128,12 @@ fn odd_headers_mean_that_there_is_no_function() {
     for offset in [u64::MAX, u64::MAX - 100, 1 << 32, HEADERS as u64 - 56] {
         assert_none(image.clone().with_number(E_PHOFF, offset));
     }
-    // Where a 32-bit header has the same fields.
+    // A 32-bit header has the same fields in other places.
     let narrow = image.clone().with(abi::EI_CLASS, &[abi::ELFCLASS32]);
     let narrow = narrow.with(28, &64_u32.to_ne_bytes());
     let narrow = narrow.with(42, &image.bytes[E_PHENTSIZE..][..4]);
     assert_none(narrow);
-    // The same headers, beyond the first page.
+    // The program headers are beyond the first page.
     let mut far = image.clone().with_number(E_PHOFF, HEADERS as u64);
     far.bytes.resize(2 * HEADERS, 0);
     assert_none(far.with(HEADERS, &image.bytes[64..][..4 * 56]));
@@ -189,21 +189,21 @@ fn of_several_segments_one_has_the_function() {
     let found = image.found();
     let (load, note) = (image.segment(abi::PT_LOAD), image.segment(abi::PT_NOTE));
     let two = image.clone().with(note, &abi::PT_LOAD.to_ne_bytes());
-    assert_eq!(two.found(), found, "the first");
+    assert_eq!(two.found(), found, "the function is in the first segment");
 
     let whole = Vec::from(&image.bytes[load..][..56]);
     let two = two
         .with(note, &whole)
         .with(load + P_FLAGS, &abi::PF_R.to_ne_bytes());
-    assert_eq!(two.found(), found, "the second");
+    assert_eq!(two.found(), found, "the function is in the second segment");
 
-    // An address would lead to two places.
+    // An address is in both segments, and would lead to two places.
     let two = image.with(note, &abi::PT_LOAD.to_ne_bytes());
     assert_none(two.with_added(note + P_VADDR, 4096));
 }
 
 #[test]
-fn a_hash_chain_without_an_end_is_left() {
+fn a_hash_chain_without_an_end_is_abandoned() {
     let Some(image) = Image::of_this_process() else {
         return;
     };
@@ -212,7 +212,7 @@ fn a_hash_chain_without_an_end_is_left() {
     if image.entry(abi::DT_HASH).is_some() {
         let at = image.value(abi::DT_HASH);
         let mut image = image.clone().without(abi::DT_GNU_HASH);
-        // Each bucket and each link leads to the first symbol.
+        // Each bucket and each link of a chain leads to the first symbol.
         for index in 2..2 + number(at) + number(at + 4) {
             image = image.with(at + 4 * index as usize, &1_u32.to_ne_bytes());
         }
@@ -231,7 +231,7 @@ fn a_hash_chain_without_an_end_is_left() {
             image = image.with(index, &first.to_ne_bytes());
             index += 4;
         }
-        // Nothing else is to be read, so that no link need end the chain.
+        // A link with the lowest bit ends a chain. No byte after the buckets has that bit.
         for at in index..image.bytes.len() {
             image.bytes[at] &= 0xfe;
         }
@@ -260,7 +260,7 @@ fn a_damaged_image_has_its_function_inside_or_none() {
                 bytes[at] ^= flipped;
             }
         }
-        // Several at once, most of them in the tables, which come first.
+        // Several bytes are changed at once, most of them in the tables, which come first.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = move |below: usize| {
             state ^= state << 13;

@@ -1,5 +1,5 @@
-// Copies the memory of a WASI instance, as a snapshot does, and counts the UUIDs
-// that two instances make which begin with that memory.
+// Copies the memory of a WASI instance, as a snapshot does. Then it starts two instances with
+// that memory, and counts the UUIDs that both make.
 import assert from 'node:assert';
 import { readFile } from 'node:fs/promises';
 import { WASI } from 'node:wasi';
@@ -8,6 +8,7 @@ const PAGE = 65_536;
 const COUNT = 500;
 const program = await WebAssembly.compile(await readFile(process.argv[2]));
 
+// Starts an instance, with the memory of a snapshot if there is one.
 async function start(snapshot = new Uint8Array()) {
   const wasi = new WASI({ version: 'preview1' });
   const instance = await WebAssembly.instantiate(program, wasi.getImportObject());
@@ -18,12 +19,14 @@ async function start(snapshot = new Uint8Array()) {
   return instance.exports;
 }
 
+// Returns the UUIDs that an instance makes by the function called `maker`.
 function make(instance, maker) {
   const address = instance[maker](COUNT);
   const bytes = Buffer.from(instance.memory.buffer, address, COUNT * 16).toString('hex');
   return bytes.match(/.{32}/g);
 }
 
+// Returns how many UUIDs two copies of an instance both make.
 async function repeated(maker, reseeds) {
   const original = await start();
   original[maker](1);
@@ -37,9 +40,9 @@ async function repeated(maker, reseeds) {
   return all.length - new Set(all).size;
 }
 
-// One of 251 was made before the snapshot.
+// The pool has 251 UUIDs, of which one was made before the snapshot.
 assert.equal(await repeated('new_v4', false), 250);
 assert.equal(await repeated('new_v4', true), 0);
-console.log(`of ${COUNT} UUIDs two copies repeat 250, and none after reseed()`);
+console.log(`two copies repeat 250 of ${COUNT} UUIDs, and none after reseed()`);
 assert.equal(await repeated('peer', true), COUNT);
 console.log(`the control repeats ${COUNT}, as it must`);

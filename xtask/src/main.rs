@@ -1,6 +1,6 @@
 //! Runs the chores of this repository. `cargo xtask` lists them.
 //!
-//! Each is a script in `xtask/commands`, and its second line says what it does.
+//! Each chore is a script in `xtask/commands`, whose second line is its help text.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -18,10 +18,11 @@ fn main() -> io::Result<ExitCode> {
         if names.contains(&name) {
             let status = Command::new(commands.join(name))
                 .args(arguments)
-                // Cargo adds its own libraries to it, and a test must not find these.
+                // Cargo adds its own folders to this variable, and tests must not load libraries
+                // from them.
                 .env_remove("LD_LIBRARY_PATH")
                 .status()?;
-            // A script that a signal ended has no code.
+            // A script has no exit code if a signal ended it.
             let code = status.code().and_then(|code| u8::try_from(code).ok());
             return Ok(ExitCode::from(code.unwrap_or(1)));
         }

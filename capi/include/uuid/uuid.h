@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * libuuid's interface, served by fork-safe-uuid. Every function may be called
- * in a forked child, a thread and a signal handler. There is one limit: in a
- * program that loads the library with dlopen(3), the first call in each thread
- * may allocate memory, and must not be that of a handler that has interrupted
- * malloc(3).
+ * libuuid's interface, implemented by fork-safe-uuid. Every function may be
+ * called in a forked child, a thread and a signal handler. There is one limit: in
+ * a program that loads the library with dlopen(3), the first call in each thread
+ * may allocate memory. It must not be made by a signal handler that has
+ * interrupted malloc(3).
  *
- * Without any entropy the generators end the process with SIGABRT. The reason
- * is in fork_safe_uuid_abort_message, and on the standard error if that is still
- * the file which it was when the library was loaded.
+ * Without entropy the generators end the process with SIGABRT. The reason is in
+ * fork_safe_uuid_abort_message. It is also written to standard error if that is
+ * still the same file as when the library was loaded.
  */
 #ifndef FORK_SAFE_UUID_H
 #define FORK_SAFE_UUID_H
-/* Keeps the system's header of the same name out. */
+/* Keeps the system's header of the same name from being included as well. */
 #define _UL_LIBUUID_UUID_H
 
 #include <stddef.h>
@@ -29,7 +29,7 @@ typedef unsigned char uuid_t[16];
 /* The size of a UUID as text, with its final zero byte. */
 #define UUID_STR_LEN 37
 
-/* New UUIDs. The node of those with a time is random, never a MAC address. */
+/* Generate UUIDs. Versions 1 and 6 have a random node, never a MAC address. */
 extern void uuid_generate(uuid_t out);         /* version 4 */
 extern void uuid_generate_random(uuid_t out);  /* version 4 */
 extern void uuid_generate_time(uuid_t out);    /* version 1 */
@@ -37,18 +37,18 @@ extern int uuid_generate_time_safe(uuid_t out); /* version 1; returns 0 */
 extern void uuid_generate_time_v6(uuid_t out); /* version 6 */
 extern void uuid_generate_time_v7(uuid_t out); /* version 7 */
 
-/* The UUID of a name of len bytes in the namespace ns: versions 3 and 5. */
+/* Write the UUID of a name of len bytes in the namespace ns: versions 3 and 5. */
 extern void uuid_generate_md5(uuid_t out, const uuid_t ns, const char *name, size_t len);
 extern void uuid_generate_sha1(uuid_t out, const uuid_t ns, const char *name, size_t len);
 
-/* A namespace: "dns", "url", "oid", "x500" or "x.500"; otherwise NULL. */
+/* Returns the namespace "dns", "url", "oid", "x500" or "x.500", or NULL for others. */
 extern const uuid_t *uuid_get_template(const char *alias);
 
-/* Text of 36 characters to a UUID: 0, or -1 and uu is as it was. */
+/* Parse 36 characters. Return 0, or -1 without a change of uu if they are no UUID. */
 extern int uuid_parse(const char *in, uuid_t uu);
 extern int uuid_parse_range(const char *in_start, const char *in_end, uuid_t uu);
 
-/* A UUID to text, UUID_STR_LEN bytes; in lower case if not said otherwise. */
+/* Write a UUID as text of UUID_STR_LEN bytes; uuid_unparse writes lower case. */
 extern void uuid_unparse(const uuid_t uu, char *out);
 extern void uuid_unparse_lower(const uuid_t uu, char *out);
 extern void uuid_unparse_upper(const uuid_t uu, char *out);
@@ -58,8 +58,8 @@ extern void uuid_copy(uuid_t dst, const uuid_t src);
 extern int uuid_compare(const uuid_t uu1, const uuid_t uu2);
 extern int uuid_is_null(const uuid_t uu);
 
-/* The time in a UUID of version 1, 6 or 7; otherwise -1. ret_tv may be NULL.
- * uuid_time64 is there where time_t has 64 bits.
+/* Return the time in a UUID of version 1, 6 or 7, or -1 for others. ret_tv may be
+ * NULL. uuid_time64 exists if time_t has 64 bits.
  */
 #if defined(__USE_TIME_BITS64) && defined(__GLIBC__)
 #define uuid_time uuid_time64

@@ -1,4 +1,4 @@
-//! A library that allocates and unwinds, for `two.c`.
+//! A library that allocates memory and catches a panic, for `two.c`.
 
 use std::panic;
 

@@ -1,6 +1,6 @@
-/* Takes from statx(2) what tells one file from another: to be preloaded.
- * Compiled with FORGET_DEVICE or FORGET_BIRTH it takes that, with FORGET_FILE
- * all of it.
+/* A library to be preloaded. It removes from the results of statx(2) what tells one
+ * file from another: with FORGET_DEVICE the device, with FORGET_BIRTH the time of
+ * birth, and with FORGET_FILE everything.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

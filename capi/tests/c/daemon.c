@@ -1,9 +1,9 @@
-/* A daemon, as in 2014: daemon ledger FILE | daemon socket | daemon dark FILE
+/* A daemon like that of 2014: daemon ledger FILE | daemon socket | daemon dark FILE
  *
- * It makes a UUID, goes to the background, closes all descriptors and opens its
- * own, which gets a number that was closed. Then it makes UUIDs of each kind,
- * and says what became of its descriptor. "dark": its ledger is descriptor 2, and
- * there is no entropy.
+ * It makes a UUID, goes to the background and closes all descriptors. It then opens a
+ * ledger or a socket, which gets a number that was closed, makes UUIDs of each kind,
+ * and prints what happened to its descriptor. With "dark", the ledger is descriptor 2,
+ * and there is no entropy.
  */
 #include "dark.h"
 #include <fcntl.h>
@@ -27,7 +27,7 @@ static void make_some(void)
 
 static const char entry[] = "2014-01-30 a ledger, of which no byte may change\n";
 
-/* Another program's data: what is written to the ledger stays as it is. */
+/* Returns 0 after printing "unchanged", or the content of the changed ledger. */
 static int keep_ledger(const char *path)
 {
 	char now[256] = "";
@@ -42,7 +42,7 @@ static int keep_ledger(const char *path)
 	return 0;
 }
 
-/* The process ends, and the ledger stays as it is. */
+/* The same for a ledger at descriptor 2 of a child that must end without entropy. */
 static int keep_ledger_in_the_dark(const char *path)
 {
 	char now[1024] = "";
@@ -68,7 +68,7 @@ static int keep_ledger_in_the_dark(const char *path)
 	return 0;
 }
 
-/* A message waits, and the other end waits for messages. */
+/* The same for a socket with a message in it, whose other end must receive nothing. */
 static int keep_socket(void)
 {
 	char now[256] = "";
@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 	make_some();
 	child = fork();
 	if (child == 0) {
-		/* The standard ones stay, for the report. */
+		/* The standard descriptors stay open for the report. */
 		for (int fd = 3; fd < 1024; fd++)
 			close(fd);
 		if (!strcmp(argv[1], "dark"))

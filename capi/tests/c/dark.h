@@ -1,6 +1,4 @@
-/* A sandbox without entropy: getrandom(2) and each way to open a file are
- * refused.
- */
+/* A sandbox without entropy, which refuses getrandom(2) and the opening of files. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

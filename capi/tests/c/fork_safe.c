@@ -4,7 +4,7 @@
 #include <uuid/fork_safe_uuid.h>
 #include <uuid/uuid.h>
 
-/* Prints a UUID of version 1: those of one process have the same end. */
+/* Prints a UUID of version 1. Those of one process end with the same node. */
 static void print(void)
 {
 	char text[UUID_STR_LEN];
@@ -15,7 +15,7 @@ static void print(void)
 	puts(text);
 }
 
-/* The program is told by this signal that its machine was restored. */
+/* Handles the signal that tells the program that its machine was restored. */
 static void restored(int signal)
 {
 	(void)signal;

@@ -1,4 +1,4 @@
-/* Each function has the type that util-linux gives it, and can be called. */
+/* Assigns each function to a pointer of the type that util-linux gives it, and calls it. */
 #include <stdio.h>
 #include <string.h>
 #include <uuid/uuid.h>

@@ -1,8 +1,8 @@
-/* A host that loads a libuuid late: host LIBRARY [OTHER...]
+/* A host that loads a libuuid with dlopen(3): host LIBRARY [OTHER...]
  *
  * It starts a thread, loads the other libraries until one of them is refused,
- * and then LIBRARY. Its three threads make a UUID each: one older than all the
- * libraries, the main thread and a new one.
+ * and then loads LIBRARY. Three threads make a UUID each: the one that was started
+ * before, the main thread, and a new one.
  */
 #include <dlfcn.h>
 #include <pthread.h>

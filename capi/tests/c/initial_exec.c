@@ -1,5 +1,5 @@
-/* Thread-local storage that the loader must find in what each thread has from
- * its start. One variable of this model decides for the whole library.
+/* Thread-local storage that each thread must have from its start. One variable of this
+ * model requires that for the whole library.
  */
 static __thread volatile char variable[SIZE] __attribute__((tls_model("initial-exec")));
 

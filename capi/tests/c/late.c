@@ -1,7 +1,7 @@
 /* Loads a libuuid after the start, as plugins do: late LIBRARY unload|allocate
  *
- * unload: the library goes before the thread that made a UUID with it.
- * allocate: counts what the C library allocates for a thread's first UUID.
+ * unload: unloads the library before the thread ends that made a UUID with it.
+ * allocate: counts the allocations of the C library during a thread's first UUID.
  */
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,9 +1,11 @@
-/* Calls where malloc(3) may not be called, without entropy:
+/* Asks for a UUID without entropy, in a place where malloc(3) must not be called:
  * malloc handler|copy uuid|allocate
  *
- * handler: in a signal handler that interrupts malloc.
- * copy: in a raw copy of this process, of which another thread is in malloc.
- * Its end is that of the call: SIGABRT, or it hangs.
+ * handler: in a signal handler that interrupts malloc(3).
+ * copy: in a copy of this process, made by clone(2) while a thread is in malloc(3).
+ * allocate: the control, which allocates memory there.
+ *
+ * SIGABRT ends the program, or the program hangs.
  */
 #include "dark.h"
 #include <pthread.h>
@@ -24,7 +26,7 @@ extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
 
-/* A heap with one lock, as that of musl; glibc has some. */
+/* The heap gets a single lock, like that of musl. */
 static void enter(void)
 {
 	pthread_mutex_lock(&heap);
@@ -47,7 +49,7 @@ void *aligned_alloc(size_t a, size_t n) WITH(__libc_memalign(a, n))
 int posix_memalign(void **p, size_t a, size_t n) { return !(*p = memalign(a, n)); }
 void free(void *p) { enter(); __libc_free(p); pthread_mutex_unlock(&heap); }
 
-/* The compiler knows malloc and would leave this out. */
+/* By a pointer, as the compiler would remove a plain call of malloc. */
 static void allocate(void)
 {
 	static void *(*volatile function)(size_t) = malloc;

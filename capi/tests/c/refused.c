@@ -1,11 +1,16 @@
-/* A program that gets no UUID: refused WHAT [FILE]
+/* A program without entropy: refused WHAT [FILE]
  *
- * The name of a generator: calls it. "clear": calls what makes no UUID.
- * "file": FILE has taken the place of the standard error. "again": so has a new
- * file, of that name. "pipe": a pipe has.
- * "message": prints what the library left for debuggers. "write": writes a line.
- * "threads": two at once. "vfork": in a child that shares this memory.
- * "prepared": after fork_safe_uuid_prepare. Prints what it saw.
+ * WHAT is the name of a generator, which the program calls, or:
+ *
+ * clear     calls uuid_clear, and FILE has replaced the standard error
+ * file      calls uuid_generate, and FILE has replaced the standard error
+ * again     the same with a new file of the name FILE
+ * pipe      the same with a pipe; prints what was written to it
+ * message   calls uuid_generate, and prints what the library left for debuggers
+ * threads   calls uuid_generate in two threads at once
+ * vfork     calls uuid_generate in a child of vfork(2)
+ * prepared  calls uuid_generate after fork_safe_uuid_prepare, which must succeed
+ * write     writes a line to the standard error, and calls nothing
  */
 #define _GNU_SOURCE
 #include "dark.h"
@@ -115,7 +120,7 @@ int main(int argc, char **argv)
 		}
 		if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
 			return 2;
-		puts("the parent goes on");
+		puts("the parent continues");
 		return 0;
 	}
 	if (!strcmp(what, "clear"))

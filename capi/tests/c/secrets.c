@@ -1,7 +1,7 @@
-/* Searches the stack on which a UUID was made for copies of it.
+/* Searches the stack on which a UUID was made for copies of the UUID.
  *
- * Prints the names of the functions that leave one; "copy" leaves one on purpose.
- * secrets stateless: madvise(2) is refused, by which memory is marked.
+ * Prints the names of the functions that leave a copy; "copy" leaves one on purpose.
+ * With the argument "stateless", madvise(2) is refused, so no memory is wiped at fork.
  */
 #include "dark.h"
 #include <stdint.h>
@@ -31,7 +31,7 @@ static void copy(void)
 	(void)other[15];
 }
 
-/* Any eight bytes of a value in a row. */
+/* Returns whether eight successive bytes of the value are on the stack after the call. */
 static int leaves(void (*call)(void), const void *value, size_t length)
 {
 	memset(stack, 0, sizeof stack);
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
 		size_t length = id + 16 - secret;
 
 		generate = generators[i].generate;
-		/* The first one, those that were ready, and those that needed more. */
+		/* These calls make the first UUID, take ready ones, and refill the pool. */
 		for (int times = 0; times < 600; times++)
 			found |= leaves(make, secret, length);
 		for (int times = 0; times < 10; times++)

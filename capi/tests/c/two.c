@@ -1,4 +1,4 @@
-/* A program with libuuid.a and another archive that is written in Rust. */
+/* A program that links libuuid.a and another archive written in Rust. */
 #include <uuid/uuid.h>
 
 extern int catches(int), same(int);

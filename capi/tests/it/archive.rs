@@ -1,4 +1,4 @@
-//! The static library in a C program, beside another that is written in Rust.
+//! Links the static library into C programs beside another one that is written in Rust.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use crate::{library, loading};
 
 support::scenarios![
-    the_archive_defines_libuuids_names_and_no_others,
+    the_archive_defines_the_declared_names_and_no_others,
     a_program_may_link_another_rust_archive_beside_it,
     a_static_program_may_link_another_rust_archive_beside_it,
     a_musl_program_may_link_another_rust_archive_beside_it {
@@ -17,7 +17,7 @@ support::scenarios![
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
-fn the_archive_defines_libuuids_names_and_no_others() {
+fn the_archive_defines_the_declared_names_and_no_others() {
     let archive = library::prefix().join("lib/libuuid.a");
     let list = library::printed(Command::new("nm").arg("-gP").arg(archive));
     let defined: Vec<&str> = list
@@ -39,12 +39,12 @@ fn a_program_may_link_another_rust_archive_beside_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let other = other(directory.path(), &[]);
     let ours = library::prefix().join("lib/libuuid.a");
-    // Members are searched for in the order of the archives.
+    // The linker searches the archives in their order.
     for archives in [[&ours, &other], [&other, &ours]] {
         run_with(link("cc", directory.path(), &archives, &[]), &directory);
     }
 
-    // The control: another archive, with all of Rust in one member as ours.
+    // The control: an archive that also has all of Rust in one member, with global names.
     let same = directory.path().join("libsame.a");
     library::run(&mut rustc(
         &same,
@@ -68,9 +68,9 @@ fn a_musl_program_may_link_another_rust_archive_beside_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let ours = library::install_for(MUSL, "musl-gcc").join("lib/libuuid.a");
     let other = other(directory.path(), &["--target", MUSL]);
-    // The unwinder of the other archive.
+    // The other archive needs this unwinder.
     let unwinder = library::target_libraries(MUSL).join("self-contained/libunwind.a");
-    // That unwinder's table, which `musl-gcc` leaves out.
+    // The unwinder needs this table, which `musl-gcc` leaves out.
     let table = "-Wl,--eh-frame-hdr";
     for options in [&[table][..], &[table, "-static"]] {
         let archives = [&ours, &other, &unwinder];
@@ -79,13 +79,14 @@ fn a_musl_program_may_link_another_rust_archive_beside_it() {
     }
 }
 
-/// The archive of `catches.rs`.
+/// Compiles `catches.rs` to an archive, and returns its path.
 fn other(directory: &Path, options: &[&str]) -> PathBuf {
     let archive = directory.join("libcatches.a");
     library::run(&mut rustc(&archive, options));
     archive
 }
 
+/// Returns the command that compiles `catches.rs` to `archive`.
 fn rustc(archive: &Path, options: &[&str]) -> Command {
     let mut rustc = Command::new("rustc");
     rustc
@@ -96,7 +97,7 @@ fn rustc(archive: &Path, options: &[&str]) -> Command {
     rustc
 }
 
-/// Links `two.c` with archives.
+/// Links `two.c` with the archives.
 fn link(compiler: &str, directory: &Path, archives: &[&PathBuf], options: &[&str]) -> Output {
     Command::new(compiler)
         .args(["-Wall", "-Werror", "-o"])
@@ -110,7 +111,7 @@ fn link(compiler: &str, directory: &Path, archives: &[&PathBuf], options: &[&str
         .expect("a compiler")
 }
 
-/// Runs the program that was linked.
+/// Asserts that the program was linked, and runs it.
 #[track_caller]
 fn run_with(linked: Output, directory: &tempfile::TempDir) {
     let text = String::from_utf8_lossy(&linked.stderr);

@@ -1,4 +1,4 @@
-//! `install` as packagers call it.
+//! Calls `install` and `deb` as packagers do.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,12 +10,12 @@ use support::namespaces;
 use crate::{library, programs};
 
 support::scenarios![
-    it_prints_its_usage,
+    the_script_prints_its_usage,
     the_compiler_may_be_several_words_with_options { seconds: 300 },
     a_staged_installation_names_the_final_paths { seconds: 300 },
-    another_target_is_built_as_the_environment_says { seconds: 300 },
-    another_target_is_built_as_the_callers_configuration_says { seconds: 300 },
-    it_is_cross_compiled_with_the_linker_of_the_configuration {
+    the_environment_may_name_another_target { seconds: 300 },
+    the_callers_configuration_may_name_another_target { seconds: 300 },
+    the_callers_configuration_may_name_the_cross_compiler {
         possible: has_aarch64,
         seconds: 300
     },
@@ -23,7 +23,7 @@ support::scenarios![
         possible: has_aarch64,
         seconds: 300
     },
-    a_read_only_source_is_built {
+    a_read_only_source_can_be_built {
         possible: namespaces::may_unshare,
         seconds: 300
     },
@@ -35,14 +35,17 @@ support::scenarios![
 
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
+/// Returns whether the cross-compiler and Rust's library for 64-bit Arm are installed.
 pub fn has_aarch64() -> bool {
     programs::has("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu") && programs::has_target(AARCH64)
 }
 
+/// Returns whether the tools that `deb` and its test call are installed.
 fn has_debian() -> bool {
     programs::has("dpkg-shlibdeps", "dpkg-dev") && programs::has("uuidgen", "uuid-runtime")
 }
 
+/// Returns the command `install` without a compiler or a target from the environment.
 fn install() -> Command {
     let mut command = Command::new(Path::new(library::HERE).join("install"));
     command.env_remove("CC").env_remove("CARGO_BUILD_TARGET");
@@ -50,7 +53,7 @@ fn install() -> Command {
     command
 }
 
-fn it_prints_its_usage() {
+fn the_script_prints_its_usage() {
     let usage = library::printed(install().arg("--help"));
     for word in ["PREFIX", "DESTDIR", "CFLAGS", "Cargo"] {
         assert!(usage.contains(word), "{word}: {usage}");
@@ -64,7 +67,7 @@ fn it_prints_its_usage() {
 
 fn the_compiler_may_be_several_words_with_options() {
     let directory = tempfile::tempdir().expect("a directory");
-    // As `ccache` does, it runs the compiler that its arguments name.
+    // The wrapper runs the compiler that its arguments name, as `ccache` does.
     let (wrapper, log) = (
         directory.path().join("wrapper"),
         directory.path().join("log"),
@@ -125,21 +128,21 @@ fn a_staged_installation_names_the_final_paths() {
     );
 }
 
-fn another_target_is_built_as_the_environment_says() {
+fn the_environment_may_name_another_target() {
     build_elsewhere(|install, _| {
         install.env("CARGO_BUILD_TARGET", host());
     });
 }
 
-fn another_target_is_built_as_the_callers_configuration_says() {
+fn the_callers_configuration_may_name_another_target() {
     build_elsewhere(|install, directory| {
         configure(directory, &format!("[build]\ntarget = {:?}\n", host()));
         install.current_dir(directory);
     });
 }
 
-/// Builds in the folder of a named target, beside an archive of an earlier
-/// build in the folder that Cargo uses otherwise.
+/// Builds for a named target. An archive of an earlier build is in the folder that Cargo uses
+/// when no target is named, and must not be installed.
 fn build_elsewhere(prepare: impl FnOnce(&mut Command, &Path)) {
     let directory = tempfile::tempdir().expect("a directory");
     let (prefix, target) = (
@@ -160,7 +163,7 @@ fn build_elsewhere(prepare: impl FnOnce(&mut Command, &Path)) {
     library::load(prefix.join("lib/libuuid.so.1"));
 }
 
-fn it_is_cross_compiled_with_the_linker_of_the_configuration() {
+fn the_callers_configuration_may_name_the_cross_compiler() {
     let directory = tempfile::tempdir().expect("a directory");
     let text = format!(
         "[build]\ntarget = {AARCH64:?}\n[target.{AARCH64}]\nlinker = \"aarch64-linux-gnu-gcc\"\n"
@@ -190,7 +193,7 @@ fn a_target_without_a_compiler_is_refused() {
     assert_eq!(fs::read_dir(&directory).expect("a directory").count(), 0);
 }
 
-fn a_read_only_source_is_built() {
+fn a_read_only_source_can_be_built() {
     let directory = tempfile::tempdir().expect("a directory");
     let source = Path::new(library::HERE).parent().expect("the workspace");
     let text = source.to_str().expect("UTF-8");
@@ -201,7 +204,7 @@ fn a_read_only_source_is_built() {
     namespaces::mount(source, text, "", read_only);
     assert!(fs::write(source.join("written"), "").is_err());
 
-    // The path of the source may be a link.
+    // The path of the source may contain a symbolic link.
     let link = directory.path().join("source");
     symlink(source, &link).expect("a link");
     let prefix = directory.path().join("prefix");
@@ -256,12 +259,13 @@ fn a_debian_package_replaces_no_file() {
     library::run(Command::new("uuidgen").env("LD_LIBRARY_PATH", folder));
 }
 
+/// Writes a configuration of Cargo in `directory`.
 fn configure(directory: &Path, text: &str) {
     fs::create_dir(directory.join(".cargo")).expect("a directory");
     fs::write(directory.join(".cargo/config.toml"), text).expect("a file");
 }
 
-/// The target that Cargo builds for when none is named.
+/// Returns the target for which Cargo builds when none is named.
 fn host() -> String {
     let version = library::printed(Command::new("rustc").arg("-vV"));
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));

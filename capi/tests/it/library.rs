@@ -1,4 +1,4 @@
-//! This libuuid, installed under a prefix, and the system's, by dlopen(3).
+//! Installs this libuuid under a prefix, and loads it and the system's by dlopen(3).
 
 use std::ffi::{c_char, c_int};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use fork_safe_uuid::Uuid;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
 
-/// `capi`.
+/// The folder `capi`.
 pub const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
 pub type Generate = unsafe extern "C" fn(*mut Uuid);
@@ -18,21 +18,22 @@ pub type Unparse = unsafe extern "C" fn(*const Uuid, *mut c_char);
 pub type Ask = unsafe extern "C" fn(*const Uuid) -> c_int;
 pub type Time = unsafe extern "C" fn(*const Uuid, *mut libc::timeval) -> libc::time_t;
 
-/// Where `install` puts this libuuid.
+/// Returns the prefix under which this libuuid is installed.
 pub fn prefix() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("libuuid")
 }
 
+/// Returns the path of the installed shared library.
 pub fn ours() -> PathBuf {
     prefix().join("lib/libuuid.so.1")
 }
 
-/// Installs it anew, from the source of now.
+/// Builds and installs this libuuid.
 pub fn install() {
     run(Command::new(Path::new(HERE).join("install")).arg(prefix()));
 }
 
-/// Installs it for another target under a prefix of that name.
+/// Installs this libuuid for another target, and returns the prefix.
 pub fn install_for(target: &str, compiler: &str) -> PathBuf {
     let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join(target);
     run(Command::new(Path::new(HERE).join("install"))
@@ -42,7 +43,7 @@ pub fn install_for(target: &str, compiler: &str) -> PathBuf {
     prefix
 }
 
-/// Where rustc has the standard library for a target, if it does.
+/// Returns the folder of the standard library for a target, which need not exist.
 pub fn target_libraries(target: &str) -> PathBuf {
     let mut rustc = Command::new("rustc");
     rustc.args(["--print", "target-libdir", "--target", target]);
@@ -69,17 +70,19 @@ pub fn printed(command: &mut Command) -> String {
     String::from_utf8(run(command).stdout).expect("UTF-8")
 }
 
-/// Loads a library; the system's, by its name, before any other of that name.
+/// Loads a library. The system's is loaded by its bare name, and must be loaded first.
 pub fn load(path: impl AsRef<Path>) -> Library {
-    // SAFETY: a libuuid has no initialisation that another could disturb.
+    // SAFETY: the initialisation of a libuuid does not affect another one.
     unsafe { Library::open(Some(path.as_ref()), RTLD_NOW | RTLD_LOCAL) }.expect("a library")
 }
 
-/// The system's libuuid, and this one beside it.
+/// Loads the system's libuuid and this one.
 pub fn both() -> [Library; 2] {
     [load("libuuid.so.1"), load(ours())]
 }
 
+/// Returns a function of `library`.
+///
 /// # Safety
 ///
 /// `F` is the type of the function of that name.

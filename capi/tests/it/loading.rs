@@ -1,4 +1,4 @@
-//! The library as the loader sees it.
+//! Loads the library with the loaders of glibc and musl, at the start and later.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,24 +15,24 @@ const MUSL_LOADER: &str = "/lib/ld-musl-x86_64.so.1";
 const AARCH64_GCC: &str = "aarch64-linux-gnu-gcc";
 
 support::scenarios![
-    every_symbol_and_version_of_the_systems_is_there,
-    it_may_be_unloaded_before_a_thread_that_used_it_ends,
-    a_first_uuid_allocates_nothing_in_a_library_loaded_at_the_start,
-    it_loads_where_other_libraries_have_used_up_the_static_storage,
-    python_imports_it_where_other_libraries_have_used_up_the_static_storage {
+    every_symbol_and_version_of_the_systems_libuuid_is_exported,
+    the_library_may_be_unloaded_before_a_thread_that_used_it_ends,
+    the_first_uuid_allocates_nothing_if_the_library_is_loaded_at_the_start,
+    the_library_loads_after_others_have_used_up_the_static_tls,
+    python_imports_the_library_after_others_have_used_up_the_static_tls {
         possible: programs::has_python
     },
-    a_musl_program_loads_it {
+    a_musl_program_loads_the_library {
         possible: may_enter_musl,
         seconds: 300
     },
-    an_aarch64_program_loads_it {
+    an_aarch64_program_loads_the_library {
         possible: has_aarch64,
         seconds: 300
     },
 ];
 
-fn every_symbol_and_version_of_the_systems_is_there() {
+fn every_symbol_and_version_of_the_systems_libuuid_is_exported() {
     let system = exports(&system());
     let ours = exports(&library::ours());
     assert!(system.len() > 20, "{system:?}");
@@ -40,7 +40,7 @@ fn every_symbol_and_version_of_the_systems_is_there() {
         system.difference(&ours).collect::<Vec<_>>(),
         [] as [&String; 0]
     );
-    // What the system's exports since 2.40, on every system.
+    // util-linux exports these since 2.40 and 2.41, also if the system's library is older.
     for name in [
         "uuid_time64@@UUID_2.40",
         "uuid_generate_time_v6@@UUID_2.41",
@@ -48,7 +48,7 @@ fn every_symbol_and_version_of_the_systems_is_there() {
     ] {
         assert!(ours.contains(name), "{name}");
     }
-    // And nothing else under these versions, or such as a name of Rust's.
+    // Nothing else is exported, such as a name of Rust's.
     let is_ours = |name: &str| {
         name == "FORK_SAFE_UUID_1.0"
             || (name.starts_with("fork_safe_uuid_") && name.ends_with("@@FORK_SAFE_UUID_1.0"))
@@ -68,7 +68,7 @@ fn every_symbol_and_version_of_the_systems_is_there() {
     );
 }
 
-/// What a library exports, each with its version.
+/// Returns the symbols that a library exports, each with its version.
 fn exports(library: &Path) -> BTreeSet<String> {
     library::printed(
         Command::new("nm")
@@ -80,7 +80,7 @@ fn exports(library: &Path) -> BTreeSet<String> {
     .collect()
 }
 
-/// The file that the loader takes for the name.
+/// Returns the path of the system's libuuid.
 fn system() -> PathBuf {
     let list = library::printed(Command::new("/sbin/ldconfig").arg("-p"));
     let line = list.lines().find(|line| line.contains("libuuid.so.1 "));
@@ -88,29 +88,28 @@ fn system() -> PathBuf {
     path.expect("libuuid in the loader's list").into()
 }
 
-/// As installed, where it stays mapped, and as a library that goes. What happens
-/// to a library that is called at the end of a thread: `plugins` of `tests/it`.
-fn it_may_be_unloaded_before_a_thread_that_used_it_ends() {
+/// The installed library stays mapped, and the plain one is unmapped. `plugins` of `tests/it`
+/// shows what happens to a library that is called at the end of a thread.
+fn the_library_may_be_unloaded_before_a_thread_that_used_it_ends() {
     for library in [library::ours(), plain()] {
         let status = load_late(&library, "unload", None).0;
         assert!(status.success(), "{status}");
     }
 }
 
-fn a_first_uuid_allocates_nothing_in_a_library_loaded_at_the_start() {
+fn the_first_uuid_allocates_nothing_if_the_library_is_loaded_at_the_start() {
     let ours = library::ours();
     let (status, printed) = load_late(&ours, "allocate", Some(&ours));
     assert!(status.success(), "{status}");
     assert_eq!(printed, "0 in an old thread, 0 in a new one\n");
 
-    // The control: loaded later, where the C library allocates the thread-local
-    // storage.
+    // The control: if it is loaded later, the C library allocates its thread-local storage.
     let (status, printed) = load_late(&ours, "allocate", None);
     assert!(status.success(), "{status}");
     assert_ne!(printed, "0 in an old thread, 0 in a new one\n");
 }
 
-/// Runs `late.c` on a library.
+/// Runs `late.c` on a library, and returns its status and what it printed.
 fn load_late(library: &Path, what: &str, preload: Option<&Path>) -> (ExitStatus, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let program = directory.path().join("late");
@@ -128,9 +127,9 @@ fn load_late(library: &Path, what: &str, preload: Option<&Path>) -> (ExitStatus,
     )
 }
 
-/// The thread that makes a UUID first is older than the twenty libraries that
-/// make glibc lengthen its table, too.
-fn it_loads_where_other_libraries_have_used_up_the_static_storage() {
+/// The first UUID is made by a thread that is older than the library and than twenty others,
+/// for which glibc must extend the thread's table.
+fn the_library_loads_after_others_have_used_up_the_static_tls() {
     let directory = tempfile::tempdir().expect("a directory");
     let host = directory.path().join("host");
     compile("cc", "host.c", &host, &["-Wall", "-Werror", "-pthread"]);
@@ -141,7 +140,7 @@ fn it_loads_where_other_libraries_have_used_up_the_static_storage() {
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         assert!(
             text.contains(" of 148 others\n"),
-            "none was refused: {text}"
+            "all other libraries were loaded: {text}"
         );
         (output.status.code(), text)
     };
@@ -149,7 +148,7 @@ fn it_loads_where_other_libraries_have_used_up_the_static_storage() {
     let (code, text) = load(&library::ours());
     assert!(code == Some(0) && text.ends_with("three UUIDs\n"), "{text}");
 
-    // The control: the library with storage of that kind.
+    // The control: the library with static thread-local storage.
     let control = directory.path().join("control.so");
     link_with_static_storage("cc", &library::prefix(), &control);
     let (code, text) = load(&control);
@@ -159,7 +158,7 @@ fn it_loads_where_other_libraries_have_used_up_the_static_storage() {
     );
 }
 
-fn python_imports_it_where_other_libraries_have_used_up_the_static_storage() {
+fn python_imports_the_library_after_others_have_used_up_the_static_tls() {
     let directory = tempfile::tempdir().expect("a directory");
     let script = format!(
         "
@@ -167,7 +166,7 @@ import ctypes
 try:
     for other in {:?}:
         ctypes.CDLL(other)
-    print('none was refused')
+    print('all other libraries were loaded')
 except OSError:
     import uuid
     print('safe' if uuid.uuid1().is_safe is uuid.SafeUUID.safe else 'unknown')
@@ -181,13 +180,13 @@ except OSError:
     };
     assert_eq!(run(&library::prefix().join("lib")), "safe\n");
 
-    // The control, of which Python says nothing.
+    // The control: Python cannot import it, and says nothing.
     let control = directory.path().join("libuuid.so.1");
     link_with_static_storage("cc", &library::prefix(), &control);
     assert_eq!(run(directory.path()), "unknown\n");
 }
 
-/// `musl-gcc` and Rust's library for musl.
+/// Returns whether `musl-gcc` and Rust's library for musl are installed.
 pub fn has_musl() -> bool {
     cfg!(target_arch = "x86_64")
         && programs::has("musl-gcc", "musl-tools")
@@ -198,9 +197,9 @@ fn may_enter_musl() -> bool {
     namespaces::may_unshare() && has_musl()
 }
 
-/// In a root that has no file but musl's loader, which is its C library, too,
-/// the program and the libraries.
-fn a_musl_program_loads_it() {
+/// The root folder has no files but the program, the libraries and musl's loader, which is
+/// also its C library.
+fn a_musl_program_loads_the_library() {
     let root = tempfile::tempdir().expect("a directory");
     let prefix = library::install_for("x86_64-unknown-linux-musl", "musl-gcc");
     fs::create_dir(root.path().join("lib")).expect("a directory");
@@ -210,7 +209,7 @@ fn a_musl_program_loads_it() {
     others("musl-gcc", root.path());
     let ours = prefix.join("lib/libuuid.so.1");
     fs::copy(ours, root.path().join("libuuid.so.1")).expect("a copy");
-    // The control: the library with storage that musl gives at the start only.
+    // The control: the library with storage that musl reserves only at the start.
     link_with_static_storage("musl-gcc", &prefix, &root.path().join("control.so"));
 
     namespaces::unshare(libc::CLONE_NEWNS);
@@ -237,12 +236,12 @@ fn a_musl_program_loads_it() {
     );
 }
 
-/// The cross-compiler, Rust's library and an emulator.
+/// Returns whether the cross-compiler, Rust's library and an emulator are installed.
 fn has_aarch64() -> bool {
     installing::has_aarch64() && programs::has("qemu-aarch64", "qemu-user")
 }
 
-fn an_aarch64_program_loads_it() {
+fn an_aarch64_program_loads_the_library() {
     let directory = tempfile::tempdir().expect("a directory");
     let prefix = library::install_for("aarch64-unknown-linux-gnu", AARCH64_GCC);
     let host = directory.path().join("host");
@@ -257,9 +256,9 @@ fn an_aarch64_program_loads_it() {
     assert!(printed.ends_with("three UUIDs\n"), "{printed}");
 }
 
-/// Twenty libraries with ordinary thread-local storage, and more than 4000
-/// bytes of initial-exec storage in others: glibc has 1664 for libraries that
-/// are loaded late.
+/// Returns twenty libraries with ordinary thread-local storage, and others with 4096 bytes of
+/// initial-exec storage in total. glibc reserves 1664 bytes for libraries that are loaded
+/// later.
 fn others(compiler: &str, directory: &Path) -> Vec<PathBuf> {
     let copies = |name: &str, option: &str, count: usize| -> Vec<PathBuf> {
         let library = directory.join(name);
@@ -279,8 +278,7 @@ fn others(compiler: &str, directory: &Path) -> Vec<PathBuf> {
     .concat()
 }
 
-/// Links the installed archive with a variable for which the loader must find
-/// room in the static thread-local storage.
+/// Links the installed archive with a variable that needs static thread-local storage.
 fn link_with_static_storage(compiler: &str, prefix: &Path, library: &Path) {
     let archive = prefix.join("lib/libuuid.a");
     let map = format!("-Wl,--version-script={}/libuuid.map", library::HERE);
@@ -301,7 +299,7 @@ fn link_with_static_storage(compiler: &str, prefix: &Path, library: &Path) {
     );
 }
 
-/// Compiles a source of `tests/c`.
+/// Compiles a source file of `tests/c`.
 fn compile(compiler: &str, source: &str, to: &Path, options: &[&str]) {
     let source = Path::new(library::HERE).join("tests/c").join(source);
     library::run(
@@ -314,7 +312,8 @@ fn compile(compiler: &str, source: &str, to: &Path, options: &[&str]) {
     );
 }
 
-/// The installed archive as a shared library, without `install`'s precautions.
+/// Links the installed archive to a shared library without the options of `install`, and
+/// returns its path.
 fn plain() -> PathBuf {
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plain.so");
     library::run(

@@ -1,6 +1,6 @@
-//! The library as it is installed: beside the system's, and under programs
-//! that know nothing of it. Each scenario has a process of its own, and a
-//! deadline; one whose programs are missing says so and is ignored.
+//! Tests the installed library, in comparison with the system's libuuid and in programs that were
+//! built for that. Each scenario runs in its own process and has a deadline. A scenario whose
+//! programs are missing prints what to install, and is ignored.
 #![allow(unreachable_pub)]
 
 mod answers;
@@ -22,7 +22,9 @@ fn main() {
     }
     harness::main(
         [
-            answers::SCENARIOS,
+            answers::parsing::SCENARIOS,
+            answers::values::SCENARIOS,
+            answers::generators::SCENARIOS,
             archive::SCENARIOS,
             installing::SCENARIOS,
             loading::SCENARIOS,

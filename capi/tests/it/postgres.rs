@@ -1,4 +1,4 @@
-//! PostgreSQL's uuid-ossp on a server of the scenario's own.
+//! Runs PostgreSQL's uuid-ossp with the library, on a server that the scenario starts.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -22,21 +22,22 @@ support::scenarios![backends_of_postgresql_repeat_nothing {
 const BACKENDS: usize = 6;
 const ROWS: usize = 20_000;
 
-/// Debian keeps the server out of the path.
+/// Returns the folder of the server's programs, which Debian does not put into `PATH`.
 fn binaries() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     let mut paths = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin")));
     paths.find(|path| path.join("postgres").exists())
 }
 
+/// Returns whether a PostgreSQL server is installed.
 fn has_postgresql() -> bool {
     binaries().is_some() || programs::is_missing("postgresql")
 }
 
-/// Ends with the scenario.
+/// A server that is stopped when this value is dropped.
 struct Server {
     directory: tempfile::TempDir,
-    /// The server refuses to be root.
+    /// The user and group of the server, if the scenario is root: it refuses to run as root.
     user: Option<(u32, u32)>,
     process: Option<Child>,
 }
@@ -49,7 +50,7 @@ impl Server {
             user: None,
             process: None,
         };
-        // SAFETY: asks who this is.
+        // SAFETY: the call returns a number.
         if unsafe { libc::geteuid() } == 0 {
             let id = |which| {
                 let printed = library::printed(Command::new("id").args([which, "postgres"]));
@@ -59,7 +60,7 @@ impl Server {
             chown(server.directory.path(), Some(user), Some(group)).expect("root");
             server.user = Some((user, group));
         }
-        // Where that user may read it, whoever owns this one's directories.
+        // The server's user may not be able to read the library's own folder.
         fs::copy(library::ours(), server.library()).expect("a copy");
         fs::set_permissions(server.library(), fs::Permissions::from_mode(0o755)).expect("a file");
         library::run(server.command("initdb").args([
@@ -76,7 +77,7 @@ impl Server {
             .env("LD_PRELOAD", server.library())
             .args(["-D", "data", "-c", "listen_addresses=", "-k"])
             .arg(server.directory.path())
-            // Loaded before the backends are forked off.
+            // The server loads it before it forks the backends.
             .args(["-c", "shared_preload_libraries=uuid-ossp"])
             .stderr(File::create(server.directory.path().join("log")).expect("a file"));
         server.process = Some(postgres.spawn().expect("postgres"));
@@ -121,7 +122,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let process = self.process.as_mut().expect("started");
-        // SAFETY: the server's process, of which SIGINT is a fast shutdown.
+        // SAFETY: the id is that of the server, which SIGINT shuts down.
         unsafe { libc::kill(process.id() as i32, libc::SIGINT) };
         let _ = process.wait();
     }
@@ -187,7 +188,7 @@ fn backends_of_postgresql_repeat_nothing() {
         }
     }
     assert_eq!(seen.len(), 3 * BACKENDS * ROWS);
-    // Not the machine's for all of them, of which libuuid leaves the rest to a
-    // lock on a file that this user may not open.
-    assert_eq!(nodes.len(), BACKENDS, "a node for each backend");
+    // libuuid would use the MAC address in all of them, and rely on a lock on a file that
+    // this user may not open.
+    assert_eq!(nodes.len(), BACKENDS, "each backend has another node");
 }

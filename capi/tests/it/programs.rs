@@ -1,4 +1,4 @@
-//! Programs that know nothing of this library, with it in place of libuuid.
+//! Runs programs that were built for libuuid with this library.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,31 +13,32 @@ use support::{namespaces, uuids};
 
 use crate::library;
 
-/// Not in an ordinary user's path.
+/// The daemon, which is not in an ordinary user's `PATH`.
 const UUIDD: &str = "/usr/sbin/uuidd";
 
 support::scenarios![
-    a_daemons_new_descriptors_are_left_alone {
+    a_daemons_new_descriptors_are_neither_read_nor_written {
         possible: namespaces::may_unshare
     },
-    the_header_is_that_of_util_linux {
+    the_header_declares_the_types_of_util_linux {
         possible: has_headers
     },
-    uuidgen_prints_what_it_prints_with_the_systems {
+    uuidgen_works_as_with_the_systems_libuuid {
         possible: has_uuidgen
     },
-    a_time_before_1970_is_that_of_the_uuid {
+    uuidparse_shows_a_time_before_1970 {
         possible: has_uuidgen
     },
-    python_takes_it_for_safe {
+    python_marks_its_uuids_as_safe {
         possible: has_python
     },
-    mkfs_names_a_file_system { possible: has_mkfs },
-    uuidd_serves_ranges {
+    mkfs_gives_a_file_system_random_uuids { possible: has_mkfs },
+    uuidd_hands_out_ranges_that_do_not_overlap {
         possible: has_uuidd
     },
 ];
 
+/// Returns whether libuuid's header, pkg-config and a C++ compiler are installed.
 pub fn has_headers() -> bool {
     (Path::new("/usr/include/uuid/uuid.h").exists() || is_missing("uuid-dev"))
         && has("pkg-config", "pkg-config")
@@ -52,6 +53,7 @@ fn has_uuidd() -> bool {
     has(UUIDD, "uuid-runtime")
 }
 
+/// Returns whether Debian's Python is installed.
 pub fn has_python() -> bool {
     has("/usr/bin/python3", "python3")
 }
@@ -60,7 +62,7 @@ fn has_mkfs() -> bool {
     has("/sbin/mkfs.ext4", "e2fsprogs")
 }
 
-/// Whether there is such a program; if not, says where it is to be had.
+/// Returns whether there is such a program. If not, prints which package has it.
 pub fn has(program: &str, package: &str) -> bool {
     let mut command = Command::new(program);
     command
@@ -71,24 +73,25 @@ pub fn has(program: &str, package: &str) -> bool {
     command.status().is_ok() || is_missing(package)
 }
 
-/// Whether rustc has the standard library for a target; if not, says how to get
-/// it.
+/// Returns whether rustc has the standard library for a target. If not, prints how to
+/// install it.
 pub fn has_target(target: &str) -> bool {
     let found = library::target_libraries(target).is_dir();
     if !found && std::env::var_os(support::harness::SCENARIO).is_none() {
-        eprintln!("ignored what needs Rust's {target}: rustup target add {target}");
+        eprintln!("scenarios that need Rust's {target} are ignored: rustup target add {target}");
     }
     found
 }
 
+/// Prints which package is missing, and returns `false`.
 pub fn is_missing(package: &str) -> bool {
     if std::env::var_os(support::harness::SCENARIO).is_none() {
-        eprintln!("ignored what needs Debian's {package}: apt-get install {package}");
+        eprintln!("scenarios that need Debian's {package} are ignored: apt-get install {package}");
     }
     false
 }
 
-/// A program with this library in place of the system's.
+/// Returns the command for a program that loads this library in place of the system's.
 fn with_ours(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env("LD_LIBRARY_PATH", library::prefix().join("lib"));
@@ -102,8 +105,8 @@ fn with_ours(program: &str) -> Command {
     command
 }
 
-fn a_daemons_new_descriptors_are_left_alone() {
-    // A directory of clock states that is no one's but ours.
+fn a_daemons_new_descriptors_are_neither_read_nor_written() {
+    // libuuid gets a new folder for its clock state, which only this scenario sees.
     namespaces::unshare(libc::CLONE_NEWNS);
     namespaces::mount(Path::new("none"), "/", "", libc::MS_REC | libc::MS_PRIVATE);
     namespaces::mount(Path::new("none"), "/var/lib", "tmpfs", 0);
@@ -115,7 +118,7 @@ fn a_daemons_new_descriptors_are_left_alone() {
         directory.path().join("ledger"),
     );
     compile("daemon.c", &daemon, &["-luuid"], "cc");
-    // What it printed; nothing if it and its child had to be ended.
+    // Returns what the daemon printed, or nothing if it did not end in time.
     let run = |preload: &str, what: &[&str]| {
         let mut limited = Command::new("timeout");
         limited.arg("5").arg(&daemon).args(what);
@@ -134,8 +137,8 @@ fn a_daemons_new_descriptors_are_left_alone() {
     assert_eq!(run(ours, &["socket"]).as_deref(), Some("unchanged\n"));
     assert!(!Path::new("/var/lib/libuuid/clock.txt").exists());
 
-    // The control: its clock state goes into the ledger, and it takes the
-    // message or waits for a second one.
+    // The control: libuuid writes its clock state to the ledger, and takes the message from
+    // the socket or waits for a second one.
     let ledger = run("", &at_ledger).expect("an end");
     assert!(
         ledger.starts_with("clock: "),
@@ -164,11 +167,11 @@ pub fn compile(source: &str, program: &Path, link: &[&str], compiler: &str) {
     );
 }
 
-fn the_header_is_that_of_util_linux() {
+fn the_header_declares_the_types_of_util_linux() {
     let directory = tempfile::tempdir().expect("a directory");
     let program = |name: &str| -> PathBuf { directory.path().join(name) };
     let source = Path::new(library::HERE).join("tests/c/header.c");
-    // The types of the program are those of the system's header as well.
+    // The program also compiles with the system's header, so the types are the same.
     library::run(
         Command::new("cc")
             .args(["-Wall", "-Wextra", "-Werror", "-o"])
@@ -205,7 +208,7 @@ fn the_header_is_that_of_util_linux() {
     );
     assert_eq!([&shared, &alone], [&system, &system]);
 
-    // C++, and the path that pkg-config files of util-linux name.
+    // A C++ program includes <uuid.h>, as the pkg-config file of util-linux allows.
     let source = program("header.cc");
     fs::write(&source, "#include <uuid.h>\nint main() { uuid_t id; uuid_generate(id); return uuid_is_null(id); }\n")
         .expect("a file");
@@ -232,7 +235,7 @@ fn the_header_is_that_of_util_linux() {
     library::run(Command::new(program("plus")).current_dir(directory.path()));
 }
 
-fn uuidgen_prints_what_it_prints_with_the_systems() {
+fn uuidgen_works_as_with_the_systems_libuuid() {
     let make = |options: &[&str]| -> Uuid {
         let printed = library::printed(with_ours("uuidgen").args(options));
         printed.trim_end().parse().expect("a UUID")
@@ -263,23 +266,23 @@ fn uuidgen_prints_what_it_prints_with_the_systems() {
     }
 }
 
-fn a_time_before_1970_is_that_of_the_uuid() {
+fn uuidparse_shows_a_time_before_1970() {
     let tell = |mut command: Command| {
         let id = "bf2eb110-d788-1003-aa59-ce1e9e293641";
         library::printed(command.env("TZ", "UTC").args(["-n", "-o", "TIME", id]))
     };
     let told = tell(with_ours("uuidparse"));
     assert!(told.contains(" 15:05:25,316430+"), "{told}");
-    // The control.
+    // The control: libuuid shows another time.
     let told = tell(Command::new("uuidparse"));
     assert!(!told.contains(" 15:05:25"), "libuuid was mended? {told}");
 }
 
-fn python_takes_it_for_safe() {
+fn python_marks_its_uuids_as_safe() {
     let script = format!(
         r#"
 import ctypes, os, uuid
-assert uuid._generate_time_safe, "without _uuid"
+assert uuid._generate_time_safe, "Python has no _uuid"
 ids = [uuid.uuid1() for _ in range(1000)]
 assert all(id.version == 1 and id.is_safe is uuid.SafeUUID.safe for id in ids)
 assert all(id.node >> 40 & 1 for id in ids), "a MAC address"
@@ -300,7 +303,7 @@ for _ in range(20):
     data = os.read(output, 65536)
     assert len(data) == 3200
     ids += [uuid.UUID(bytes=data[at:at + 16]) for at in range(0, len(data), 16)]
-assert len(set(ids)) == len(ids) == 6000, "a duplicate"
+assert len(set(ids)) == len(ids) == 6000, "a UUID is repeated"
 loaded = {{line.split()[-1] for line in open("/proc/self/maps") if "libuuid" in line}}
 assert loaded == {{{:?}}}, loaded
 "#,
@@ -309,7 +312,7 @@ assert loaded == {{{:?}}}, loaded
     library::run(with_ours("/usr/bin/python3").arg("-c").arg(script));
 }
 
-fn mkfs_names_a_file_system() {
+fn mkfs_gives_a_file_system_random_uuids() {
     let image = tempfile::NamedTempFile::new().expect("a file");
     image.as_file().set_len(8 << 20).expect("room");
     let mut names = Vec::new();
@@ -319,7 +322,7 @@ fn mkfs_names_a_file_system() {
                 .args(["-q", "-F"])
                 .arg(image.path()),
         );
-        // The system's library reads what this one wrote.
+        // These tools use the system's libuuid.
         let list = library::printed(Command::new("/sbin/dumpe2fs").arg("-h").arg(image.path()));
         for field in ["Filesystem UUID:", "Directory Hash Seed:"] {
             let line = list.lines().find_map(|line| line.strip_prefix(field));
@@ -335,10 +338,10 @@ fn mkfs_names_a_file_system() {
     uuids::assert_all_good(&names);
 }
 
-fn uuidd_serves_ranges() {
+fn uuidd_hands_out_ranges_that_do_not_overlap() {
     let directory = tempfile::tempdir().expect("a directory");
     let socket = directory.path().join("socket");
-    // Ends with the scenario.
+    // If the scenario fails, the harness kills the daemon.
     let mut daemon = with_ours(UUIDD)
         .args(["--no-fork", "--no-pid", "--socket"])
         .arg(&socket)

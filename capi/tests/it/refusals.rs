@@ -1,5 +1,5 @@
-//! No entropy at all: the process ends, says why where that does no harm, and
-//! leaves the reason for debuggers.
+//! Without entropy, the process ends. It writes the reason to standard error if that is still
+//! the same file, and keeps the reason in memory for debuggers.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -15,15 +15,15 @@ use crate::{library, programs};
 
 support::scenarios![
     without_entropy_the_process_ends_and_says_why,
-    what_has_replaced_the_standard_error_is_not_written_to,
-    a_file_with_the_standard_errors_inode_is_not_written_to {
+    a_file_that_replaced_standard_error_is_not_written_to,
+    another_file_with_the_inode_of_standard_error_is_not_written_to {
         possible: namespaces::may_unshare
     },
-    a_standard_error_that_cannot_be_written_changes_nothing,
-    the_reason_is_left_for_debuggers,
+    the_process_aborts_when_standard_error_cannot_be_written,
+    debuggers_find_the_reason_in_memory,
     gdb_prints_the_reason { possible: has_gdb },
-    nothing_is_allocated_to_say_why,
-    two_threads_and_a_vforked_child_may_end_at_once,
+    reporting_the_reason_allocates_nothing,
+    two_threads_and_a_vforked_child_may_abort,
     a_panic_writes_nothing_to_another_file { seconds: 300 },
 ];
 
@@ -36,15 +36,16 @@ const GENERATORS: [&str; 6] = [
     "uuid_generate_time_v7",
 ];
 
-/// How a program ended that exceeded its 5 seconds.
+/// The exit status of timeout(1) if the program did not end within 5 s.
 const LATE: Option<i32> = Some(124);
 
+/// Returns whether gdb is installed.
 fn has_gdb() -> bool {
     programs::has("gdb", "gdb")
 }
 
-/// Programs of `tests/c` in a directory that goes away, linked to the system's
-/// libuuid.
+/// Programs of `tests/c`, linked to the system's libuuid, in a directory that is deleted when
+/// this value is dropped.
 struct Programs(TempDir);
 
 impl Programs {
@@ -58,11 +59,12 @@ impl Programs {
         Self(directory)
     }
 
+    /// Returns the path of a file in the directory.
     fn at(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    /// A program with libraries in place of the system's, and a limit of time.
+    /// Returns the command that runs a program with preloaded libraries, for at most 5 s.
     fn with(&self, preload: &[&Path], words: &[&str]) -> Command {
         let preload: Vec<_> = preload.iter().map(|path| path.to_str()).collect();
         let preload: Option<Vec<_>> = preload.into_iter().collect();
@@ -77,7 +79,7 @@ impl Programs {
         command
     }
 
-    /// The library that takes from statx(2) what `option` says.
+    /// Compiles the library that removes what `option` says from the results of statx(2).
     fn credulous(&self, option: &str) -> PathBuf {
         let to = self.at(&format!("credulous{option}.so"));
         let link = ["-shared", "-fPIC", option];
@@ -86,7 +88,7 @@ impl Programs {
     }
 }
 
-/// The signal that ended a program under timeout(1), if it is one.
+/// Returns the signal that ended a program under timeout(1), if one did.
 fn signal(output: &Output) -> Option<i32> {
     let code = output.status.code().filter(|&code| code > 128);
     output.status.signal().or(code.map(|code| code - 128))
@@ -96,7 +98,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
 
-/// Asserts that a program ended by `SIGABRT`, and returns what it printed.
+/// Asserts that `SIGABRT` ended a program, and returns what it printed.
 #[track_caller]
 fn aborted(command: &mut Command) -> String {
     let output = command.output().expect("timeout");
@@ -104,7 +106,7 @@ fn aborted(command: &mut Command) -> String {
     text(&output.stdout).to_owned()
 }
 
-/// Asserts that a line says why there is no UUID.
+/// Asserts that a line has the reason why there is no UUID.
 #[track_caller]
 fn assert_is_reason(line: &str) {
     let start = "libuuid: no entropy source: getrandom(2): ";
@@ -116,7 +118,7 @@ fn assert_is_reason(line: &str) {
 
 fn without_entropy_the_process_ends_and_says_why() {
     let programs = Programs::new(&["refused"]);
-    // The control: it makes one of time and process id, and says nothing.
+    // The control: libuuid makes one from the time and the process id, and says nothing.
     let control = library::run(&mut programs.with(&[], &["refused", "uuid_generate_random"]));
     assert_eq!(text(&control.stderr), "", "libuuid was mended?");
 
@@ -132,7 +134,7 @@ fn without_entropy_the_process_ends_and_says_why() {
     }
 }
 
-fn what_has_replaced_the_standard_error_is_not_written_to() {
+fn a_file_that_replaced_standard_error_is_not_written_to() {
     let programs = Programs::new(&["refused", "daemon"]);
     let ours = library::ours();
     let ledger = programs.at("ledger");
@@ -142,19 +144,19 @@ fn what_has_replaced_the_standard_error_is_not_written_to() {
     let pipe = &mut programs.with(&[&ours], &["refused", "pipe"]);
     assert_eq!(aborted(pipe), "nothing\n");
 
-    // The control: the library that takes any file for the one it knew.
+    // The control: with statx(2) changed, any file looks like the first one.
     let credulous = programs.credulous("-DFORGET_FILE");
     assert!(run(&[&credulous, &ours]).contains("libuuid: no entropy source"));
     let pipe = &mut programs.with(&[&credulous, &ours], &["refused", "pipe"]);
     assert_is_reason(&aborted(pipe));
 }
 
-/// On another device, and after the first one was deleted.
-fn a_file_with_the_standard_errors_inode_is_not_written_to() {
+/// The other file is on another device, or was made after the first one was deleted.
+fn another_file_with_the_inode_of_standard_error_is_not_written_to() {
     let programs = Programs::new(&["refused"]);
     let ours = library::ours();
-    // Calls `refused` where its standard error is a file, and returns what it
-    // printed and what stands in the other file.
+    // Runs `refused` with the first file as standard error, and returns what it printed and
+    // the content of the second file.
     let run = |preload: &[&Path], what: &str, first: &Path, second: &Path| {
         let stderr = File::create(first).expect("a file");
         let words = ["refused", what, second.to_str().expect("UTF-8")];
@@ -181,7 +183,7 @@ fn a_file_with_the_standard_errors_inode_is_not_written_to() {
     let inode = |path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(path).expect("a file"));
     assert_eq!(inode(first), inode(second));
     assert_eq!(run(&[&ours], "file", first, second).1, "");
-    // The control: without the device, and without the time of birth that this
+    // The control: the library sees neither the device nor the time of birth, which this
     // kernel's tmpfs may have.
     let device = programs.credulous("-DFORGET_DEVICE");
     let birth = programs.credulous("-DFORGET_BIRTH");
@@ -191,15 +193,15 @@ fn a_file_with_the_standard_errors_inode_is_not_written_to() {
     let again = &programs.at("again");
     let (inode, written) = run(&[&ours], "again", again, again);
     assert_eq!(written, "");
-    // The control, where the file system uses an inode again at once.
+    // The control, which needs a file system that reuses the inode at once.
     if inode == "the same inode\n" {
         let (_, written) = run(&[&birth, &ours], "again", again, again);
         assert_is_reason(&written);
     }
 }
 
-/// Full, without a reader, at its limit, and closed.
-fn a_standard_error_that_cannot_be_written_changes_nothing() {
+/// Standard error is a full pipe, a pipe without a reader, a file at its limit, or closed.
+fn the_process_aborts_when_standard_error_cannot_be_written() {
     let programs = Programs::new(&["refused"]);
     let ours = library::ours();
     let run = |what: &str, setting: &str, stderr: Stdio| {
@@ -217,7 +219,7 @@ fn a_standard_error_that_cannot_be_written_changes_nothing() {
     let full = || {
         let (output, mut input) = process::pipe();
         let flags = |flags: i32| {
-            // SAFETY: changes flags of a descriptor of this process.
+            // SAFETY: the call changes flags of a descriptor of this process.
             ok(unsafe { libc::fcntl(input.as_raw_fd(), libc::F_SETFL, flags) })
         };
         flags(libc::O_WRONLY | libc::O_NONBLOCK);
@@ -243,14 +245,14 @@ fn a_standard_error_that_cannot_be_written_changes_nothing() {
         Some(libc::SIGABRT)
     );
 
-    // The control: a program that writes as one would.
+    // The control: a program that just writes a line ends otherwise.
     let (_reader, stderr) = full();
     assert_eq!(run("write", "", stderr).0, LATE);
     assert_eq!(run("write", "", unread()).1, Some(libc::SIGPIPE));
     assert_eq!(run("write", limit, limited()).1, Some(libc::SIGXFSZ));
 }
 
-fn the_reason_is_left_for_debuggers() {
+fn debuggers_find_the_reason_in_memory() {
     let programs = Programs::new(&["refused"]);
     let mut command = programs.with(&[&library::ours()], &["refused", "message"]);
     assert_is_reason(&aborted(&mut command));
@@ -282,23 +284,23 @@ fn gdb_prints_the_reason() {
     assert_eq!(fs::read_to_string(ledger).expect("a file"), "");
 }
 
-/// In a signal handler that has interrupted malloc(3), and in a copy of a process
-/// in which another thread was there.
-fn nothing_is_allocated_to_say_why() {
+/// The call is made in a signal handler that has interrupted malloc(3), and in a copy of a
+/// process that was made while another thread was in malloc(3).
+fn reporting_the_reason_allocates_nothing() {
     let programs = Programs::new(&["malloc"]);
     let ours = library::ours();
     for place in ["handler", "copy"] {
         for _ in 0..50 {
             aborted(&mut programs.with(&[&ours], &["malloc", place, "uuid"]));
         }
-        // The control.
+        // The control: a call that allocates hangs.
         let mut command = programs.with(&[&ours], &["malloc", place, "allocate"]);
         let output = command.output().expect("timeout");
         assert_eq!(output.status.code(), LATE, "{place}: {output:?}");
     }
 }
 
-fn two_threads_and_a_vforked_child_may_end_at_once() {
+fn two_threads_and_a_vforked_child_may_abort() {
     let programs = Programs::new(&["refused"]);
     let ours = library::ours();
     for _ in 0..100 {
@@ -313,11 +315,11 @@ fn two_threads_and_a_vforked_child_may_end_at_once() {
         lines.into_iter().for_each(assert_is_reason);
     }
     let mut vfork = programs.with(&[&ours], &["refused", "vfork"]);
-    assert_eq!(library::printed(&mut vfork), "the parent goes on\n");
+    assert_eq!(library::printed(&mut vfork), "the parent continues\n");
 }
 
-/// No call of this library is known to panic: this builds one with a function that
-/// does.
+/// No call of this library is known to panic, so the scenario builds a library with a function
+/// that does.
 fn a_panic_writes_nothing_to_another_file() {
     let programs = Programs::new(&["refused"]);
     let build = |name: &str, hook: &str| {
@@ -373,7 +375,7 @@ fn a_panic_writes_nothing_to_another_file() {
     };
     let library = build("kept", "abort::take_panics();");
     assert_eq!(run(&library), "");
-    // The control: the standard library's hook.
+    // The control: with the standard library's hook, the panic is written to the file.
     let control = run(&build("lost", "let _ = abort::take_panics;"));
     assert!(control.contains("panicked at"), "{control}");
 }

@@ -1,4 +1,4 @@
-//! What this library has beside libuuid: `uuid/fork_safe_uuid.h`.
+//! Tests the functions that libuuid does not have, of `uuid/fork_safe_uuid.h`.
 
 use std::collections::BTreeSet;
 use std::ffi::{c_char, c_int};
@@ -21,21 +21,24 @@ support::scenarios![
         possible: programs::has_headers
     },
     a_clone_repeats_nothing_after_reseed,
-    a_sandbox_without_entropy_serves_after_prepare,
+    a_sandbox_without_entropy_has_uuids_after_prepare,
     prepare_says_what_a_sandbox_must_allow,
-    texts_are_cut_as_by_snprintf,
+    texts_are_truncated_as_by_snprintf,
 ];
 
 type Prepare = unsafe extern "C" fn(*mut c_char, usize) -> c_int;
 type Reseed = unsafe extern "C" fn();
 type Status = unsafe extern "C" fn(*mut c_char, usize) -> usize;
 
-/// A program that knows of both libraries, compiled as programs are.
+/// The example of the README runs with either library.
 fn the_example_gets_another_node_after_a_restore() {
     let example = fs::read_to_string(Path::new(library::HERE).join("tests/c/fork_safe.c"));
     let readme = fs::read_to_string(Path::new(library::HERE).join("README.md"));
     let block = format!("```c\n{}```\n", example.expect("a file"));
-    assert!(readme.expect("a file").contains(&block), "another example");
+    assert!(
+        readme.expect("a file").contains(&block),
+        "the README has another example"
+    );
 
     let directory = tempfile::tempdir().expect("a directory");
     let compilers = [("cc", "-pie"), ("cc", "-no-pie"), ("clang", "-pie")];
@@ -45,7 +48,7 @@ fn the_example_gets_another_node_after_a_restore() {
         }
         let program = directory.path().join("fork_safe");
         let position = if kind == "-pie" { "-fPIE" } else { "-fno-pie" };
-        // From the system's files, where a distribution builds its programs.
+        // It is linked to the system's library, as a distribution's programs are.
         library::run(
             Command::new(compiler)
                 .args(["-Wall", "-Wextra", "-Werror", "-O2", position, kind, "-o"])
@@ -68,7 +71,7 @@ fn the_example_gets_another_node_after_a_restore() {
         assert_eq!(lines.len(), 2, "{said}");
         assert!(lines[0].starts_with("UUIDs by source: kernel; "), "{said}");
         assert!(lines[1].starts_with("now by source: kernel; "), "{said}");
-        // The control.
+        // The control: with libuuid, both UUIDs have the same node.
         let (same, said) = run(Path::new(""));
         assert!(same, "libuuid was mended?");
         assert_eq!(said, "the system's libuuid\n");
@@ -104,7 +107,7 @@ int main(void) { struct timeval at; return uuid_time64(one, &at) != uuid_time(on
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{options:?}: {errors}");
     }
-    // The control: the header with a variadic macro, and without the function.
+    // The control: the header without the function, and with a variadic macro.
     let changed = directory.path().join("uuid");
     fs::create_dir(&changed).expect("a directory");
     let header = |name: &str| fs::read_to_string(include.join("uuid").join(name)).expect("a file");
@@ -128,7 +131,7 @@ int main(void) { struct timeval at; return uuid_time64(one, &at) != uuid_time(on
     }
 }
 
-/// UUIDs of each version that has random bits or a node.
+/// Returns UUIDs of each version that has random bits or a node.
 fn make(library: &Library) -> Vec<Uuid> {
     let names = [
         "uuid_generate",
@@ -137,11 +140,11 @@ fn make(library: &Library) -> Vec<Uuid> {
     ];
     let mut ids = vec![];
     for name in names {
-        // SAFETY: its type in `uuid.h`.
+        // SAFETY: the function has this type in `uuid.h`.
         let generate: Generate = unsafe { function(library, name) };
         for _ in 0..300 {
             let mut id = Uuid::nil();
-            // SAFETY: a `uuid_t`.
+            // SAFETY: `id` is a `uuid_t`.
             unsafe { generate(&mut id) };
             ids.push(id);
         }
@@ -149,11 +152,11 @@ fn make(library: &Library) -> Vec<Uuid> {
     ids
 }
 
-/// As a hypervisor does, memory is copied and nothing tells: a fork in which no
-/// mapping is wiped.
+/// A clone is a fork in which no mapping is wiped: the memory is copied, and nothing tells the
+/// process.
 fn a_clone_repeats_nothing_after_reseed() {
     let ours = library::load(library::ours());
-    // SAFETY: its type in `fork_safe_uuid.h`.
+    // SAFETY: the function has this type in `fork_safe_uuid.h`.
     let reseed: Reseed = unsafe { function(&ours, "fork_safe_uuid_reseed") };
     let before = make(&ours);
     memory::keep_on_fork(&memory::mappings(|flags| flags.contains(&"wf")));
@@ -177,15 +180,15 @@ fn a_clone_repeats_nothing_after_reseed() {
             nodes.len(),
         )
     };
-    // SAFETY: it may be called anywhere.
+    // SAFETY: the function may be called anywhere.
     assert_eq!(clones(&|| unsafe { reseed() }), (0, 3));
-    // The control: the ready UUIDs of one thread, and one node.
+    // The control: the clones repeat the ready UUIDs of one thread, and have one node.
     let (repeated, nodes) = clones(&|| ());
     assert!((1..=SLOTS).contains(&repeated), "{repeated}");
     assert_eq!(nodes, 1);
 }
 
-fn a_sandbox_without_entropy_serves_after_prepare() {
+fn a_sandbox_without_entropy_has_uuids_after_prepare() {
     let directory = tempfile::tempdir().expect("a directory");
     let program = directory.path().join("refused");
     let link = ["-pthread", "-Wl,--no-as-needed", "-luuid"];
@@ -196,12 +199,12 @@ fn a_sandbox_without_entropy_serves_after_prepare() {
         command.output().expect("refused").status.success()
     };
     assert!(run("prepared"));
-    assert!(!run("uuid_generate"), "the control");
+    assert!(!run("uuid_generate"), "the control had entropy");
 }
 
 fn prepare_says_what_a_sandbox_must_allow() {
     let ours = library::load(library::ours());
-    // SAFETY: its type in `fork_safe_uuid.h`.
+    // SAFETY: the function has this type in `fork_safe_uuid.h`.
     let prepare: Prepare = unsafe { function(&ours, "fork_safe_uuid_prepare") };
     let said_in = |refused: &[libc::c_long]| {
         let said = process::in_copy(process::fork, || {
@@ -209,7 +212,7 @@ fn prepare_says_what_a_sandbox_must_allow() {
                 sandbox::refuse(refused, libc::EPERM);
             }
             let mut text = [0_u8; 512];
-            // SAFETY: errno, and room for that many bytes.
+            // SAFETY: the pointers lead to errno and to that many bytes.
             let result = unsafe {
                 *libc::__errno_location() = 1234;
                 let result = prepare(text.as_mut_ptr().cast(), text.len());
@@ -248,16 +251,16 @@ fn prepare_says_what_a_sandbox_must_allow() {
     );
 }
 
-fn texts_are_cut_as_by_snprintf() {
+fn texts_are_truncated_as_by_snprintf() {
     let ours = library::load(library::ours());
-    // SAFETY: their types in `fork_safe_uuid.h`.
+    // SAFETY: the functions have these types in `fork_safe_uuid.h`.
     let (status, prepare): (Status, Prepare) = unsafe {
         (
             function(&ours, "fork_safe_uuid_status"),
             function(&ours, "fork_safe_uuid_prepare"),
         )
     };
-    // SAFETY: room for as many bytes as each call is told.
+    // SAFETY: each buffer has as many bytes as the call is told.
     unsafe {
         let length = status(ptr::null_mut(), 0);
         assert!(prepare(ptr::null_mut(), 0) >= 0);

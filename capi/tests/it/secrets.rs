@@ -1,4 +1,4 @@
-//! Copies of a UUID that a call leaves behind.
+//! Searches for copies of a UUID that a call leaves behind.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::{library, programs};
 
 support::scenarios![no_copy_of_a_uuid_is_left_on_the_stack];
 
-/// A UUID may be a session's secret.
+/// A UUID may be the secret of a session.
 fn no_copy_of_a_uuid_is_left_on_the_stack() {
     let directory = tempfile::tempdir().expect("a directory");
     let program = directory.path().join("secrets");
@@ -17,12 +17,13 @@ fn no_copy_of_a_uuid_is_left_on_the_stack() {
         command.env("LD_LIBRARY_PATH", library::prefix().join("lib"));
         library::printed(command.args(what))
     };
-    // The control is a function of the program's own.
+    // The control is a function of the program that leaves a copy.
     assert_eq!(run(&[]), "copy\n");
-    // Each UUID from the kernel: there is no memory to keep others in.
+    // Without wiped memory, no UUIDs are kept ready, and each is drawn from the kernel.
     assert_eq!(run(&["stateless"]), "copy\n");
 
-    // And the system's, which has other functions of version 7 or none.
+    // The second control is libuuid. It is compiled with the system's header, as not every
+    // libuuid has a function for version 7.
     let system = directory.path().join("system");
     let source = Path::new(library::HERE).join("tests/c/secrets.c");
     library::run(

@@ -1,14 +1,14 @@
-//! A web service on axum and sqlx (SQLite) whose workers are forked. Each order
-//! gets a UUID of version 7, which is its row's primary key.
+//! A web service with axum and sqlx (SQLite) whose workers are forked. Each order gets a UUID
+//! of version 7, which is the primary key of its row.
 //!
 //! ```text
 //! cd examples/axum-sqlite
 //! cargo run -- 127.0.0.1:8080    then: curl -X POST 127.0.0.1:8080/orders
-//! cargo run                      checks itself: no order lost, none refused
+//! cargo run                      checks itself: no order is lost or refused
 //! ```
 //!
-//! The fork comes before the runtime, whose threads no child inherits. For the
-//! UUIDs it would not matter.
+//! The workers are forked before the runtime starts, because a child does not inherit its
+//! threads. For the UUIDs, the order does not matter.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -48,18 +48,18 @@ fn main() -> ExitCode {
     });
 
     let workers = [(); WORKERS].map(|()| {
-        // SAFETY: the runtime above has ended, and this process one thread.
+        // SAFETY: the runtime above has ended, and this process has one thread.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             runtime().block_on(serve(listener.try_clone().expect("a socket"), file.clone()));
-            // SAFETY: ends the worker without its parent's destructors.
+            // SAFETY: the worker ends without running its parent's destructors.
             unsafe { libc::_exit(1) };
         }
         pid
     });
     let passed = address.is_none() && check(local);
     for pid in workers {
-        // SAFETY: children of this process; the status is not asked for.
+        // SAFETY: the ids are those of children. Null means that the status is not written.
         unsafe {
             if address.is_none() {
                 libc::kill(pid, libc::SIGKILL);
@@ -101,7 +101,7 @@ async fn serve(listener: TcpListener, file: PathBuf) {
 
 async fn order(State(database): State<SqlitePool>) -> Result<Json<Uuid>, (StatusCode, String)> {
     let id = fork_safe_uuid::now_v7();
-    // A key that is there already is an error.
+    // A repeated key would be an error.
     let insert = sqlx::query("INSERT INTO orders (id) VALUES (?)").bind(id);
     match insert.execute(&database).await {
         Ok(_) => Ok(Json(id)),
@@ -118,7 +118,7 @@ async fn count(State(database): State<SqlitePool>) -> String {
         .to_string()
 }
 
-/// Orders from many clients at once, then counts.
+/// Sends orders from several clients at once, and returns whether all of them were stored.
 fn check(address: SocketAddr) -> bool {
     let clients = [(); WORKERS].map(|()| {
         thread::spawn(move || {
@@ -141,6 +141,7 @@ fn check(address: SocketAddr) -> bool {
     accepted == WORKERS * ORDERS && stored == accepted.to_string()
 }
 
+/// Sends a request, and returns the answer.
 fn request(address: SocketAddr, method: &str) -> String {
     let mut client = TcpStream::connect(address).expect("the service");
     client

@@ -1,25 +1,25 @@
-//! `Uuid::new_v4()` of code that cannot be changed, served by this crate's
-//! sources: getrandom(2) by number, else a descriptor that is proven before and
-//! after each read.
+//! Makes the crate `getrandom` use the entropy sources of this crate, for code that calls
+//! `Uuid::new_v4()` and cannot be changed. The sources are getrandom(2) and, if that is refused,
+//! a descriptor of /dev/urandom that is checked before and after each read.
 //!
 //! ```text
 //! cd examples/getrandom-backend && cargo run
 //! ```
 //!
-//! Think twice:
+//! Before you use this, consider:
 //!
-//! - It feeds *everything* that draws from `getrandom` 0.3 and 0.4: TLS keys,
-//!   hash maps of ahash, seeds of `rand`. What goes wrong here goes wrong there.
-//! - `--cfg getrandom_backend="custom"` must reach the whole build, by
-//!   `.cargo/config.toml` of the program or RUSTFLAGS; the latter replaces the
-//!   former. Without it this function stands unused, and nothing says so.
-//! - Only the program defines the symbol, once; a library must not.
-//! - `getrandom` 0.2 is not served. Nor is `fast-rng` made safe: its seeds come
-//!   from here, and its copies at fork still repeat them.
-//! - It is the system call again, with none of the pool's speed.
+//! - It affects *everything* that draws from `getrandom` 0.3 and 0.4: TLS keys, hash maps of
+//!   ahash, seeds of `rand`. An error here is an error there.
+//! - The whole build needs `--cfg getrandom_backend="custom"`, in the program's
+//!   `.cargo/config.toml` or in RUSTFLAGS, which replaces the former. Without it, this function
+//!   is not called, and nothing reports that.
+//! - Only the program may define the symbol, and only once. A library must not define it.
+//! - `getrandom` 0.2 does not call it. It does not make `fast-rng` safe: that draws its seeds
+//!   here, but forked processes still repeat each other's UUIDs.
+//! - Each UUID takes a system call again, without the speed of the pool.
 //!
-//! The program checks itself, and exits with 0: in a sandbox that refuses
-//! getrandom(2), with its descriptors closed and their numbers taken.
+//! The program checks itself in a sandbox that refuses getrandom(2), with its descriptors closed
+//! and their numbers taken. It exits with 0 if no UUID is repeated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -29,22 +29,23 @@ use fork_safe_uuid::source::{Device, EntropySource, Kernel};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use uuid::Uuid;
 
+/// Fills `dest` with random bytes. `getrandom` calls this function by its name.
+///
 /// # Safety
 ///
-/// `dest` leads to `len` bytes that may be written; they need not be
-/// initialised.
+/// `dest` leads to `len` bytes that may be written. They need not be initialised.
 // SAFETY: the name and the signature are those of getrandom's documentation.
 #[unsafe(no_mangle)]
 unsafe extern "Rust" fn __getrandom_v03_custom(
     dest: *mut u8,
     len: usize,
 ) -> Result<(), getrandom::Error> {
-    // SAFETY: the caller's promise; zeroed first, as a slice needs it.
+    // SAFETY: the caller's promise. The bytes of a slice must be initialised, so they are zeroed.
     let dest = unsafe {
         dest.write_bytes(0, len);
         std::slice::from_raw_parts_mut(dest, len)
     };
-    // Not `new_v4()`: a UUID has six bits that are known.
+    // The bytes of `new_v4()` would not do, as six bits of a UUID are known.
     Kernel
         .fill(dest)
         .or_else(|_| Device.fill(dest))
@@ -55,11 +56,11 @@ fn main() {
     refuse_getrandom();
     let mut ids: Vec<_> = (0..1000).map(|_| Uuid::new_v4()).collect();
 
-    // A daemon closes what it finds, and a file gets the numbers. It repeats
-    // itself, and so do UUIDs that are read from it.
+    // As in a daemon, all descriptors are closed, and a file gets their numbers. The file
+    // repeats itself, and UUIDs that are read from it would do so, too.
     let path = std::env::temp_dir().join(format!("{}", ids[0]));
     std::fs::write(&path, b"what a file says ".repeat(1000)).expect("a file");
-    // SAFETY: whatever is open belongs to code that takes its chances.
+    // SAFETY: nothing in this program uses these descriptors after this.
     unsafe { libc::close_range(3, u32::MAX, 0) };
     let foreign = [(); 16].map(|()| File::open(&path).expect("a file"));
     std::fs::remove_file(&path).expect("the file");
@@ -69,7 +70,7 @@ fn main() {
     let different = ids.iter().collect::<BTreeSet<_>>().len();
     assert_eq!(different, 2000, "UUIDs repeat");
     assert!(fork_safe_uuid::status().device_is_open());
-    println!("2000 UUIDs of Uuid::new_v4(), none twice");
+    println!("2000 UUIDs by Uuid::new_v4(), none repeated");
 }
 
 fn refuse_getrandom() {

@@ -1,5 +1,5 @@
-//! A PostgreSQL extension whose functions return UUIDs. It may be preloaded, or be
-//! loaded by each backend.
+//! A PostgreSQL extension whose functions return UUIDs. It may be preloaded, or each backend may
+//! load it.
 //!
 //! ```text
 //! cd examples/pgrx
@@ -10,9 +10,9 @@
 //! psql -c 'CREATE EXTENSION pg_fork_safe_uuid' -c 'SELECT fork_safe_uuid_v7()'
 //! ```
 //!
-//! Debian's packages for the build are postgresql-server-dev-15 and libclang-dev. For
-//! another PostgreSQL than 15, add `--no-default-features --features pg17`, for example.
-//! `cargo pgrx package` makes the three files, too, where cargo-pgrx is installed.
+//! The build needs Debian's packages postgresql-server-dev-15 and libclang-dev. For another
+//! version than PostgreSQL 15, add for example `--no-default-features --features pg17`. If
+//! cargo-pgrx is installed, `cargo pgrx package` makes the three files, too.
 //! `cargo xtask hosts postgres` checks this recipe.
 
 use pgrx::Uuid;
@@ -20,7 +20,7 @@ use pgrx::prelude::*;
 
 pg_module_magic!();
 
-// Both panic without entropy, and pgrx turns a panic into an error of the statement.
+// Both functions panic without entropy, and pgrx turns a panic into an error of the statement.
 
 #[pg_extern(parallel_safe)]
 fn fork_safe_uuid_v4() -> Uuid {

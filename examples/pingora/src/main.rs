@@ -3,10 +3,10 @@
 //! ```text
 //! cd examples/pingora
 //! cargo run -- --daemon    then: curl -I 127.0.0.1:6190
-//! cargo run                checks itself: each request has another UUID
+//! cargo run                checks itself: each request gets another UUID
 //! ```
 //!
-//! Nothing needs to be done for `--daemon`, which forks, nor for `--upgrade`.
+//! The service needs no preparation for `--daemon`, which forks, nor for `--upgrade`.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
@@ -35,21 +35,21 @@ fn main() -> ExitCode {
     server.run_forever()
 }
 
-/// Starts the service in the foreground, and asks it.
+/// Starts the service in the foreground, and returns success if each request gets another UUID.
 fn check() -> ExitCode {
     let program = env::current_exe().expect("this program");
     let mut service = Command::new(program)
-        .arg("--nocapture") // Without an argument it would check itself, too.
+        .arg("--nocapture") // Without any argument, the program would check itself again.
         .spawn()
         .expect("the service");
     let ids: HashSet<String> = (0..REQUESTS).filter_map(|_| request()).collect();
     service.kill().expect("the service");
     service.wait().expect("the service");
-    println!("{} request ids of {REQUESTS} requests", ids.len());
+    println!("{} distinct ids of {REQUESTS} requests", ids.len());
     ExitCode::from(u8::from(ids.len() != REQUESTS))
 }
 
-/// Returns the request id of an answer.
+/// Sends a request, and returns the request id of the answer.
 fn request() -> Option<String> {
     let mut client = (0..100).find_map(|_| {
         let client = TcpStream::connect(ADDRESS).ok();

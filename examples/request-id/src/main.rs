@@ -1,11 +1,11 @@
-//! A web service on axum whose workers are forked. tower-http gives each request a
-//! UUID of version 7, which is the answer's header `x-request-id`. A client's own
-//! header is kept.
+//! A web service with axum whose workers are forked. tower-http gives each request a UUID of
+//! version 7, and the answer has it in the header `x-request-id`. If the client sends that
+//! header, its value is kept.
 //!
 //! ```text
 //! cd examples/request-id
 //! cargo run -- 127.0.0.1:8080    then: curl -i 127.0.0.1:8080
-//! cargo run                      checks itself: each request has a UUID of its own
+//! cargo run                      checks itself: each request gets another UUID
 //! ```
 
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ use tower_http::request_id::{
 const WORKERS: usize = 4;
 const REQUESTS: usize = 1000;
 
-/// Takes the place of tower-http's `MakeRequestUuid`, which calls `Uuid::new_v4()`.
+/// Replaces tower-http's `MakeRequestUuid`, which calls `Uuid::new_v4()`.
 #[derive(Clone, Copy)]
 struct ForkSafeId;
 
@@ -43,21 +43,21 @@ fn main() -> ExitCode {
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:0"));
     let listener = listener.expect("a free address");
     let local = listener.local_addr().expect("bound");
-    // The workers inherit what the generator keeps.
+    // The workers inherit a generator that has made a UUID.
     println!("http://{local}, instance {}", fork_safe_uuid::now_v7());
     let workers = [(); WORKERS].map(|()| {
         // SAFETY: this process has one thread.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             serve(listener.try_clone().expect("a socket"));
-            // SAFETY: ends the worker without its parent's destructors.
+            // SAFETY: the worker ends without running its parent's destructors.
             unsafe { libc::_exit(1) };
         }
         pid
     });
     let passed = address.is_none() && check(local);
     for pid in workers {
-        // SAFETY: children of this process; the status is not asked for.
+        // SAFETY: the ids are those of children. Null means that the status is not written.
         unsafe {
             if address.is_none() {
                 libc::kill(pid, libc::SIGKILL);
@@ -73,7 +73,7 @@ fn serve(listener: TcpListener) {
     runtime.expect("a runtime").block_on(async {
         listener.set_nonblocking(true).expect("a socket");
         let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-        // The layer that is added last is the first to see a request.
+        // The layer that is added last gets a request first.
         let service = Router::new()
             .route("/", get(answer))
             .layer(PropagateRequestIdLayer::x_request_id())
@@ -82,18 +82,20 @@ fn serve(listener: TcpListener) {
     });
 }
 
-/// Answers with the request's UUID, which a handler finds as an extension.
+/// Answers with the request's UUID, which tower-http adds to the request as an extension.
 async fn answer(Extension(id): Extension<RequestId>) -> Vec<u8> {
     id.header_value().as_bytes().to_vec()
 }
 
+/// Sends requests, and returns whether each got another UUID.
 fn check(address: SocketAddr) -> bool {
     let ids: BTreeSet<Uuid> = (0..REQUESTS).map(|_| request(address)).collect();
     println!("{} request ids of {REQUESTS} are distinct", ids.len());
     ids.len() == REQUESTS && ids.iter().all(|id| id.get_version_num() == 7)
 }
 
-/// Returns the UUID in the answer's header, which must be the one that the handler saw.
+/// Sends a request, and returns the UUID in the answer's header. The handler must have seen the
+/// same one.
 fn request(address: SocketAddr) -> Uuid {
     let mut client = TcpStream::connect(address).expect("the service");
     let patience = Some(Duration::from_secs(30));

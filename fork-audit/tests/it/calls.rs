@@ -1,5 +1,5 @@
-//! The forms in which a function is named: each must be found, and what looks like
-//! it must not.
+//! Each form in which a function can be named is found, and text that only looks like it is
+//! not.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ const NEEDS: &str = "[features]\noff = []\n[dependencies]\n\
     uuid = { path = \"../uuid\", features = [\"fast-rng\"] }\n\
     rand = { path = \"../rand\" }\n";
 
-/// Lines, columns and forms of the calls that are seen in a service's `lib.rs`.
+/// Returns the lines, columns and forms of the calls that are found in a `lib.rs`.
 fn seen(rule: &str, source: &str) -> Vec<(u64, u64, String)> {
     let root = service(NEEDS, "");
     fs::write(root.path().join("service/src/lib.rs"), source).expect("a source");
@@ -26,7 +26,7 @@ fn seen(rule: &str, source: &str) -> Vec<(u64, u64, String)> {
         .collect()
 }
 
-/// One call is seen, at a line and in a form.
+/// Asserts that one call is found, at `line` and in the form `form`.
 #[track_caller]
 fn found(rule: &str, line: u64, form: &str, source: &str) {
     let seen = seen(rule, source);
@@ -37,16 +37,19 @@ fn found(rule: &str, line: u64, form: &str, source: &str) {
     assert_eq!(places, [(line, form)], "{source}");
 }
 
+/// Asserts that one call of `uuid` is found.
 #[track_caller]
 fn uuid(line: u64, form: &str, source: &str) {
     found("uuid-fast-rng", line, form, source);
 }
 
+/// Asserts that one call of `rand` is found.
 #[track_caller]
 fn rand(line: u64, form: &str, source: &str) {
     found("rand-0.9", line, form, source);
 }
 
+/// Asserts that no call is found.
 #[track_caller]
 fn none(source: &str) {
     assert_eq!(seen("uuid-fast-rng", source), [], "{source}");
@@ -54,7 +57,7 @@ fn none(source: &str) {
 }
 
 #[test]
-fn a_plain_call() {
+fn a_plain_call_is_found() {
     uuid(1, "call", "fn f() { uuid::Uuid::new_v4(); }");
     uuid(2, "call", "use uuid::Uuid;\nfn f() { Uuid::now_v7(); }");
     uuid(1, "call", "fn f() { ::uuid::NonNilUuid::now_v6(&[0; 6]); }");
@@ -73,7 +76,7 @@ fn the_column_counts_characters() {
 }
 
 #[test]
-fn what_is_named_otherwise_is_no_call() {
+fn a_function_of_another_name_is_not_found() {
     none("fn f() { uuid::Uuid::nil(); }");
     none("// Uuid::new_v4()\n/// Uuid::new_v4()\nfn f() { \"uuid::Uuid::new_v4()\"; }");
     none("struct Uuid; impl Uuid { fn new_v4() {} } fn f() { Uuid::new_v4(); }");
@@ -82,7 +85,7 @@ fn what_is_named_otherwise_is_no_call() {
 }
 
 #[test]
-fn another_name_for_the_type() {
+fn a_call_by_another_name_of_the_type_is_found() {
     uuid(2, "call", "use uuid::Uuid as Id;\nfn f() { Id::new_v4(); }");
     uuid(
         2,
@@ -99,7 +102,7 @@ fn another_name_for_the_type() {
 }
 
 #[test]
-fn a_type_alias() {
+fn a_call_by_a_type_alias_is_found() {
     uuid(2, "call", "type Id = uuid::Uuid;\nfn f() { Id::new_v4(); }");
     let elsewhere = "mod ids { pub type Id = uuid::Uuid; }\nuse ids::Id;\nfn f() { Id::new_v4(); }";
     uuid(3, "call", elsewhere);
@@ -110,7 +113,7 @@ fn a_type_alias() {
 }
 
 #[test]
-fn self_in_an_impl_for_the_type() {
+fn a_call_by_self_in_an_impl_for_the_type_is_found() {
     let start = "type Id = uuid::Uuid;\ntrait Make { type Of; fn make(); }\n";
     let id = "impl Make for Id { type Of = u8;\nfn make() { Self::new_v4(); } }";
     uuid(4, "call", &format!("{start}{id}"));
@@ -123,7 +126,7 @@ fn self_in_an_impl_for_the_type() {
 }
 
 #[test]
-fn a_qualified_type() {
+fn a_call_by_a_qualified_type_is_found() {
     uuid(2, "call", "use uuid::Uuid;\nfn f() { <Uuid>::new_v4(); }");
     uuid(
         2,
@@ -134,12 +137,12 @@ fn a_qualified_type() {
 }
 
 #[test]
-fn a_call_over_two_lines() {
+fn a_call_over_several_lines_is_found() {
     uuid(1, "call", "fn f() { uuid::Uuid::\n    new_v4\n    (); }");
 }
 
 #[test]
-fn a_function_as_a_value() {
+fn a_function_as_a_value_is_found() {
     uuid(
         2,
         "value",
@@ -153,7 +156,7 @@ fn a_function_as_a_value() {
 }
 
 #[test]
-fn an_attribute() {
+fn a_path_in_an_attribute_is_found() {
     let serde = "use uuid::Uuid;\nstruct S {\n#[serde(default = \"Uuid::new_v4\")] id: Uuid }";
     uuid(3, "attribute", serde);
     let builder =
@@ -167,7 +170,7 @@ fn an_attribute() {
 }
 
 #[test]
-fn a_bare_function() {
+fn a_call_of_an_imported_function_is_found() {
     rand(
         2,
         "call",
@@ -200,7 +203,7 @@ fn a_bare_function() {
 }
 
 #[test]
-fn the_tokens_of_a_macro() {
+fn a_path_in_the_tokens_of_a_macro_is_found() {
     uuid(
         2,
         "macro",
@@ -222,7 +225,7 @@ fn the_tokens_of_a_macro() {
 }
 
 #[test]
-fn what_is_not_compiled_is_no_call() {
+fn a_call_in_code_that_is_not_compiled_is_not_found() {
     none("#[cfg(test)] mod tests { fn f() { uuid::Uuid::new_v4(); } }");
     none("#[test] fn f() { uuid::Uuid::new_v4(); }");
     none("#[cfg(all(unix, feature = \"off\"))] fn f() { uuid::Uuid::new_v4(); }");
@@ -240,7 +243,7 @@ fn what_is_not_compiled_is_no_call() {
 }
 
 #[test]
-fn another_crate_passes_the_type_on() {
+fn a_call_by_a_type_that_another_crate_re_exports_is_found() {
     let root = service(
         "[dependencies]\nmiddle = { path = \"../middle\" }\n",
         &format!("[dependencies]\n{}", crate::scene::FAST_RNG),
@@ -261,7 +264,7 @@ fn another_crate_passes_the_type_on() {
 }
 
 #[test]
-fn modules_in_other_files() {
+fn a_call_in_a_module_of_another_file_is_found() {
     let root = service(NEEDS, "");
     let src = root.path().join("service/src");
     let source = "mod a; #[path = \"odd.rs\"] mod b; #[cfg(test)] mod tests;\n\
@@ -289,7 +292,7 @@ fn modules_in_other_files() {
 }
 
 #[test]
-fn what_is_not_seen_is_not_said_to_be_absent() {
+fn a_report_without_calls_says_that_none_was_seen() {
     let root = service(NEEDS, "");
     let (status, text) = audit(&root.path().join("service"), &[]);
     assert_eq!(status, Some(1));

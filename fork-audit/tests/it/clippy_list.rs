@@ -1,5 +1,5 @@
-//! `examples/switch/clippy.toml` lists each public function of `uuid` that draws
-//! from a random source or reads the clock, as its sources tell.
+//! Compares the list of `examples/switch/clippy.toml` with the sources of `uuid`: the list has
+//! each public function that draws from a random source or reads the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -11,20 +11,20 @@ use serde_json::Value;
 use syn::visit::{self, Visit};
 use syn::{ImplItem, Item, TraitItem, Type, Visibility};
 
-/// The functions where drawing begins, by their modules.
+/// The functions of `uuid` that draw or read the clock themselves, with their modules.
 const BEGINNINGS: [&str; 4] = ["rng::u128", "rng::u64", "rng::u16", "timestamp::now"];
 
-/// A function: whether others can call it, and what it names itself.
+/// A function: whether it is public, and the functions that it names.
 #[derive(Default)]
 struct Function {
     is_public: bool,
     names: BTreeSet<String>,
 }
 
-/// By `Type::name`, and by `module::name` where there is no type.
+/// The functions by `Type::name`, or by `module::name` if they belong to no type.
 type Functions = BTreeMap<String, Function>;
 
-/// Notes the last two segments of each path, and the names of methods.
+/// Collects the last two names of each path, and the names of methods.
 #[derive(Default)]
 struct Names<'a> {
     ty: Option<&'a str>,
@@ -50,8 +50,8 @@ impl<'ast> Visit<'ast> for Names<'_> {
     }
 }
 
-/// Reads the functions of some items. A trait's method counts as drawing if the
-/// method of one of its types does.
+/// Adds the functions of `items` to `all`. The method of a trait counts as drawing if it
+/// draws in one of the types that implement the trait.
 fn functions(items: &[Item], module: &str, all: &mut Functions) {
     let mut note = |name: String, is_public: bool, ty: Option<&str>, block: &syn::Block| {
         let mut names = Names {
@@ -104,7 +104,7 @@ fn functions(items: &[Item], module: &str, all: &mut Functions) {
                 }
             }
             Item::Static(item) => {
-                // `LazyLock::new(ContextV1::new_random)`.
+                // Its value may name a function: `LazyLock::new(ContextV1::new_random)`.
                 let mut names = Names::default();
                 names.visit_expr(&item.expr);
                 statics.push((item.ident.to_string(), names.found));
@@ -127,7 +127,7 @@ fn functions(items: &[Item], module: &str, all: &mut Functions) {
     }
 }
 
-/// The public functions that draw, by the sources in a directory.
+/// Returns the public functions that draw, according to the sources in a directory.
 fn drawing(src: &Path) -> BTreeSet<String> {
     let mut all = Functions::new();
     for entry in fs::read_dir(src).expect("sources").flatten() {
@@ -166,7 +166,7 @@ fn drawing(src: &Path) -> BTreeSet<String> {
             break;
         }
     }
-    // Of a type: the modules with free functions that draw are private.
+    // Only functions of a type are public: the modules with free functions are private.
     drawing.retain(|name| all[name].is_public && name.starts_with(char::is_uppercase));
     drawing
 }
@@ -175,7 +175,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where the `uuid` of the lock file lies.
+/// Returns the folder with the sources of the `uuid` in the lock file.
 fn uuid() -> PathBuf {
     let cargo = env::var_os("CARGO").expect("run by cargo");
     let output = Command::new(cargo)
@@ -192,7 +192,7 @@ fn uuid() -> PathBuf {
     Path::new(manifest).with_file_name("src")
 }
 
-/// The functions of `uuid` that `clippy.toml` lists.
+/// Returns the functions of `uuid` that `clippy.toml` lists.
 fn listed() -> BTreeSet<String> {
     let text = fs::read_to_string(root().join("examples/switch/clippy.toml")).expect("clippy.toml");
     let toml: toml::Table = text.parse().expect("TOML");

@@ -1,4 +1,5 @@
-//! JSON, SARIF, `--help`, exit statuses and a reader that goes away.
+//! Tests the JSON and SARIF output, `--help`, the exit statuses, and a reader that closes the
+//! output.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -36,8 +37,8 @@ fn json_has_ways_and_calls() {
     assert_eq!(report["findings"], Value::Array(vec![]));
 }
 
-/// The properties that the SARIF 2.1.0 schema requires of what is written, and the
-/// ranges of its numbers.
+/// Asserts the properties that the SARIF 2.1.0 schema requires, and the ranges of the numbers.
+/// Returns the results.
 fn check_sarif(log: &Value) -> &Vec<Value> {
     assert_eq!(log["version"], "2.1.0");
     let runs = log["runs"].as_array().expect("runs");
@@ -81,7 +82,7 @@ fn sarif(root: &std::path::Path) -> (Option<i32>, Value) {
     (status, serde_json::from_str(&text).expect("JSON"))
 }
 
-/// The files and lines of the results of a rule.
+/// Returns the files and lines of the results of a rule.
 fn places(results: &[Value], rule: &str) -> Vec<(String, u64)> {
     let results = results.iter().filter(|result| result["ruleId"] == rule);
     let places = results.map(|result| &result["locations"][0]["physicalLocation"]);
@@ -113,7 +114,7 @@ fn sarif_points_at_the_dependency_where_the_calls_are_elsewhere() {
     let root = service(ON_MIDDLE, &format!("[dependencies]\n{FAST_RNG}"));
     let (status, log) = sarif(root.path());
     assert_eq!(status, Some(1));
-    // `middle = …` in the manifest.
+    // This line of the manifest is `middle = …`.
     let place = ("Cargo.toml".to_owned(), 6);
     assert_eq!(places(check_sarif(&log), "uuid-fast-rng"), [place]);
 }
@@ -127,7 +128,7 @@ fn sarif_without_findings_has_no_results() {
 }
 
 #[test]
-fn what_cannot_be_read_is_no_answer() {
+fn a_program_that_cannot_be_read_gives_status_2_and_no_report() {
     let root = service("[dependencies]\nmiddle = { path = \"../nowhere\" }\n", "");
     for format in ["human", "json", "sarif"] {
         for at in ["service", "nothing"] {
@@ -142,7 +143,7 @@ fn what_cannot_be_read_is_no_answer() {
 }
 
 #[test]
-fn wrong_options_are_2_and_help_is_0() {
+fn a_wrong_option_gives_status_2_and_help_gives_status_0() {
     let root = service("", "");
     let at = root.path().join("service");
     assert_eq!(audit(&at, &["--no-such-option"]).0, Some(2));
@@ -159,7 +160,7 @@ fn wrong_options_are_2_and_help_is_0() {
     }
 }
 
-/// The status and the messages of an audit whose standard output is closed.
+/// Returns the exit status and the messages of an audit whose standard output is closed.
 fn unread(mut command: Command) -> (Option<i32>, String) {
     let mut child = command
         .stdout(Stdio::piped())
@@ -175,7 +176,7 @@ fn unread(mut command: Command) -> (Option<i32>, String) {
 }
 
 #[test]
-fn the_status_is_held_when_the_reader_closes_the_pipe() {
+fn the_exit_status_is_the_same_when_the_reader_closes_the_pipe() {
     let nothing = (Some(0), String::new());
     let findings = (Some(1), String::new());
     let clean = service("", "");

@@ -1,4 +1,4 @@
-//! `cargo fork-audit` on programs that are made up here, without a registry.
+//! Runs `cargo fork-audit` on made-up programs, which need no registry.
 
 mod calls;
 mod clippy_list;

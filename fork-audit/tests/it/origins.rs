@@ -1,16 +1,16 @@
-//! Which packages are reported, and who switched a feature on.
+//! Tests which packages are reported, and who is said to have switched a feature on.
 
 use crate::scene::{FAST_RNG, ON_MIDDLE, audit, package, service};
 
 #[test]
-fn names_who_switches_fast_rng_on() {
+fn the_report_says_who_switches_fast_rng_on() {
     let root = service(ON_MIDDLE, &format!("[dependencies]\n{FAST_RNG}"));
     let (status, text) = audit(&root.path().join("service"), &[]);
     assert_eq!(status, Some(1), "{text}");
     for part in [
         "uuid 1.29.3 with fast-rng\n",
         "  switched on by        service 0.1.0 > middle 0.2.0 > uuid 1.29.3 [fast-rng]\n",
-        // Not the comment above it.
+        // Line 1 is a comment that looks like a call.
         "  calls                 middle 0.2.0 src/lib.rs:2\n",
         "up to 4096 UUIDs",
         "rand 0.10.4 with thread_rng\n",
@@ -27,8 +27,8 @@ fn names_who_switches_fast_rng_on() {
 }
 
 #[test]
-fn names_the_feature_that_switches_an_optional_dependency_on() {
-    // As tower-http does.
+fn the_report_says_which_feature_switches_an_optional_dependency_on() {
+    // tower-http has such features.
     let middle = "[features]\nrequest-id = [\"dep:uuid\"]\nfull = [\"request-id\"]\n[dependencies]\n\
         uuid = { path = \"../uuid\", features = [\"v4\"], optional = true }\n";
     let needs = "[dependencies]\nmiddle = { path = \"../middle\", features = [\"full\"] }\n";
@@ -42,7 +42,7 @@ fn names_the_feature_that_switches_an_optional_dependency_on() {
 }
 
 #[test]
-fn a_package_that_only_depends_did_not_switch_it_on() {
+fn a_package_that_depends_without_the_feature_is_not_reported_as_the_origin() {
     let needs = format!("{ON_MIDDLE}uuid = {{ path = \"../uuid\" }}\n");
     let root = service(&needs, &format!("[dependencies]\n{FAST_RNG}"));
     let (_, text) = audit(&root.path().join("service"), &[]);
@@ -58,7 +58,7 @@ fn a_package_that_only_depends_did_not_switch_it_on() {
 }
 
 #[test]
-fn follows_a_feature_that_is_passed_on() {
+fn a_feature_that_is_passed_on_is_followed() {
     let needs = "[dependencies]\nmiddle = { path = \"../middle\", features = [\"fast\"] }\n";
     let middle = "[features]\nfast = [\"ids/fast-rng\"]\n\
                   [dependencies]\nids = { path = \"../uuid\", package = \"uuid\" }\n";
@@ -88,7 +88,7 @@ fn a_feature_of_the_command_line_counts() {
 }
 
 #[test]
-fn leaves_out_tests_build_scripts_and_macros() {
+fn tests_build_scripts_and_macros_are_left_out() {
     let uuid = "[dependencies]\nuuid = { path = \"../uuid\" }\n";
     let dev = format!("{uuid}[dev-dependencies]\n{FAST_RNG}");
     let build = format!("{uuid}[build-dependencies]\n{FAST_RNG}");
@@ -101,7 +101,7 @@ fn leaves_out_tests_build_scripts_and_macros() {
 }
 
 #[test]
-fn tells_the_versions_apart() {
+fn each_version_gets_the_text_for_it() {
     for (name, version, expected) in [
         ("uuid", "1.12.1", "up to 15 UUIDs"),
         ("uuid7", "1.8.0", "one lock"),

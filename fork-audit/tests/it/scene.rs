@@ -1,4 +1,4 @@
-//! Made-up programs, and the audit of them.
+//! Makes up programs, and audits them.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Features of the made-up `uuid`, as those of the real one.
+/// The manifest of the made-up `uuid`, with the features of the real one.
 const UUID: &str = "[features]\nv4 = [\"rng\"]\nv7 = [\"rng\"]\nrng = [\"dep:getrandom\"]\n\
     fast-rng = [\"rng\", \"dep:rand\"]\n[dependencies]\n\
     rand = { path = \"../rand\", optional = true }\n\
@@ -17,7 +17,7 @@ const UUID: &str = "[features]\nv4 = [\"rng\"]\nv7 = [\"rng\"]\nrng = [\"dep:get
 pub(crate) const ON_MIDDLE: &str = "[dependencies]\nmiddle = { path = \"../middle\" }\n";
 pub(crate) const FAST_RNG: &str = "uuid = { path = \"../uuid\", features = [\"fast-rng\"] }\n";
 
-/// Writes a package and what its manifest says after the version.
+/// Writes a package. `manifest` is what follows the version in its manifest.
 pub(crate) fn package(root: &Path, name: &str, version: &str, manifest: &str, source: &str) {
     let directory = root.join(name);
     fs::create_dir_all(directory.join("src")).expect("a directory");
@@ -27,8 +27,8 @@ pub(crate) fn package(root: &Path, name: &str, version: &str, manifest: &str, so
     fs::write(directory.join("src/lib.rs"), source).expect("a source");
 }
 
-/// A service over `middle`, and packages with the names and features of the real
-/// ones.
+/// Writes a service, a package `middle`, and packages with the names and features of the real
+/// ones. `needs` is the rest of the service's manifest, and `middle` that of `middle`.
 pub(crate) fn service(needs: &str, middle: &str) -> TempDir {
     let root = tempfile::tempdir().expect("a directory");
     let at = root.path();
@@ -42,7 +42,7 @@ pub(crate) fn service(needs: &str, middle: &str) -> TempDir {
     root
 }
 
-/// The audit of a program, with more arguments.
+/// Returns the command that audits a program, with more arguments.
 pub(crate) fn command(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-fork-audit"));
     command
@@ -52,19 +52,20 @@ pub(crate) fn command(program: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// The exit status, and what is printed to standard output.
+/// Audits a program, and returns the exit status and the standard output.
 pub(crate) fn audit(program: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output = command(program, arguments).output().expect("the program");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     (output.status.code(), text)
 }
 
+/// Returns the JSON report on a program.
 pub(crate) fn json(program: &Path) -> Value {
     let (_, text) = audit(program, &["--message-format", "json"]);
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// The finding of one rule.
+/// Returns the finding of one rule.
 pub(crate) fn finding<'a>(report: &'a Value, rule: &str) -> &'a Value {
     let findings = report["findings"].as_array().expect("findings");
     let found = findings.iter().find(|finding| finding["rule"] == rule);

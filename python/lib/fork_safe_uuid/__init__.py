@@ -4,9 +4,9 @@
     >>> uuid4().version, uuid7().version
     (4, 7)
 
-What the functions return is the standard library's own `uuid.UUID`. Parent and child
-never make the same UUID after a fork, also where the fork is made in C: in uWSGI, by
-ctypes, or by an embedding program. Nothing needs to be called after one.
+The functions return the standard library's own `uuid.UUID`. After a fork, parent and
+child never make the same UUID, even if the fork is made in C: in uWSGI, by ctypes, or by
+a program that embeds Python. Nothing needs to be called after a fork.
 """
 
 from ._native import (
@@ -43,7 +43,7 @@ __all__ = [
     "uuid7_bytes",
 ]
 
-# Django writes this name into migrations, and pickle into its streams.
+# Django writes the name of the module into migrations, and pickle into its streams.
 for _name in __all__:
     if isinstance(globals()[_name], type(uuid4)):
         globals()[_name].__module__ = __name__

@@ -1,8 +1,8 @@
-"""`celery beat --detach` with a statsd client, and getrandom(2) refused.
+"""`celery beat --detach` with statsd clients, and getrandom(2) refused.
 
-In 2014 Celery closed all descriptors when it detached, and libuuid went on reading
-from the number of its own. `CLOSES=all` has Celery do that again; since then it keeps
-what is open of /dev/urandom.
+In 2014 Celery closed all descriptors when it detached, and libuuid continued to read from
+the number of its descriptor. `CLOSES=all` makes Celery do that again. Later versions keep
+descriptors of /dev/urandom open.
 """
 
 import os
@@ -17,13 +17,13 @@ from celery.signals import beat_init, before_task_publish
 
 sandbox.refuse(sandbox.GETRANDOM)
 
-from makers import make  # noqa: E402  (draws, by a descriptor of /dev/urandom)
+from makers import make  # noqa: E402  (opens /dev/urandom, as getrandom(2) is refused)
 
 if os.environ["CLOSES"] == "all":
     celery.platforms.fd_by_path = lambda paths: []
 
 directory = pathlib.Path(os.environ["DIRECTORY"])
-# More than a generator keeps, so that each tick asks for entropy.
+# More than a generator keeps ready, so that each tick needs entropy.
 EACH = 5000
 
 app = Celery("beat", broker="memory://")
@@ -34,12 +34,12 @@ clients = []
 
 @beat_init.connect
 def connect(**_):
-    # A statsd client of each library that has one: more than there are numbers free.
+    # There are so many clients that one gets the number of each closed descriptor.
     for _ in range(16):
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         client.connect(("127.0.0.1", int(os.environ["STATSD"])))
-        # As it was made by a library in C. Celery gives Python's sockets a timeout: of
-        # these the read fails, and the scheduler ends with a Rust panic.
+        # A read must wait, as from a socket of a library in C. Celery sets a timeout for
+        # Python's sockets, with which the read would fail and the scheduler would panic.
         client.setblocking(True)
         clients.append(client)
 
@@ -51,7 +51,7 @@ def count(**_):
     lines = "".join(f"{make()}\n" for _ in range(EACH))
     received = 0
     for client in clients:
-        # Each metric is answered once.
+        # The daemon answers each metric once.
         if not select.select([client], [], [], 5)[0]:
             break
         received += client.recv(100) == b"counted"

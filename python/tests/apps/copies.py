@@ -1,4 +1,4 @@
-"""Forks, and prints what all processes made: copies.py HOW, a line an id."""
+"""Forks, and prints the ids that all processes made, each on a line: copies.py HOW."""
 
 import ctypes
 import multiprocessing
@@ -17,7 +17,7 @@ def ids(_=None):
 
 
 def by(fork):
-    """Children of the call `fork`, and the parent at the same time."""
+    """Returns the ids of children that `fork` makes, and those of the parent."""
     reading, writing = os.pipe()
     for _ in range(CHILDREN):
         process = fork()
@@ -26,7 +26,7 @@ def by(fork):
         if process == 0:
             try:
                 text = "\n".join(ids()) + "\n"
-                # One write each, which a pipe may split, so a file does it.
+                # A file, as a pipe would mix what the children write.
                 with open(f"{os.environ['DIRECTORY']}/{os.getpid()}", "w") as file:
                     file.write(text)
                 os.write(writing, b".")
@@ -52,7 +52,7 @@ def pool(method):
 
 
 def beside_threads():
-    """os.fork, while eight threads generate."""
+    """Calls os.fork while eight threads generate."""
     stop = threading.Event()
 
     def generate():
@@ -72,7 +72,7 @@ libc = ctypes.CDLL(None)
 WAYS = {
     "os.fork": lambda: by(os.fork),
     "fork": lambda: by(libc.fork),
-    # The GIL is held meanwhile.
+    # PyDLL does not release the GIL.
     "fork with the GIL": lambda: by(ctypes.PyDLL(None).fork),
     "_Fork": lambda: by(libc._Fork),
     "threads": beside_threads,

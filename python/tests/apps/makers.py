@@ -1,4 +1,4 @@
-"""The generators that the hosts are run with, by name in the environment."""
+"""The generators. The environment variable MAKER names the one that a host uses."""
 
 import os
 import random
@@ -17,12 +17,12 @@ MAKERS = {
     "bulk": lambda: fork_safe_uuid.bulk(1)[0],
     "uuid4_bytes": lambda: fork_safe_uuid.uuid4_bytes().hex(),
     "stdlib": uuid.uuid4,
-    # Reseeds by os.register_at_fork, which only Python's own os.fork calls.
+    # It reseeds by os.register_at_fork, which only Python's own os.fork calls.
     "uuid_utils": uuid_utils.uuid4,
-    # Reseeds never.
+    # It never reseeds.
     "random": lambda: uuid.UUID(int=_RANDOM.getrandbits(128), version=4),
 }
 
 make = MAKERS[os.environ.get("MAKER", "uuid4")]
-# Its state exists before the fork, as it does in each server that preloads.
+# So its state exists before the fork, as in a server that preloads the application.
 make()

@@ -1,4 +1,4 @@
-"""A seccomp filter that refuses getrandom(2) with EPERM, and further calls by number."""
+"""A seccomp filter that refuses system calls with EPERM."""
 
 import ctypes
 import errno
@@ -13,7 +13,7 @@ OPENAT = {"x86_64": 257, "aarch64": 56}[platform.machine()]
 
 
 def refuse(*calls):
-    """The rest of this process, and its children, get EPERM for these calls."""
+    """Makes these calls fail with EPERM in this process and its children."""
     steps = [(LOAD, 0, 0, 0)]
     for call in calls:
         steps += [(JUMP_IF_EQUAL, 0, 1, call), (RETURN, 0, 0, REFUSE)]

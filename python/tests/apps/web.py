@@ -1,4 +1,4 @@
-"""A WSGI application that answers /N with N lines of its process and an id."""
+"""A WSGI application that answers /N with N lines of its process number and an id."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from makers import make
 
 
 def application(environ, start_response):
-    # Long enough that the other workers get requests, too.
+    # So that the other workers get requests, too.
     time.sleep(0.001)
     n = int(environ["PATH_INFO"].strip("/") or 0)
     body = "".join(f"{os.getpid()} {make()}\n" for _ in range(n)).encode()

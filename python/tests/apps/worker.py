@@ -1,4 +1,4 @@
-"""A Celery app on a broker of files; as a program, it sends the tasks."""
+"""A Celery app whose broker is a folder. Run as a program, it sends the tasks."""
 
 import os
 import pathlib
@@ -28,7 +28,7 @@ def generate(self):
     lines = "".join(f"{os.getpid()} {make()}\n" for _ in range(EACH))
     unfinished = directory / self.request.id
     unfinished.write_text(lines)
-    # Whole, when the test sees it.
+    # The test must not see an unfinished file.
     unfinished.rename(directory / "made" / self.request.id)
 
 

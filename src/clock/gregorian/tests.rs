@@ -4,12 +4,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 
-/// The second after 1970, or after 1582 where it is negative.
+/// A time that is this many seconds after 1970.
 fn at(seconds: i64) -> Result<Reading, Error> {
     Ok(Reading { seconds, nanos: 0 })
 }
 
-/// Its count.
+/// Returns the count of that time.
 fn ticks(seconds: i64) -> u64 {
     let now = at(seconds).expect("a time");
     now.ticks(&GREGORIAN).expect("in range")
@@ -26,7 +26,7 @@ impl Dice {
     }
 }
 
-/// Where there is no wiped memory there is nothing that could be kept.
+/// Returns a state that can keep what it draws, or `None` if there is no wiped memory.
 fn keeping() -> Option<Gregorian> {
     let state = Gregorian::new();
     state.drawings.get_or_map()?;
@@ -85,13 +85,13 @@ fn ten_seconds_back_are_held_and_a_tick_more_steps_to_the_next_clock_sequence() 
     assert_eq!(next(1, 299), (ticks(1) + 3, 0));
     assert_eq!(next(11, 100), (ticks(11) + 1, 0));
     assert_eq!(next(1, 0), (ticks(1), 1));
-    // What is drawn is no other for it.
-    let words = state.drawings.get().expect("wiped memory");
-    assert_eq!(words[CLOCK_SEQUENCE].load(Relaxed) >> 14, u64::MAX >> 14);
+    // The other bits that were drawn stay the same.
+    let word = &state.drawings.get().expect("wiped memory")[Drawn::ClockSequence as usize];
+    assert_eq!(word.load(Relaxed) >> 14, u64::MAX >> 14);
 }
 
-/// Of a loop that makes more than there are timestamps: it begins 3 before
-/// what takes seconds to reach.
+/// A loop that makes more UUIDs than there are timestamps needs seconds to get 10 s ahead. The
+/// test begins 3 timestamps before.
 #[test]
 fn counts_that_run_ahead_of_the_clock_step_to_the_next_clock_sequence_at_ten_seconds() {
     let Some(state) = keeping() else { return };
@@ -109,7 +109,7 @@ fn counts_that_run_ahead_of_the_clock_step_to_the_next_clock_sequence_at_ten_sec
     }
 }
 
-/// A year ahead and right again, more often than there are clock sequences.
+/// The clock goes a year ahead and back again, more often than there are clock sequences.
 #[test]
 fn after_all_clock_sequences_the_count_is_held_until_the_clock_has_come_past() {
     const YEAR: i64 = 365 * 86_400;
@@ -130,7 +130,7 @@ fn after_all_clock_sequences_the_count_is_held_until_the_clock_has_come_past() {
     assert_eq!(next(1), (ticks(YEAR) + 1, 5));
     assert_eq!(next(YEAR + 1), (ticks(YEAR + 1), 5));
     assert_eq!(next(YEAR - 9), (ticks(YEAR + 1) + 1, 5));
-    // The others are within 10 s of it.
+    // The counts of the other clock sequences are at most 10 s ahead.
     assert_eq!(next(YEAR - 10), (ticks(YEAR) + 1, 6));
 }
 
@@ -144,13 +144,13 @@ fn after_forget_the_count_is_the_clocks_but_for_a_clock_sequence_that_was_used()
     state.forget();
     assert_eq!(next(1), (ticks(1), 2));
     state.forget();
-    // 14 bits of 63: the same once in 16,384.
+    // The next drawing has the same lower 14 bits as the first one.
     dice.0.set(SEQUENCES);
     assert_eq!(next(1), (ticks(9) + 2, 1));
 }
 
-/// What is done in the middle of a call, by another thread or a handler:
-/// where the clock is read, which is between the clock sequence and the count.
+/// Another thread or a handler steps back in the middle of a call: when the clock is read, which
+/// is after the clock sequence was taken and before the count is.
 #[test]
 fn a_step_back_inside_a_call_repeats_nothing_whichever_time_the_call_has() {
     for (before, inside) in [(100, 1), (1, 100), (100, 100), (1, 1)] {
@@ -164,7 +164,7 @@ fn a_step_back_inside_a_call_repeats_nothing_whichever_time_the_call_has() {
         let once = Cell::new(true);
         let clock = || {
             if once.take() {
-                // Back, ahead, and back: to where the call itself is.
+                // Back, ahead, back, and to the time that this round has.
                 for now in [1, 100, 1, inside] {
                     plain(now);
                 }
@@ -179,7 +179,7 @@ fn a_step_back_inside_a_call_repeats_nothing_whichever_time_the_call_has() {
         let all = all.into_inner();
         let distinct = BTreeSet::from_iter(&all);
         assert_eq!(distinct.len(), all.len(), "{all:?}");
-        // The control: without the clock sequence counts are the same.
+        // The control: without the clock sequence, some of them are equal.
         let counts = BTreeSet::from_iter(all.iter().map(|(count, _)| count));
         assert!(counts.len() < all.len());
     }
@@ -209,14 +209,14 @@ fn threads_that_race_through_steps_back_repeat_nothing() {
     });
     assert!(crate::clock::steps() > steps);
     assert_eq!(BTreeSet::from_iter(&all).len(), 4 * CALLS);
-    // The control: the clock sequence alone tells many of them apart.
+    // The control: without the clock sequence, many of them are equal.
     let counts = BTreeSet::from_iter(all.iter().map(|(count, _)| count));
     assert!(counts.len() < 3 * CALLS, "{}", counts.len());
 }
 
-/// As where there is no wiped memory: the first call has not mapped it.
+/// A new state has mapped no memory, as a state that cannot keep what it draws.
 #[test]
-fn a_count_without_a_kept_clock_sequence_follows_a_step_back() {
+fn without_a_kept_clock_sequence_the_count_goes_back_with_the_clock() {
     let state = Gregorian::new();
     let count = |now| {
         let now = || at(now).expect("a time");
@@ -230,7 +230,7 @@ fn a_count_without_a_kept_clock_sequence_follows_a_step_back() {
 }
 
 #[test]
-fn threads_share_a_clock_that_stands_and_no_count() {
+fn threads_that_read_the_same_time_get_different_counts() {
     let state = Gregorian::new();
     let counts = || (0..10_000).map(|_| state.next(|| at(7), || Ok(1)).expect("in range").0);
     let all: BTreeSet<_> = std::thread::scope(|scope| {
@@ -241,9 +241,9 @@ fn threads_share_a_clock_that_stands_and_no_count() {
     assert_eq!(all.len(), 40_000);
 }
 
-/// What the child of a handler sees that forks where the clock is read.
+/// If a handler forks when the clock is read, the child sees such a wipe.
 #[test]
-fn a_wipe_after_the_clock_sequence_was_asked_starts_over() {
+fn a_wipe_after_the_clock_sequence_was_taken_makes_the_call_start_over() {
     let Some(state) = keeping() else { return };
     let dice = Dice::default();
     let wipe = Cell::new(true);
@@ -256,14 +256,14 @@ fn a_wipe_after_the_clock_sequence_was_asked_starts_over() {
     let (count, sequence) = state.next(clock, || dice.draw()).expect("in range");
     assert_eq!(sequence, 2, "the first is the parent's");
     let (first, _) = Gregorian::new().next(|| at(7), || Ok(0)).expect("in range");
-    assert_eq!(count, first, "each clock sequence has a count of its own");
+    assert_eq!(count, first, "each clock sequence has its own count");
     assert_eq!(state.last_of(1).load(Relaxed), first, "the parent's");
 }
 
-/// What the child of a handler sees that forks before a drawing is stored;
-/// the handler may make the child's own in the meantime, or be about to.
+/// If a handler forks before a drawing is stored, the child sees such a wipe. The handler may
+/// have drawn the child's own node by then, or may be about to.
 #[test]
-fn a_wipe_while_a_node_is_drawn_leaves_what_was_drawn_after_it() {
+fn a_node_that_was_drawn_before_a_wipe_is_not_used() {
     for handler_draws in [false, true] {
         let Some(state) = keeping() else { return };
         let dice = Dice::default();
@@ -277,7 +277,8 @@ fn a_wipe_while_a_node_is_drawn_leaves_what_was_drawn_after_it() {
                 } else {
                     // A thread of the child has claimed and not yet drawn.
                     let words = state.drawings.get().expect("wiped memory");
-                    words[NODE].store(state.claims.fetch_add(1, Relaxed) + 1, Relaxed);
+                    let claim = state.claims.fetch_add(1, Relaxed) + 1;
+                    words[Drawn::Node as usize].store(claim, Relaxed);
                 }
             }
             Ok(drawn)

@@ -1,4 +1,4 @@
-//! The devices by their paths, and a descriptor that was opened by one.
+//! The devices /dev/urandom and /dev/random, and a descriptor of one.
 
 use core::ffi::{CStr, c_int};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::error::{Call, Cause, Error, Failure, Path};
 use crate::sys::{self, Identity};
 
-/// The entropy count of an initialised kernel: exactly this since Linux 5.18, and at least
-/// half of it before.
+/// The entropy count of a kernel whose generator is initialised: exactly this since Linux
+/// 5.18, and at least half of it before.
 const INITIALISED_BITS: c_int = 256;
 
 pub(super) struct Node {
@@ -45,10 +45,10 @@ impl Node {
     /// could be proven.
     fn open(&self) -> Result<Option<Opened>, Error> {
         let at = |follow| sys::identity_at(self.path, follow).map_err(self.os(Call::Statx));
-        // A symbolic link is followed, for the device is proven on the descriptor.
+        // A symbolic link is followed, because the descriptor is proven afterwards.
         let identity = at(true)?;
-        // [P1 look-first] Before the path is opened: opening something else could block,
-        // rewind a tape, or leave a descriptor that cannot be told from another one.
+        // [P1 look-first] Before the path is opened, because to open something else could block,
+        // rewind a tape, or leave a descriptor that cannot be told from the program's.
         if identity.rdev != Some(self.number) {
             let cause = match at(false)?.is_link {
                 true => Cause::WrongLink,
@@ -56,7 +56,7 @@ impl Node {
             };
             return Err(self.failed(Call::Statx, cause));
         }
-        // [P4 open-again] An earlier failure is not remembered.
+        // [P4 open-again] Tried at each draw, because a failure may not last.
         let fd = retried(|| sys::open(self.path)).map_err(self.os(Call::Openat))?;
         let opened = Opened { fd, identity };
         // [P1 prove-opened] Another thread may have closed the number and taken it.
@@ -68,14 +68,14 @@ impl Node {
 pub(super) fn retried<T>(mut call: impl FnMut() -> Result<T, i32>) -> Result<T, i32> {
     loop {
         match call() {
-            // [P4 after-signal-too] As in `Kernel`.
+            // [P4 after-signal-too] An interrupted call is no failure, as in `Kernel`.
             Err(sys::EINTR) => {}
             result => return result,
         }
     }
 }
 
-/// A descriptor and what it was when it was opened.
+/// A descriptor, and the identity of its file when it was opened.
 #[derive(Clone, Copy)]
 pub(super) struct Opened {
     pub(super) fd: c_int,
@@ -83,7 +83,8 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Opens /dev/urandom for reading: at least 3, and initialised.
+    /// Opens /dev/urandom at a number of at least 3, and waits until the kernel's generator is
+    /// initialised. Returns `None` if another thread took a number meanwhile.
     pub(super) fn urandom() -> Result<Option<Self>, Error> {
         let Some(mut opened) = URANDOM.open()? else {
             return Ok(None);
@@ -94,13 +95,13 @@ impl Opened {
             let moved = sys::move_above_stdio(opened.fd);
             opened.close();
             opened.fd = moved.map_err(URANDOM.os(Call::Fcntl))?;
-            // [P1 prove-moved] Another file may have stood at the old number.
+            // [P1 prove-moved] Another file may have taken the old number before the move.
             if !opened.prove_or_close()? {
                 return Ok(None);
             }
         }
         let ready = wait_until_initialised(opened.fd);
-        // The wait may have been long, and the error may be that of another file.
+        // The wait may have been long, and its error may come from another file.
         if !opened.prove_or_close()? {
             return Ok(None);
         }
@@ -121,7 +122,7 @@ impl Opened {
         }
     }
 
-    /// Closes the descriptor if there is no answer.
+    /// Does the same as [`is_proven`](Self::is_proven), and closes the descriptor on an error.
     fn prove_or_close(self) -> Result<bool, Error> {
         let is_proven = self.is_proven();
         if is_proven.is_err() {
@@ -135,18 +136,19 @@ impl Opened {
         matches!(self.is_proven(), Ok(true)) && sys::is_marked(self.fd) == Ok(true)
     }
 
-    /// Closes a descriptor of this call, unless another file has taken the number.
+    /// Closes a descriptor that this call opened, unless another file has taken the number.
     pub(super) fn close(self) {
-        // [P1 prove-before-close] The mark tells it from the program's own descriptor of
-        // the device. A sandbox may refuse one of the two proofs.
+        // [P1 prove-before-close] Another file may have taken the number. The mark tells this
+        // crate's descriptor from the program's own of the same device. A sandbox may refuse
+        // one of the two proofs.
         match (self.is_proven(), sys::is_marked(self.fd)) {
             (Ok(true), Ok(true) | Err(_)) | (Err(_), Ok(true)) => sys::close(self.fd),
             _ => {}
         }
     }
 
-    /// Puts this descriptor at the number of `other`, if that is still this crate's own. It
-    /// is one step: if the process shares its table of descriptors with its parent
+    /// Puts this descriptor at the number of `other`, if that is still this crate's own. This
+    /// is one step, so that in a process which shares its table of descriptors with its parent
     /// (`CLONE_FILES`), the parent's number always leads to the device.
     pub(super) fn take_place_of(&mut self, other: Self) {
         // [P1 prove-before-replace] Another file may have taken the number.
@@ -166,11 +168,12 @@ impl Opened {
 /// Waits until the kernel's generator is initialised, or returns `false` if another
 /// thread took the number of /dev/random.
 fn wait_until_initialised(urandom: c_int) -> Result<bool, Error> {
-    /// The generator stays initialised until the next boot. Relaxed: it guards nothing.
+    /// Whether it was seen initialised, which lasts until the next boot. Relaxed: it guards
+    /// nothing.
     static INITIALISED: AtomicBool = AtomicBool::new(false);
 
-    // [P4 wait-initialised] /dev/urandom does not wait itself. A sandbox may refuse the
-    // ioctl, and an emulator may not know it.
+    // [P4 wait-initialised] A read of /dev/urandom does not wait. If a sandbox refuses the
+    // ioctl, or an emulator does not know it, /dev/random tells.
     let bits = sys::entropy_count(urandom).unwrap_or(0);
     if bits < INITIALISED_BITS && !INITIALISED.load(Relaxed) {
         let Some(random) = RANDOM.open()? else {

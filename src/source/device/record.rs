@@ -1,18 +1,18 @@
 //! The record of the tracked descriptor: its number, the process that opened it,
 //! and the device and inode that it was opened on.
 //!
-//! The record is in ordinary memory. Beside it, in wiped memory, a mark says that
-//! the record is this process's own:
+//! The record is in ordinary memory. A mark in wiped memory says that this process made the
+//! record:
 //!
 //! | mark | process in the record | what it means |
 //! | --- | --- | --- |
-//! | set | this one | the descriptor is used, once it is proven |
-//! | set, or there is no wiped memory | another one | memory is shared with that process (vfork, `CLONE_VM`), or was copied and not wiped (a restored process, an emulator): neither the record nor its descriptor is changed, except by `prepare` in a process that shares no memory |
-//! | wiped | any | this is a forked child: it opens a descriptor of its own, and puts it in the place of the inherited one |
+//! | set | this one | the descriptor is proven and used |
+//! | set, or there is no wiped memory | another one | this process shares its memory with that one (vfork, `CLONE_VM`), or the memory was copied and not wiped (a restored process, an emulator): neither the record nor its descriptor is changed, except by `prepare` in a process that shares no memory |
+//! | wiped | any | this is a forked child: it opens its own descriptor, and puts it in the place of the inherited one |
 //!
 //! One word holds number, process and a version. A call that changes the record claims
-//! the word first and publishes it last, each by an exchange; other calls do not use the
-//! record meanwhile. If two threads open the device at once, one tracks its descriptor,
+//! the word first and publishes it last, each with an atomic exchange; other calls do not use
+//! the record meanwhile. If two threads open the device at once, one tracks its descriptor,
 //! and the other one closes its own.
 
 use core::ffi::c_int;
@@ -27,8 +27,8 @@ use super::node::Opened;
 use crate::sys::{self, Identity};
 use crate::wipe::WipedCell;
 
-/// Acquire and release where it is exchanged, and fences, so that `dev` and `ino`,
-/// which are Relaxed, belong to it.
+/// `word` is exchanged with acquire and release, and fences stand beside it, so that `dev` and
+/// `ino`, which are Relaxed, belong to it.
 struct Record {
     word: AtomicU64,
     dev: AtomicU64,
@@ -41,11 +41,12 @@ static RECORD: Record = Record {
     ino: AtomicU64::new(0),
 };
 
-/// Not 0 where the record is this process's own.
+/// The mark: not 0 if this process made the record.
 static MARK: WipedCell<AtomicU64> = WipedCell::new();
 
-/// From the top: a version of 20 bits, a process of 22, as Linux has at most 2^22,
-/// whether a call is changing the record, and a number of 21 bits, 0 for none.
+/// From the top: a version of 20 bits, a process of 22 bits (Linux has at most 2^22), a bit
+/// that says whether a call is changing the record, and a descriptor's number of 21 bits, or 0
+/// for none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Word(u64);
 
@@ -62,10 +63,12 @@ impl Word {
         Self(version << Self::VERSION_SHIFT | process << Self::PROCESS_SHIFT | fd as u64)
     }
 
-    /// The number is that whose place is taken, for a child that is forked meanwhile and for
-    /// another thread that finds its own descriptor there. If no place is taken, it is 0: two
-    /// threads may have opened the device at the lost number and at another one, and each
-    /// closes a descriptor that it cannot track.
+    /// Returns the word of a call that is changing the record.
+    ///
+    /// Its number is the one whose place is taken. A child that is forked meanwhile needs it,
+    /// and so does another thread that finds its own descriptor there. If no place is taken,
+    /// the number is 0: two threads may have opened the device, one of them at the lost number,
+    /// and each closes a descriptor that it cannot track.
     fn claimed_for(self, inherited: Option<Opened>) -> Self {
         let number = inherited.map_or(0, |inherited| inherited.fd);
         Self(self.next(number).0 | Self::CLAIMED)
@@ -88,20 +91,20 @@ impl Word {
     }
 }
 
-/// What the record says to this process.
+/// The meaning of the record for this process.
 #[derive(Clone, Copy)]
 pub(super) enum Tracked {
     /// This process's own descriptor, not yet proven.
     Own(Opened, Seen),
-    /// None of this process's own, and the inherited descriptor, not yet proven.
+    /// This process has none. The inherited descriptor, if any, is not yet proven.
     None(Option<Opened>, Seen),
-    /// It is another process's.
+    /// The record is another process's.
     Foreign(Seen),
-    /// A call is changing it.
+    /// A call is changing the record.
     Claimed,
 }
 
-/// The record as it was seen: it is replaced only if it is still the same.
+/// The record as a call saw it. It is replaced only if it is still the same.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
     word: Word,
@@ -109,17 +112,17 @@ pub(super) struct Seen {
 }
 
 impl PartialEq for Seen {
-    /// Each record has its own version.
+    /// Compares only the words, because each record has its own version.
     fn eq(&self, other: &Self) -> bool {
         self.word == other.word
     }
 }
 
-/// What a descriptor is opened for.
+/// The purpose for which a descriptor is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Draw,
-    /// A later draw, in a sandbox.
+    /// `prepare`, for a later draw in a sandbox.
     Prepare,
 }
 
@@ -155,12 +158,13 @@ fn look_with(mark: Option<&'static AtomicU64>) -> Tracked {
     }
     let seen = Seen { word, mark };
     let recorded = (opened.fd != 0).then_some(opened);
-    // [P1 mark-tells] A forked child must not use or close its parent's descriptor as its
-    // own.
+    // [P1 mark-tells] A forked child must not use or close its parent's descriptor as if it
+    // were its own.
     if mark.is_some_and(|mark| mark.load(Relaxed) == 0) {
         return Tracked::None(recorded, seen);
     }
-    // [P1 process-tells] The memory is shared with that process, or was copied unwiped.
+    // [P1 process-tells] If the process is another one, it shares this memory, or the memory
+    // was copied and not wiped.
     match recorded {
         None if !word.is_claimed() => Tracked::None(None, seen),
         Some(opened) if is_own => Tracked::Own(opened, seen),
@@ -168,10 +172,11 @@ fn look_with(mark: Option<&'static AtomicU64>) -> Tracked {
     }
 }
 
-/// Tracks `opened` in place of what was seen, and of the `inherited` descriptor.
-/// Returns whether its number is tracked: not where another thread was first.
+/// Replaces the record that was `seen` by `opened`, which takes the place of the `inherited`
+/// descriptor. Returns whether its number is tracked, which it is not if another thread was
+/// first.
 pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) -> bool {
-    // More than any system allows by default; and the word has no room for it.
+    // The word has no room for such a number, which is more than any system allows by default.
     if opened.fd >= Word::CLAIMED as c_int {
         return false;
     }
@@ -183,15 +188,15 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
             .is_ok()
     };
     let is_published = exchange(seen.word, claimed) && {
-        // A thread that sees a field of the new record must see the claim.
+        // A thread that sees a field of the new record must also see the claim.
         fence(Release);
-        // [P1 take-place] Otherwise each generation of children would leave one more
-        // descriptor open.
+        // [P1 take-place] If the inherited descriptor stayed open, each generation of children
+        // would have one more.
         if let Some(inherited) = inherited {
             opened.take_place_of(inherited);
         }
-        // Before the process is asked for: a handler that forks in between leaves a child
-        // whose mark is wiped, and one that forks earlier a child that records its own process.
+        // Before the process is asked for: if a handler forks in between, the child's mark is
+        // wiped, and if it forks earlier, the child records its own process.
         if let Some(mark) = seen.mark {
             mark.store(1, Relaxed);
         }
@@ -199,8 +204,8 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
         RECORD.ino.store(opened.identity.ino, Relaxed);
         exchange(claimed, claimed.next(opened.fd))
     };
-    // A handler may have forked in the middle, and the child's draw may have put its own
-    // descriptor at this number, or another thread is about to: this call must not close it.
+    // If a handler forked in the middle, the child's draw may have put its own descriptor at
+    // this number, or another thread may be about to do so. Then this call must not close it.
     is_published || Word(RECORD.word.load(Acquire)).fd() == opened.fd
 }
 
@@ -209,25 +214,25 @@ pub(super) fn track(opened: &mut Opened, seen: Seen, inherited: Option<Opened>) 
 #[non_exhaustive]
 pub enum TrackedDevice {
     /// This process tracks no descriptor: it has not needed one since it began or
-    /// was forked, or a thread is opening it.
+    /// was forked, or a thread is opening one.
     None,
     /// This process tracks a descriptor, and it is still the device.
     Open {
         /// The descriptor's number. A program that closes all descriptors which it
         /// did not open may leave this one open.
         number: i32,
-        /// The process that opened it: this one.
+        /// The process that opened it, which is this one.
         process: u32,
     },
-    /// The number leads elsewhere, is closed, or cannot be proven any more. The next
-    /// use opens the device again.
+    /// The descriptor was closed, another file has its number, or it cannot be proven any
+    /// more. The next use opens the device again.
     Lost {
         /// The number that the descriptor had.
         number: i32,
     },
-    /// The record belongs to another process, whose memory this one shares (a
-    /// child of vfork(2)) or got unwiped (a restored process). Each use opens and
-    /// closes a descriptor.
+    /// The record belongs to another process. This process shares that one's memory (a child
+    /// of vfork(2)), or has a copy of it that was not wiped (a restored process). Each use opens
+    /// and closes a descriptor.
     OtherProcess {
         /// The process in the record.
         process: u32,

@@ -1,10 +1,10 @@
-//! The text of an errno. The standard library's allocates, and a signal handler
+//! The text of an errno. The standard library allocates memory for it, and a signal handler
 //! that has interrupted malloc(3) may want to print an error.
 
 use core::ffi::c_int;
 use core::fmt;
 
-/// What the system calls of this crate return; others are shown as numbers.
+/// The errnos that the system calls of this crate return. Others are shown as numbers.
 const TEXTS: &[(c_int, &str)] = &[
     (libc::EPERM, "Operation not permitted"),
     (libc::ENOENT, "No such file or directory"),

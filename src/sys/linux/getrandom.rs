@@ -1,11 +1,11 @@
-//! getrandom(2), without a function of the libc where the instruction is known: that
-//! would be two more pages of memory for a forked child to map, that of the function
-//! and that of errno's, and each takes longer than the call.
+//! getrandom(2), by the instruction itself where this file has it. A function of the libc would
+//! make a forked child map two more pages of memory, one for the function and one for errno,
+//! and each takes longer than the call.
 
 use core::ffi::c_long;
 
-/// Writes at most `dest.len()` bytes, and returns how many, or the errno. Leaves the
-/// thread's errno as it is.
+/// Writes at most `dest.len()` bytes, and returns how many, or the errno. It leaves the
+/// thread's own errno as it is.
 pub(crate) fn getrandom(dest: &mut [u8]) -> Result<usize, i32> {
     let result = call(dest);
     // The kernel returns the errno as a negative number of at least -4095.

@@ -1,4 +1,5 @@
-//! What a descriptor or a path leads to, by statx(2), or fstat(2) where that is refused.
+//! The identity of the file that a descriptor or a path leads to: from statx(2), or from
+//! fstat(2) if statx(2) is refused.
 
 use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
@@ -9,7 +10,7 @@ use super::{EBADF, ENOSYS, EPERM, checked, errno};
 pub(crate) struct Identity {
     pub(crate) dev: u64,
     pub(crate) ino: u64,
-    /// The device number of a character device, else `None`.
+    /// The device number of a character device, or else `None`.
     pub(crate) rdev: Option<u64>,
     pub(crate) is_link: bool,
 }
@@ -71,8 +72,8 @@ impl From<Statx> for Identity {
     }
 }
 
-/// statx(2) by its number, since Linux 4.11: a filter that a program writes for
-/// it holds with each libc, while what a libc makes of fstat(3) differs.
+/// Calls statx(2) by its number, since Linux 4.11. The same filter of system calls works with
+/// each libc, while libcs make different calls for fstat(3).
 fn statx(directory: c_int, path: &CStr, flags: c_int) -> Result<Identity, i32> {
     /// `STATX_TYPE | STATX_INO`; the device numbers are always filled.
     const WANTED: u32 = 0x0001 | 0x0100;
@@ -91,7 +92,7 @@ fn statx(directory: c_int, path: &CStr, flags: c_int) -> Result<Identity, i32> {
     if result != 0 {
         return Err(errno());
     }
-    // SAFETY: zeros are a valid value already.
+    // SAFETY: zeros are a valid value.
     let stat = unsafe { stat.assume_init() };
     if stat.mask & WANTED != WANTED {
         return Err(ENOSYS);
@@ -99,8 +100,8 @@ fn statx(directory: c_int, path: &CStr, flags: c_int) -> Result<Identity, i32> {
     Ok(stat.into())
 }
 
-/// Before Linux 4.11 there is no statx(2), and container runtimes of that time
-/// refuse it.
+/// Returns whether statx(2) is missing (before Linux 4.11) or refused (by container runtimes of
+/// that time).
 fn is_without_statx(errno: i32) -> bool {
     matches!(errno, ENOSYS | EPERM)
 }
@@ -113,7 +114,7 @@ pub(crate) fn identity_of(fd: c_int) -> Result<Identity, i32> {
     let mut stat = MaybeUninit::<libc::stat64>::zeroed();
     // SAFETY: `stat` has room for the structure; any number may be asked about.
     match checked(unsafe { libc::fstat64(fd, stat.as_mut_ptr()) }) {
-        // SAFETY: zeros are a valid value already.
+        // SAFETY: zeros are a valid value.
         Ok(_) => Ok(unsafe { stat.assume_init() }.into()),
         Err(EBADF) => Err(EBADF),
         Err(_) => Err(refused),
@@ -129,6 +130,6 @@ pub(crate) fn identity_at(path: &CStr, follow: bool) -> Result<Identity, i32> {
     let mut stat = MaybeUninit::<libc::stat64>::zeroed();
     // SAFETY: `path` ends in a zero byte and `stat` has room for the structure.
     checked(unsafe { libc::fstatat64(libc::AT_FDCWD, path.as_ptr(), stat.as_mut_ptr(), flags) })?;
-    // SAFETY: zeros are a valid value already.
+    // SAFETY: zeros are a valid value.
     Ok(unsafe { stat.assume_init() }.into())
 }

@@ -5,10 +5,10 @@
 //! | --- | --- |
 //! | x86-64 | 6.11 |
 //! | arm64 | 6.12 |
-//! | riscv64 | 7.2, or before: the oldest that was tried |
-//! | any other | not called, whether the kernel has it or not |
+//! | riscv64 | 7.2 or earlier (7.2 is the oldest that was tried) |
+//! | any other | not called, even if the kernel has it |
 //!
-//! glibc calls it since 2.41; this finds it on any libc.
+//! glibc calls it since 2.41. This module finds it with each libc.
 
 use core::ffi::{c_int, c_uint, c_void};
 use core::mem::MaybeUninit;
@@ -18,12 +18,12 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 mod image;
 
-/// Whether the function is called on this architecture: where it was tried on
-/// real kernels, and returns a length or a negative errno as a C function does.
+/// Whether the function is called on this architecture. It is if it was tried on real kernels
+/// and returns a length or a negative errno, as a C function does.
 ///
 /// On powerpc it returns a *positive* errno and sets a flag that C cannot read,
-/// so that EPERM looks like one byte and ENOSYS like 38. On the others (s390x,
-/// loongarch64, 32-bit and big-endian ones) that was not tried.
+/// so EPERM looks like one byte and ENOSYS like 38. On the other architectures (s390x,
+/// loongarch64, 32-bit and big-endian ones) it was not tried.
 const CHECKED: bool = cfg!(all(
     any(
         target_arch = "x86_64",  // Linux 6.12, 6.18, 7.3
@@ -34,14 +34,14 @@ const CHECKED: bool = cfg!(all(
     target_endian = "little",
 ));
 
-/// What a thread lends the function: its key and its buffered bytes, of a
-/// layout that the kernel keeps to itself.
+/// The memory that a thread lends the function for its key and its buffered bytes. Only the
+/// kernel knows the layout.
 ///
-/// The alignment keeps it from crossing a page, as the kernel asks.
+/// It is aligned so that it does not cross a page, as the kernel demands.
 #[repr(C, align(256))]
 pub(crate) struct VdsoState([AtomicU64; 32]);
 
-// So that each element of an array, too, is inside a page.
+// Each element of an array must be inside a page, too.
 const _: () = assert!(size_of::<VdsoState>() == align_of::<VdsoState>());
 
 impl VdsoState {
@@ -62,18 +62,17 @@ struct Params {
     reserved: [u32; 13],
 }
 
-/// The size that the kernel named, known before there is a state. Relaxed: it is the same
-/// for each thread.
+/// The size of a state that the kernel named. It is known before there is a state. Relaxed: it
+/// is the same for each thread.
 static STATE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
-/// Fills a prefix of `dest` and returns its length; `None` where there is no such
-/// function, it fails, or it returns more than was asked for.
+/// Fills a prefix of `dest` and returns its length, or `None` if there is no such function, it
+/// fails, or it returns more than was asked for.
 pub(crate) fn vdso_getrandom(dest: &mut [u8], state: &VdsoState) -> Option<usize> {
     let function = function()?;
     let opaque = state.0.as_ptr().cast_mut().cast();
-    // SAFETY: `dest` is writable and that long; `state` is memory as the kernel
-    // asked for it, lent to this thread alone, and of atomics, so that it may
-    // change.
+    // SAFETY: `dest` is writable and that long. `state` is memory as the kernel asked for it,
+    // is lent only to this thread, and consists of atomics, so that it may change.
     let result = unsafe {
         function(
             dest.as_mut_ptr(),
@@ -86,16 +85,16 @@ pub(crate) fn vdso_getrandom(dest: &mut [u8], state: &VdsoState) -> Option<usize
     answer(result, dest.len())
 }
 
-/// The length that the function's result says, of up to `asked`; or `None` where it
-/// is a negative errno, or neither.
+/// Returns the result as a length of up to `asked`, or `None` if it is a negative errno, or
+/// neither.
 #[inline]
 fn answer(result: isize, asked: usize) -> Option<usize> {
     // A negative number is greater than any length.
     Some(result as usize).filter(|&length| length <= asked)
 }
 
-/// Maps `len` bytes for states, with the protection and flags that the kernel
-/// names (`MAP_DROPPABLE`: zeroed in a forked child, and at worst at any time).
+/// Maps `len` bytes for states, with the protection and flags that the kernel names. With
+/// `MAP_DROPPABLE`, the kernel zeroes them in a forked child, and may do so at any time.
 pub(crate) fn map_vdso_states(len: usize) -> Option<NonNull<u8>> {
     let params = params()?;
     let size = params.size_of_opaque_state as usize;
@@ -123,8 +122,7 @@ pub(crate) fn map_vdso_states(len: usize) -> Option<NonNull<u8>> {
 fn params() -> Option<Params> {
     let function = function()?;
     let mut params = MaybeUninit::<Params>::zeroed();
-    // SAFETY: with this size and no buffer the function fills the structure,
-    // and does nothing else.
+    // SAFETY: with this size and no buffer, the function only fills the structure.
     let result = unsafe {
         function(
             ptr::null_mut(),
@@ -134,13 +132,13 @@ fn params() -> Option<Params> {
             usize::MAX,
         )
     };
-    // SAFETY: zeros are a valid value already.
+    // SAFETY: zeros are a valid value.
     (result == 0).then(|| unsafe { params.assume_init() })
 }
 
 fn function() -> Option<Function> {
-    /// Its address, or one of these. Relaxed: the value is all there is, and
-    /// two threads that look at once find the same.
+    /// The function's address, or one of the two constants. Relaxed: it guards nothing, and two
+    /// threads that look at once find the same.
     static ADDRESS: AtomicUsize = AtomicUsize::new(UNKNOWN);
     const UNKNOWN: usize = 0;
     const NONE: usize = 1;
@@ -156,14 +154,14 @@ fn function() -> Option<Function> {
         }
         known => known,
     };
-    // SAFETY: the symbol's address in the image that the kernel mapped, and the
-    // type that the kernel gives the function.
+    // SAFETY: it is the symbol's address in the image that the kernel mapped, and the type is
+    // the one that the kernel gives the function.
     (address != NONE).then(|| unsafe { core::mem::transmute::<usize, Function>(address) })
 }
 
 fn find() -> Option<usize> {
     let image = image()?;
-    // The name on x86 and RISC-V, and on Arm.
+    // The first name is that on x86 and RISC-V, and the second that on Arm.
     let offset = image::function(image, b"__vdso_getrandom")
         .or_else(|| image::function(image, b"__kernel_getrandom"))?;
     Some(image.as_ptr().addr() + offset)
@@ -175,12 +173,12 @@ fn image() -> Option<&'static [u8]> {
     if base.is_null() {
         return None;
     }
-    // SAFETY: the kernel mapped an ELF image there, at least a page of it, and
-    // it is never changed.
+    // SAFETY: the kernel mapped an ELF image there, which has at least a page and never
+    // changes.
     let headers = unsafe { slice::from_raw_parts(base, image::HEADERS) };
     let len = image::length(headers)?;
-    // SAFETY: as above; the kernel maps the image as a whole, to the end of
-    // what its headers say is loaded.
+    // SAFETY: as above, and the kernel maps the whole image, to the end of what its headers say
+    // is loaded.
     Some(unsafe { slice::from_raw_parts(base, len) })
 }
 

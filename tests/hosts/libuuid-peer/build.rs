@@ -1,5 +1,5 @@
 fn main() {
-    // PHP binds an extension to its own dependencies first: only a library of this name,
-    // when it is preloaded, takes the place of libuuid there.
+    // PHP binds an extension to the extension's own dependencies first. A preloaded library
+    // replaces libuuid there only if it has the same soname.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libuuid.so.1");
 }

@@ -1,6 +1,6 @@
 <?php
-// Answers with UUIDs, one a line. Then it keeps its child busy, so that another child
-// takes the next request, until the file `answer` exists in the folder that is named.
+// Prints UUIDs, each on a line. Then it keeps its process busy until the file `answer` exists
+// in the folder `busy`, so that another process gets the next request.
 for ($made = 0; $made < $_GET['ids']; $made++) {
     echo uuid_create(), "\n";
 }

@@ -1,3 +1,3 @@
 <?php
-// Runs in the process that forks the children.
+// This runs in the process that forks the children.
 uuid_create();

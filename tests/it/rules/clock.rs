@@ -142,9 +142,13 @@ pub const RULES: &[Rule] = &[
         Grows("in_both"),
         &[(
             "sequence-exchange",
-            "words[CLOCK_SEQUENCE].compare_exchange(sequence, next, Relaxed, Relaxed)",
-            "words[CLOCK_SEQUENCE].compare_exchange(
-                if WITHOUT { words[CLOCK_SEQUENCE].load(Relaxed) } else { sequence },
+            ".compare_exchange(sequence, next, Relaxed, Relaxed)",
+            ".compare_exchange(
+                if WITHOUT {
+                    words[Drawn::ClockSequence as usize].load(Relaxed)
+                } else {
+                    sequence
+                },
                 next,
                 Relaxed,
                 Relaxed,

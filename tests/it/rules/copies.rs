@@ -3,8 +3,8 @@
 use super::Shows::{self, Counts};
 use super::{Rule, always};
 use crate::guest::Change;
-use crate::sandboxes::vdso_has_getrandom;
-use crate::snapshots::with_hardware;
+use crate::p4::sandboxes::vdso_has_getrandom;
+use crate::p5::snapshots::with_hardware;
 
 const fn rule(
     name: &'static str,

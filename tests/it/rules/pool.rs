@@ -1,6 +1,6 @@
 //! The rules of the pool's protocol and of its memory.
 
-use super::Shows::{Finds, Grows, GrowsAboveLimit};
+use super::Shows::{Finds, Grows};
 use super::{MEMORY, Rule, STEPPER, always};
 
 pub const RULES: &[Rule] = &[
@@ -107,7 +107,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "a request that a fork interrupts between two blocks starts again",
         changes: &[(
-            "begin-anew",
+            "start-over",
             "was_wiped && done != 0",
             "!WITHOUT && was_wiped && done != 0",
         )],
@@ -181,7 +181,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["0", "fast", "forks"],
-        shows: GrowsAboveLimit("in_both"),
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
@@ -201,7 +201,7 @@ pub const RULES: &[Rule] = &[
         ],
         program: STEPPER,
         arguments: &["0", "fast", "forks, makes all in both"],
-        shows: GrowsAboveLimit("in_both"),
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
@@ -267,7 +267,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["1", "unbuffered", "forks, makes one unbuffered in both"],
-        shows: GrowsAboveLimit("in_both"),
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
@@ -294,8 +294,8 @@ pub const RULES: &[Rule] = &[
         name: "version 1: the clock sequence is loaded again after the count",
         changes: &[(
             "sequence-after-count",
-            "self.is_still(CLOCK_SEQUENCE, sequence)",
-            "WITHOUT || self.is_still(CLOCK_SEQUENCE, sequence)",
+            "self.is_still(Drawn::ClockSequence, sequence)",
+            "WITHOUT || self.is_still(Drawn::ClockSequence, sequence)",
         )],
         program: STEPPER,
         arguments: &["1", "version 1", "forks"],
@@ -322,7 +322,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["0", "fast", "forks, and in the child one is made"],
-        shows: GrowsAboveLimit("in_both"),
+        shows: Grows("in_both"),
         possible: always,
     },
 ];

@@ -1,4 +1,4 @@
-//! A library with this crate in it, for hosts that load and unload it.
+//! A shared library that contains this crate, which scenarios load and unload.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -13,7 +13,7 @@ use fork_safe_uuid::{Generator, fill_v4, new_v4};
 // SAFETY: nothing else in the host has this name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn loaded_make(dest: *mut fork_safe_uuid::Uuid, count: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises it.
     let dest = unsafe { std::slice::from_raw_parts_mut(dest, count) };
     let (first, rest) = dest.split_at_mut(count / 3);
     let (many, unbuffered) = rest.split_at_mut(count / 3);
@@ -23,14 +23,14 @@ pub unsafe extern "C" fn loaded_make(dest: *mut fork_safe_uuid::Uuid, count: usi
     unbuffered.fill_with(|| generator.new_v4());
 }
 
-/// Has this library called when the calling thread ends, as nothing that may be
-/// unloaded must.
+/// Makes the calling thread call this library when it ends. A library that may be unloaded
+/// must not do this.
 // SAFETY: nothing else in the host has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn loaded_call_back() {
     extern "C" fn called(_: *mut c_void) {}
     let mut key = 0;
-    // SAFETY: the pointer leads to a key; the destructor takes any value.
+    // SAFETY: the pointer leads to a key, and the destructor takes any value.
     unsafe {
         assert_eq!(libc::pthread_key_create(&raw mut key, Some(called)), 0);
         let value = ptr::dangling::<u8>().cast();

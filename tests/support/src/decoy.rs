@@ -9,13 +9,13 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use crate::ok;
 use crate::process::pipe;
 
-/// What may take a number. Its content must be neither consumed nor emitted, and it must not be
-/// closed.
+/// What a decoy is. A scenario asserts that its content is neither consumed nor in a UUID, and
+/// that it is not closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A UDP socket with datagrams to be received.
+    /// A UDP socket that has received datagrams.
     Udp,
-    /// The end of a pipe that is read from.
+    /// The end of a pipe from which its content can be read.
     Pipe,
     /// An eventfd(2) with a count.
     Event,
@@ -36,7 +36,7 @@ const COPIES: usize = 32;
 pub struct Decoy {
     kind: Kind,
     fd: OwnedFd,
-    /// The other end, and what else must stay open.
+    /// The descriptors that must stay open, such as the other end of a pipe.
     _others: Vec<OwnedFd>,
 }
 
@@ -44,10 +44,6 @@ impl Decoy {
     /// Makes a decoy that nobody has touched.
     pub fn new(kind: Kind) -> Self {
         let content = PATTERN.repeat(COPIES);
-        let owned = |fd| {
-            // SAFETY: each is a new descriptor that nothing else owns.
-            unsafe { OwnedFd::from_raw_fd(ok(fd)) }
-        };
         let (fd, others): (OwnedFd, Vec<OwnedFd>) = match kind {
             Kind::Udp => {
                 let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
@@ -67,32 +63,11 @@ impl Decoy {
             }
             Kind::Event => {
                 let count = u32::from_ne_bytes(*PATTERN.first_chunk().expect("8 bytes"));
-                // SAFETY: makes a descriptor.
-                (
-                    owned(unsafe { libc::eventfd(count, libc::EFD_NONBLOCK) }),
-                    vec![],
-                )
+                // SAFETY: the call uses no memory.
+                let fd = unsafe { libc::eventfd(count, libc::EFD_NONBLOCK) };
+                (owned(fd), vec![])
             }
-            Kind::Tty => {
-                // SAFETY: makes a descriptor.
-                let master = owned(unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY) });
-                let mut name = [0 as libc::c_char; 64];
-                // SAFETY: `name` is that long, and the calls take the master.
-                let slave = unsafe {
-                    ok(libc::grantpt(master.as_raw_fd()));
-                    ok(libc::unlockpt(master.as_raw_fd()));
-                    ok(libc::ptsname_r(
-                        master.as_raw_fd(),
-                        name.as_mut_ptr(),
-                        name.len(),
-                    ));
-                    owned(libc::open(name.as_ptr(), libc::O_RDWR | libc::O_NOCTTY))
-                };
-                let mut master = File::from(master);
-                master.write_all(&content).expect("a terminal");
-                master.write_all(b"\n").expect("a terminal");
-                (slave, vec![master.into()])
-            }
+            Kind::Tty => terminal(&content),
             Kind::File => {
                 let mut file = tempfile::tempfile().expect("a file");
                 file.write_all(&content).expect("a file");
@@ -107,17 +82,17 @@ impl Decoy {
         }
     }
 
-    /// Returns the number that it was made with.
+    /// Returns the number that the decoy got when it was made.
     pub fn number(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
 
-    /// Takes `number` as well, and closes what has it.
+    /// Takes `number` as well, and closes the file that has it.
     #[track_caller]
     pub fn take(&self, number: RawFd) {
-        // SAFETY: scenarios know whose numbers they take.
+        // SAFETY: a scenario expects the file at this number to be closed.
         while unsafe { libc::dup2(self.number(), number) } < 0 {
-            // The number is being opened by another thread.
+            // Another thread is opening a file at this number.
             assert_eq!(Error::last_os_error().raw_os_error(), Some(libc::EBUSY));
         }
     }
@@ -151,13 +126,41 @@ impl Decoy {
             }
             Kind::Tty => read(&[PATTERN.repeat(COPIES), b"\n".to_vec()].concat()),
             Kind::Pipe => read(&PATTERN.repeat(COPIES)),
-            // SAFETY: asks for the offset.
+            // SAFETY: the call uses no memory.
             Kind::File => unsafe { libc::lseek(fd, 0, libc::SEEK_CUR) == 0 },
         }
     }
 }
 
-/// Returns whether `bytes` contains bytes of a decoy, from wherever in its content.
+/// Owns the new descriptor that a call returned.
+fn owned(fd: i32) -> OwnedFd {
+    // SAFETY: nothing else owns the descriptor.
+    unsafe { OwnedFd::from_raw_fd(ok(fd)) }
+}
+
+/// Makes a terminal with a line of input, and returns both of its ends.
+fn terminal(line: &[u8]) -> (OwnedFd, Vec<OwnedFd>) {
+    // SAFETY: the call uses no memory.
+    let master = owned(unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY) });
+    let mut name = [0 as libc::c_char; 64];
+    // SAFETY: `name` has this length, and the other calls use no memory.
+    let slave = unsafe {
+        ok(libc::grantpt(master.as_raw_fd()));
+        ok(libc::unlockpt(master.as_raw_fd()));
+        ok(libc::ptsname_r(
+            master.as_raw_fd(),
+            name.as_mut_ptr(),
+            name.len(),
+        ));
+        owned(libc::open(name.as_ptr(), libc::O_RDWR | libc::O_NOCTTY))
+    };
+    let mut master = File::from(master);
+    master.write_all(line).expect("a terminal");
+    master.write_all(b"\n").expect("a terminal");
+    (slave, vec![master.into()])
+}
+
+/// Returns whether `bytes` contains five bytes of a decoy's content.
 pub fn shows_decoy(bytes: &[u8]) -> bool {
     PATTERN
         .repeat(2)

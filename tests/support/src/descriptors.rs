@@ -7,16 +7,16 @@ use std::panic;
 
 use crate::ok;
 
-/// Where standard error is kept, out of the way of the numbers that scenarios close and take.
+/// The number of a copy of standard error, above the numbers that scenarios close and take.
 const REPORT: RawFd = 900;
 
-/// Makes panics write to the standard error of now, which the scenario may close.
+/// Makes panics write to a copy of standard error, which the scenario may close.
 pub(crate) fn begin() {
-    // SAFETY: makes a descriptor.
+    // SAFETY: nothing has this number yet.
     ok(unsafe { libc::dup3(2, REPORT, libc::O_CLOEXEC) });
     panic::set_hook(Box::new(|info| {
         let text = format!("{info}\n");
-        // SAFETY: writes from a buffer that is that long.
+        // SAFETY: the buffer has this length.
         unsafe { libc::write(REPORT, text.as_ptr().cast(), text.len()) };
     }));
 }
@@ -38,12 +38,12 @@ pub fn descriptors() -> BTreeMap<RawFd, String> {
 /// Returns the number of the one descriptor that leads to /dev/urandom, if there is one.
 #[track_caller]
 pub fn device_number() -> Option<RawFd> {
-    let mut ours = descriptors()
+    let mut devices = descriptors()
         .into_iter()
         .filter(|(_, target)| target == "/dev/urandom");
-    let found = ours.next().map(|(number, _)| number);
+    let found = devices.next().map(|(number, _)| number);
     assert!(
-        ours.next().is_none(),
+        devices.next().is_none(),
         "more than one descriptor of the device"
     );
     found
@@ -51,13 +51,13 @@ pub fn device_number() -> Option<RawFd> {
 
 /// Returns whether no descriptor has this number.
 pub fn is_closed(number: RawFd) -> bool {
-    // SAFETY: asks for flags.
+    // SAFETY: the call uses no memory.
     unsafe { libc::fcntl(number, libc::F_GETFD) == -1 }
 }
 
-/// Closes all descriptors but the one by which panics are reported.
+/// Closes all descriptors but the copy of standard error to which panics write.
 pub fn close_all() {
-    // SAFETY: nothing that owns one of them is used afterwards.
+    // SAFETY: scenarios use nothing afterwards that owns a descriptor.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 0, REPORT - 1, 0) };
     ok(result as i32);
 }

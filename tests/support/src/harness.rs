@@ -1,6 +1,6 @@
-//! Runs each scenario by executing this binary again: a scenario has a process
-//! and its main thread to itself, may fork, close and confine itself as it
-//! likes, and is killed with all its children when its time is over.
+//! Runs each scenario by executing this binary again. A scenario has a process and its main
+//! thread to itself, so that it may fork, close descriptors and enter a sandbox. If it takes
+//! too long, it is killed with all its children.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -17,11 +17,11 @@ pub struct Scenario {
     pub name: &'static str,
     /// The function, which panics if a promise is broken.
     pub run: fn(),
-    /// Returns whether it can run on this machine. If not, it is listed as ignored.
+    /// Returns whether the scenario can run on this machine. If not, it is listed as ignored.
     pub possible: fn() -> bool,
-    /// The seconds after which it is killed and has failed.
+    /// The seconds after which the scenario is killed and has failed.
     pub seconds: u64,
-    /// Whether it takes too long for every day. Then only
+    /// Whether the scenario takes too long for every day. Then only
     /// `cargo test --release --test it -- --ignored NAME` runs it.
     pub slow: bool,
 }
@@ -59,28 +59,28 @@ macro_rules! scenarios {
 /// The variable that tells this program which scenario it is to be.
 pub const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
 
-/// The variable that has the words before the program that is a scenario: an emulator and its
+/// The variable that has the command that runs a scenario's program: an emulator and its
 /// options.
 pub const RUNNER: &str = "FORK_SAFE_UUID_RUNNER";
 
-/// The variable that has the factor by which deadlines are multiplied and [`turns`] divided. It
-/// is 10 under a [`RUNNER`] unless it is set.
+/// The variable that has the factor by which deadlines are multiplied and [`turns`] divided.
+/// It is 10 under a [`RUNNER`] unless it is set.
 const PATIENCE: &str = "FORK_SAFE_UUID_PATIENCE";
 
-/// Returns whether an emulator runs this scenario. It is then much slower, and may find that
-/// its world does not have what it is about.
+/// Returns whether an emulator runs this scenario. It is then much slower, and the emulator
+/// may not have what the scenario needs.
 pub fn is_emulated() -> bool {
     env::var_os(RUNNER).is_some()
 }
 
-/// Ends a scenario whose emulator does not have `what` it is about, with all its
-/// processes, and lists it as ignored; on a kernel that is a failure.
+/// Ends a scenario that needs `what` the emulator does not have, with all its processes, and
+/// lists it as ignored. Without an emulator the scenario fails.
 #[cfg(target_os = "linux")]
 #[track_caller]
 pub fn leave_out(what: &str) -> ! {
     assert!(is_emulated(), "this kernel does not have {what}");
     eprintln!("there is no {what}");
-    // SAFETY: signals the group that was made for this scenario.
+    // SAFETY: the process group was made for this scenario.
     unsafe { libc::kill(0, LEFT_OUT) };
     loop {
         thread::park();
@@ -90,8 +90,8 @@ pub fn leave_out(what: &str) -> ! {
 #[cfg(target_os = "linux")]
 const LEFT_OUT: i32 = libc::SIGUSR2;
 
-/// Runs the scenarios that the arguments of this program name, or is the one that
-/// [`SCENARIO`] names.
+/// Runs the scenarios that the arguments of this program select, or the one that [`SCENARIO`]
+/// names in this process.
 pub fn main(scenarios: Vec<Scenario>) -> ! {
     if let Ok(name) = env::var(SCENARIO) {
         let scenario = scenarios.iter().find(|scenario| scenario.name == name);
@@ -108,6 +108,7 @@ pub fn main(scenarios: Vec<Scenario>) -> ! {
     libtest_mimic::run(&Arguments::from_args(), trials).exit()
 }
 
+/// Runs a scenario in this process, and exits.
 fn be(scenario: &Scenario) -> ! {
     #[cfg(target_os = "linux")]
     {
@@ -128,12 +129,13 @@ pub fn patience() -> u64 {
     }
 }
 
-/// Returns how many turns a scenario takes that needs many: `number`, or a fraction of it in a
-/// world that is slow.
+/// Returns how often a scenario repeats what it repeats many times: `number` times, or a
+/// fraction of it where deadlines are multiplied.
 pub fn turns(number: usize) -> usize {
     number / patience() as usize
 }
 
+/// Runs a scenario in another process, and returns what became of it.
 fn stage(scenario: Scenario) -> Result<Completion, Failed> {
     let mut output = tempfile::tempfile()?;
     let program = env::current_exe()?;
@@ -165,7 +167,7 @@ fn stage(scenario: Scenario) -> Result<Completion, Failed> {
         }
         thread::sleep(Duration::from_millis(2));
     };
-    // SAFETY: signals the group that was made for this scenario.
+    // SAFETY: the process group was made for this scenario.
     #[cfg(unix)]
     unsafe {
         libc::kill(-(child.id() as i32), libc::SIGKILL);
@@ -184,7 +186,8 @@ fn stage(scenario: Scenario) -> Result<Completion, Failed> {
     }
 }
 
-/// By the signal, or by the exit status that emulators and shells make of it.
+/// Returns whether [`leave_out`] ended the scenario. Some emulators turn its signal into an
+/// exit status.
 #[cfg(target_os = "linux")]
 fn was_left_out(status: std::process::ExitStatus) -> bool {
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);

@@ -13,8 +13,8 @@ pub mod memory;
 pub mod namespaces;
 #[cfg(all(feature = "scenarios", target_os = "linux"))]
 pub mod process;
-// `seccompiler` is empty on big-endian machines. There the scenarios cannot be compiled, but the
-// crate's other tests are, with this package.
+// `seccompiler` is empty on big-endian machines. There the scenarios cannot be compiled, but
+// the crate's other tests are, with this package.
 #[cfg(all(feature = "scenarios", target_os = "linux", target_endian = "little"))]
 pub mod sandbox;
 #[cfg(all(target_os = "linux", target_endian = "little"))]
@@ -24,7 +24,7 @@ pub mod uuids;
 
 /// How many UUIDs a pool makes in advance.
 ///
-/// It repeats `SLOTS` of `src/pool/page.rs`, which is private. The scenario
+/// It repeats `SLOTS` of `src/engine/pool/page.rs`, which is private. The scenario
 /// `snapshots::a_clone_repeats_at_most_the_pool` fails if the two differ.
 pub const SLOTS: usize = 251;
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use crate::ok;
 
-/// Returns the addresses of the mappings whose `VmFlags` in /proc/self/smaps are `wanted`.
+/// Returns the addresses of the mappings for whose `VmFlags` in /proc/self/smaps `wanted`
+/// returns true.
 pub fn mappings(wanted: impl Fn(&[&str]) -> bool) -> Vec<Range<usize>> {
     let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
     let mut range = None;
@@ -29,12 +30,12 @@ fn addresses(line: &str) -> Option<Range<usize>> {
     Some(hex(start)?..hex(end)?)
 }
 
-/// Makes a fork keep the content of mappings that the kernel would otherwise wipe in the
-/// child, as a hypervisor does that clones a machine and tells nobody.
+/// Makes forks copy mappings that the kernel would otherwise wipe in the child, as a
+/// hypervisor does when it clones a machine.
 pub fn keep_on_fork(mappings: &[Range<usize>]) {
     assert!(!mappings.is_empty());
     for range in mappings {
-        // SAFETY: takes a promise back that only a fork would notice.
+        // SAFETY: the call changes nothing in this process, only in its later children.
         ok(unsafe { libc::madvise(range.start as *mut _, range.len(), libc::MADV_KEEPONFORK) });
     }
 }
@@ -59,7 +60,7 @@ pub fn vdso() -> Option<Vec<u8>> {
 /// Maps zeroed memory that all later copies of this process share. It is never unmapped, and
 /// a page takes memory only when it is written.
 pub fn map_shared(bytes: usize) -> *mut libc::c_void {
-    // SAFETY: asks for new memory at an address of the kernel's choice.
+    // SAFETY: the kernel chooses the address of the new memory.
     let memory = unsafe {
         libc::mmap(
             std::ptr::null_mut(),

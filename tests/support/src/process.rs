@@ -9,12 +9,12 @@ use fork_safe_uuid::Uuid;
 
 use crate::ok;
 
-/// Copies the process: returns the child's id, and 0 in the child.
+/// Makes a copy of the process, and returns the child's id, or 0 in the child.
 pub type Copy = fn() -> i32;
 
 /// Calls fork(2).
 pub fn fork() -> i32 {
-    // SAFETY: scenarios fork with one thread.
+    // SAFETY: where there are other threads, the child makes UUIDs and ends.
     unsafe { libc::fork() }
 }
 
@@ -27,13 +27,14 @@ pub fn wait(pid: i32) -> i32 {
     status
 }
 
-/// Runs `body` in a forked child, and returns the child's status, which is 0 if `body` returns.
+/// Runs `body` in a forked child, and returns the child's status, which is 0 if `body`
+/// returns.
 #[track_caller]
 pub fn status_of(body: impl FnOnce()) -> i32 {
     let pid = ok(fork());
     if pid == 0 {
         body();
-        // SAFETY: ends without the parent's destructors.
+        // SAFETY: the child ends without running its parent's destructors.
         unsafe { libc::_exit(0) };
     }
     wait(pid)
@@ -63,7 +64,7 @@ pub fn start_copy(copy: Copy, body: impl FnOnce() -> Vec<Uuid>) -> Child {
                 input.write_all(id.as_bytes()).expect("a pipe");
             }
         }));
-        // SAFETY: ends the process without touching its parent's buffers.
+        // SAFETY: the child ends without running its parent's destructors.
         unsafe { libc::_exit(if outcome.is_ok() { 0 } else { 101 }) };
     }
     Child { pid, output }
@@ -87,6 +88,6 @@ pub fn pipe() -> (File, File) {
     let mut ends = [0; 2];
     // SAFETY: the pointer leads to two ints.
     ok(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) });
-    // SAFETY: made above and owned by nothing else.
+    // SAFETY: both were made above, and nothing else owns them.
     unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) }
 }

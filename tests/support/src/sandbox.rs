@@ -1,5 +1,5 @@
-//! Sandboxes of scenarios: filters of system calls that leave a scenario out where the
-//! emulator that runs it has no such filters.
+//! Filters of system calls for scenarios. A scenario is left out if its emulator has no such
+//! filters.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -38,7 +38,7 @@ fn enter(calls: &[libc::c_long], action: SeccompAction, otherwise: SeccompAction
         leave_out("filter for this architecture");
     };
     let applied = apply_filter(&program);
-    // To free memory may be a call that the filter does not allow.
+    // The filter may refuse a call that frees memory.
     std::mem::forget(program);
     match applied {
         Err(seccompiler::Error::Seccomp(error)) if error.raw_os_error() == Some(libc::ENOSYS) => {
@@ -48,20 +48,20 @@ fn enter(calls: &[libc::c_long], action: SeccompAction, otherwise: SeccompAction
     }
 }
 
-/// Whether, before the scenario began, the device proved itself, which an emulator may not
-/// let it do. It serves where getrandom(2) is refused.
+/// Whether /dev/urandom answered RNDGETENTCNT before the scenario began. Some emulators do not
+/// have this request, by which the crate asks whether the kernel's generator is initialised.
 static DEVICE_ANSWERS: AtomicBool = AtomicBool::new(false);
 
-/// Asks the device of an emulator, before the scenario closes or refuses anything.
+/// Asks the device under an emulator, before the scenario refuses calls.
 pub(crate) fn begin() {
     DEVICE_ANSWERS.store(is_emulated() && device_answers(), Relaxed);
 }
 
 fn device_answers() -> bool {
     File::open("/dev/urandom").is_ok_and(|device| {
-        // _IOR('R', 0, int) of linux/random.h, and an int.
+        // RNDGETENTCNT is `_IOR('R', 0, int)` in linux/random.h.
         let mut bits = 0;
-        // SAFETY: the pointer leads to it.
+        // SAFETY: the pointer leads to an int.
         unsafe { libc::ioctl(device.as_raw_fd(), 0x8004_5200_u32 as _, &raw mut bits) == 0 }
     })
 }

@@ -1,4 +1,4 @@
-//! Filters of system calls that look at the numbers of calls only.
+//! Filters that look only at the numbers of system calls.
 
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
@@ -28,9 +28,9 @@ pub fn filter(
     action: SeccompAction,
     otherwise: SeccompAction,
 ) -> Option<BpfProgram> {
-    // `seccompiler` does not know 32-bit x86. A filter that looks at numbers
-    // alone differs in the architecture that its second instruction asks for;
-    // its third kills all others, such as a 64-bit program that is executed.
+    // `seccompiler` does not know 32-bit x86. There, a filter that looks only at numbers needs
+    // another architecture in its second instruction. Its third instruction would kill
+    // processes of other architectures, such as a 64-bit program that is executed.
     const AUDIT_ARCH_I386: u32 = 0x4000_0003;
     let on_x86 = cfg!(target_arch = "x86");
     let arch = if on_x86 { "x86_64" } else { ARCH };

@@ -1,13 +1,13 @@
-//! UUIDs that scenarios make and judge.
+//! Makes UUIDs and checks them.
 
 use std::collections::BTreeSet;
 
 use fork_safe_uuid::Uuid;
 
-/// Asserts that all are random UUIDs of version 4, and that none is there twice.
+/// Asserts that all are distinct random UUIDs of version 4.
 #[track_caller]
 pub fn assert_all_good(ids: &[Uuid]) {
-    // Not a HashSet: std keys it from a cached descriptor of /dev/urandom.
+    // std seeds a `HashSet` from a descriptor of /dev/urandom that it keeps.
     let mut seen = BTreeSet::new();
     for id in ids {
         assert_eq!(id.get_version_num(), 4, "{id}");

@@ -1,4 +1,5 @@
-//! What `copies.mjs` calls. Each maker returns the address of `count` UUIDs.
+//! The functions that `copies.mjs` calls. `new_v4` and `peer` return the address of `count`
+//! UUIDs.
 
 use fork_safe_uuid::Uuid;
 

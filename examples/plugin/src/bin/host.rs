@@ -1,11 +1,11 @@
-//! A host that loads the plugin, forks workers whose threads use it, and unloads
-//! it while they still run.
+//! A host that loads the plugin and forks workers. Their threads use the plugin, and the workers
+//! unload it while the threads still run.
 //!
 //! ```text
 //! cd examples/plugin && cargo run
 //! ```
 //!
-//! The exit status is 0 if no UUID came twice and no worker crashed.
+//! The exit status is 0 if no UUID was repeated and no worker crashed.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_void};
@@ -28,13 +28,13 @@ fn main() -> ExitCode {
     // SAFETY: the path ends in a zero byte.
     let plugin = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     assert!(!plugin.is_null(), "{path:?}: {:?}", problem());
-    // SAFETY: the library is open, the name ends in a zero byte.
+    // SAFETY: the library is open, and the name ends in a zero byte.
     let new_id = unsafe { libc::dlsym(plugin, c"plugin_new_id".as_ptr()) };
     assert!(!new_id.is_null(), "{:?}", problem());
     // SAFETY: the plugin has a function of this type under that name.
     let new_id = unsafe { mem::transmute::<*mut c_void, NewId>(new_id) };
 
-    // Workers are copied from a host that used the plugin.
+    // The host uses the plugin before it forks.
     let mut ids = BTreeSet::from([make(new_id)]);
     let (mut output, input) = io::pipe().expect("a pipe");
     let workers = [(); WORKERS].map(|()| {
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             worker(plugin, new_id, &input);
-            // SAFETY: ends the worker without its parent's destructors.
+            // SAFETY: the worker ends without running its parent's destructors.
             unsafe { libc::_exit(0) };
         }
         pid
@@ -60,12 +60,13 @@ fn main() -> ExitCode {
     ids.extend(bytes.as_chunks().0);
     let missing = 1 + WORKERS * THREADS * IDS - ids.len();
     println!(
-        "{} UUIDs, {missing} twice or missing, {crashed} workers crashed",
+        "{} UUIDs, {missing} repeated or missing, {crashed} workers crashed",
         ids.len()
     );
     ExitCode::from(u8::from(missing + crashed > 0))
 }
 
+/// Makes UUIDs in several threads, and unloads the plugin before the threads end.
 fn worker(plugin: *mut c_void, new_id: NewId, mut input: &io::PipeWriter) {
     let (made, unloaded) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
     thread::scope(|scope| {
@@ -75,17 +76,18 @@ fn worker(plugin: *mut c_void, new_id: NewId, mut input: &io::PipeWriter) {
                 (&*input).write_all(ids.as_flattened()).expect("the host");
                 made.wait();
                 unloaded.wait();
-                // The thread ends, and the library is gone.
+                // The thread ends after the library was unloaded.
             });
         }
         made.wait();
-        // SAFETY: nothing calls the plugin any more, as far as a host can know.
+        // SAFETY: the host does not call the plugin any more.
         unsafe { libc::dlclose(plugin) };
         unloaded.wait();
     });
     input.flush().expect("the host");
 }
 
+/// Makes a UUID by the plugin.
 fn make(new_id: NewId) -> [u8; 16] {
     let mut id = [0; 16];
     // SAFETY: the plugin is loaded and writes 16 bytes.
@@ -93,8 +95,9 @@ fn make(new_id: NewId) -> [u8; 16] {
     id
 }
 
+/// Returns the error of the last call of dlopen(3) or dlsym(3).
 fn problem() -> Option<&'static CStr> {
-    // SAFETY: called by one thread, and the text lives until the next call.
+    // SAFETY: one thread calls this, and the text lives until the next call.
     unsafe {
         let text = libc::dlerror();
         (!text.is_null()).then(|| CStr::from_ptr(text))

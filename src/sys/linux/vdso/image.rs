@@ -1,9 +1,9 @@
 //! Finds a function in an ELF image that the kernel mapped (elf(5)).
 //!
-//! It reads what a loader reads, the program headers and the tables to which
-//! they lead: an image need not have section headers. Every sum and slice is
-//! checked, so that an image of any content has the function inside it, or has
-//! none. The image is as one file in memory, from its first byte on.
+//! It reads the program headers and the tables to which they lead, as a loader does, because an
+//! image need not have section headers. It checks each sum and each slice, so that in an image
+//! of any content, a function that it finds is inside the image. The image lies in memory as it
+//! would in a file.
 
 use elf::abi;
 use elf::dynamic::DynamicTable;
@@ -15,10 +15,10 @@ use elf::segment::{ProgramHeader, SegmentTable};
 use elf::string_table::StringTable;
 use elf::symbol::{Symbol, SymbolTable};
 
-/// Where all headers must be: the smallest page, of which there is one.
+/// The bytes in which all headers must be: the smallest page, as an image has at least one.
 pub(super) const HEADERS: usize = 4096;
 
-/// Images have 4 to 12 KiB, whatever the size of a page.
+/// The greatest length that is believed. Images have 4 to 12 KiB, whatever the size of a page.
 const LONGEST: usize = 1 << 20;
 
 /// Returns the length of the image that begins with `headers`.
@@ -50,8 +50,8 @@ pub(super) fn function(image: &[u8], name: &[u8]) -> Option<usize> {
     Symbol::validate_entsize(Class::ELF64, size).ok()?;
     let symbols = SymbolTable::new(NativeEndian, Class::ELF64, from(value(abi::DT_SYMTAB)?)?);
 
-    // Linkers write one of the two tables, or both. The search ends in an image
-    // of any content: one does not go back, the other counts its steps.
+    // Linkers write one of the two tables, or both. The search ends with any content: in one
+    // table it only moves forward, and in the other it counts its steps.
     let by_gnu_hash = || {
         let table = from(value(abi::DT_GNU_HASH)?)?;
         let table = GnuHashTable::new(NativeEndian, Class::ELF64, table).ok()?;
@@ -72,7 +72,7 @@ pub(super) fn function(image: &[u8], name: &[u8]) -> Option<usize> {
     is_code.then_some(layout.offset(symbol.st_value)?)
 }
 
-/// Whether the symbol's first byte, and all that it says it has, is in `load`.
+/// Returns whether the symbol's first byte, and all bytes of its size, are in `load`.
 fn holds(load: &ProgramHeader, symbol: &Symbol) -> bool {
     symbol
         .st_value
@@ -81,12 +81,12 @@ fn holds(load: &ProgramHeader, symbol: &Symbol) -> bool {
         .is_some_and(|end| end <= load.p_filesz)
 }
 
-/// What the headers say.
+/// The layout that the headers describe.
 struct Layout<'a> {
     segments: SegmentTable<'a, NativeEndian>,
     /// The address for which the image's first byte was linked.
     start: u64,
-    /// Where the last segment ends that is loaded.
+    /// The end of the last segment that is loaded.
     len: usize,
 }
 
@@ -113,8 +113,7 @@ impl<'a> Layout<'a> {
         layout.start = first.p_vaddr.checked_sub(first.p_offset)?;
         let mut len = 0;
         for load in layout.segments(abi::PT_LOAD) {
-            // An address leads to one place in the image, whichever segment it
-            // is in.
+            // An address must have the same place in the image, whichever segment it is in.
             if load.p_vaddr.checked_sub(load.p_offset)? != layout.start {
                 return None;
             }
@@ -130,7 +129,7 @@ impl<'a> Layout<'a> {
             .filter(move |segment| segment.p_type == kind)
     }
 
-    /// Where in the image an address of the linker's is.
+    /// Returns the place in the image of an address that the linker gave.
     fn offset(&self, address: u64) -> Option<usize> {
         usize::try_from(address.checked_sub(self.start)?).ok()
     }

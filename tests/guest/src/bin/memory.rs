@@ -284,7 +284,7 @@ fn handed_out() -> bool {
     ids = make(10);
     good &= is_gone("of_a_new_seed", &ids);
 
-    let generator = Generator::with_source(Fixed);
+    let generator = Generator::new().with_source(Fixed);
     ids = (0..300)
         .map(|_| hide(generator.new_v4().as_bytes()))
         .collect();

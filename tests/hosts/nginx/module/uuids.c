@@ -1,5 +1,5 @@
-/* The directive `uuids NUMBER;` answers a request with that many UUIDs by libuuid,
- * one a line, after a line with the worker's process id. */
+/* The directive `uuids NUMBER;` answers a request with the worker's process id and that
+ * many UUIDs made by libuuid, each on a line. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>

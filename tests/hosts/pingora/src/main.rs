@@ -1,6 +1,6 @@
-//! Forks a server for each of the folders that are its arguments, with `--upgrade`
-//! before them for those that take over. In a folder are the server's configuration
-//! and its sockets. Each line that it writes is a UUID of the crate and one of the control.
+//! Forks a server for each folder that is an argument. A folder has the server's configuration and
+//! its sockets. If `--upgrade` is the first argument, the servers replace those that run in the
+//! folders. Each line that is written to a file has a UUID of this crate and one of the control.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,7 +16,7 @@ use pingora_core::services::listening::Service;
 use pingora_request_ids::RequestIds;
 use uuid::Uuid;
 
-/// The recipe's answer, with a UUID of the control.
+/// Adds a UUID of the control to the recipe's answer.
 struct WithControl;
 
 #[async_trait]
@@ -44,7 +44,7 @@ fn main() {
     }
 }
 
-/// Makes 1000 UUIDs in this thread.
+/// Makes 1000 UUIDs in this thread, and writes them to a file.
 fn write(folder: &str, name: &str) {
     let path = format!("{folder}/{name}.{}", process::id());
     let mut file = BufWriter::new(File::create(path).expect("a file"));
@@ -54,6 +54,7 @@ fn write(folder: &str, name: &str) {
     file.flush().expect("the file");
 }
 
+/// Runs a server in this process.
 fn serve(folder: &str, upgrade: bool) -> ! {
     write(folder, "main");
     let options = Opt {

@@ -1,5 +1,5 @@
-//! Makes UUIDs in forked processes that use tokio's runtime with several threads,
-//! and prints for each scene how many were repeated.
+//! Makes UUIDs in forked processes that use tokio's runtime with several threads, and prints for
+//! each scene how many UUIDs were repeated.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -72,10 +72,10 @@ fn runtime() -> Runtime {
     builder.build().expect("a runtime")
 }
 
-/// What the parent and the workers of a server make.
+/// Returns the UUIDs that the parent and the workers of a server make.
 fn prefork() -> Vec<Ids> {
     let mut made = vec![make()];
-    // With a listener of its own, each worker serves the same number of clients.
+    // Each worker has another listener, so that it serves as many clients as the others.
     let workers = [(); PROCESSES].map(|()| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let address = listener.local_addr().expect("bound");
@@ -94,7 +94,7 @@ fn prefork() -> Vec<Ids> {
         made.extend(from_bytes(&bytes));
     }
     for (pid, _) in workers {
-        // SAFETY: a child of this process that was not waited for.
+        // SAFETY: the child has not been waited for, so the id is still its own.
         unsafe { libc::kill(pid, libc::SIGKILL) };
         wait(pid);
     }
@@ -123,7 +123,7 @@ async fn serve(listener: TcpListener) {
     }
 }
 
-/// What tasks make, and the children that one of them forks.
+/// Returns the UUIDs that tasks make, and those of the children that one of the tasks forks.
 fn forking_task() -> Vec<Ids> {
     runtime().block_on(async {
         let started = Arc::new(Barrier::new(TASKS + 1));
@@ -151,14 +151,15 @@ fn forking_task() -> Vec<Ids> {
     })
 }
 
-/// Does not await, so that the task stays in one thread.
+/// Forks children, and returns their UUIDs and those of the parent. It does not await, so the
+/// task stays in one thread.
 fn fork_children() -> Vec<Ids> {
     let mut made = vec![make()];
     let (mut output, input) = io::pipe().expect("a pipe");
     let children = [(); PROCESSES].map(|()| {
         fork(|| {
             for _ in 0..UUIDS {
-                // So few bytes are not mixed with those that another child writes.
+                // A pipe does not mix so few bytes with those of another child.
                 (&input).write_all(&to_bytes(make())).expect("the parent");
             }
         })
@@ -174,11 +175,12 @@ fn fork_children() -> Vec<Ids> {
 }
 
 fn fork(child: impl FnOnce()) -> i32 {
-    // SAFETY: this process has one thread, or `child` makes and writes UUIDs only.
+    // SAFETY: this process has one thread, or `child` only makes and writes UUIDs.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "{}", io::Error::last_os_error());
     if pid == 0 {
-        // SAFETY: takes numbers only. A child must not outlive a parent that panics.
+        // A child must not outlive a parent that panics.
+        // SAFETY: the call takes only numbers.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
         child();
         // SAFETY: ends the child without its parent's destructors.
@@ -188,6 +190,6 @@ fn fork(child: impl FnOnce()) -> i32 {
 }
 
 fn wait(pid: i32) {
-    // SAFETY: the status is not asked for.
+    // SAFETY: null means that the status is not written.
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
 }

@@ -222,7 +222,7 @@ impl Model {
                     "call prepare() in this process before it enters a chroot or sandbox"
                 }
                 (None, Some(_)) if device.errno.is_some() && device.text.contains("pread(2)") => {
-                    "have the sandbox allow this call"
+                    "allow this call in the sandbox"
                 }
                 (None, Some(false)) => {
                     "prepare() failed in this process: look at the error that it returned"
@@ -328,7 +328,7 @@ fn advice(device: &Failure) -> Option<&'static str> {
     match device.errno {
         Some(EMFILE) => Some(""),
         None if device.text.contains("another descriptor") => {
-            Some("let no other thread reuse descriptor numbers it did not open")
+            Some("let no other thread close descriptors that it did not open")
         }
         _ => None,
     }

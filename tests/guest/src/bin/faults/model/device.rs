@@ -22,8 +22,8 @@ impl Model {
             }
         }
         Err(said(
-            "/dev/urandom: openat(2): its descriptor cannot be kept, for this process shares its \
-             memory with another, or other threads close it",
+            "/dev/urandom: openat(2): its descriptor cannot be kept, because this process shares \
+             its memory with another one, or other threads close the descriptor",
         ))
     }
 

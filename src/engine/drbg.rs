@@ -1,0 +1,108 @@
+//! The deterministic generator: a cipher in counter mode with fast key erasure.
+//!
+//! It has no I/O, no state and no clock. One key makes one keystream
+//!
+//! ```text
+//! block i = AES-128(key, i ‖ nonce)      i = 0, 1, 2 …   (128 bits, little-endian)
+//! ```
+//!
+//! whose block 0 replaces the key at once and is never output. An attacker who reads the
+//! memory later cannot compute the blocks that were output before (backtracking resistance;
+//! Bernstein,
+//! [Fast-key-erasure random-number generators](https://blog.cr.yp.to/20170723-random.html)).
+//! The nonce is the caller's hedge: with different nonces, two copies of one key make
+//! different blocks and different next keys.
+//!
+//! | processor | cipher | file |
+//! | --- | --- | --- |
+//! | x86 with AES instructions | AES-128, one, two or four blocks in a register | `aes_ni` |
+//! | 64-bit Arm with AES instructions | AES-128 | `aes_arm` |
+//! | any other | ChaCha8, with a key of 32 bytes | `chacha` |
+//!
+//! A UUID has 122 random bits, so a cipher of 128-bit strength is enough.
+#![allow(unsafe_code)]
+
+use core::hint::black_box;
+
+use zeroize::Zeroize;
+
+use crate::format::{Block, Form};
+use crate::sys;
+
+#[cfg(target_arch = "aarch64")]
+mod aes_arm;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+mod aes_ni;
+mod backend;
+mod chacha;
+#[cfg(test)]
+mod tests;
+
+use backend::Backend;
+
+/// AES uses the first 16 bytes, and ChaCha uses all.
+pub(crate) type Key = [u8; 32];
+
+/// The upper 96 bits of the counter block, by which the streams of one key differ.
+#[derive(Clone, Copy)]
+pub(crate) struct Nonce {
+    pub(crate) high: u64,
+    pub(crate) low: u32,
+}
+
+/// The greatest number of blocks under one key, 64 KiB in all. At 2^64 blocks, the absence of
+/// equal blocks would begin to tell the stream from random bits.
+const BLOCKS_PER_KEY: usize = 4096;
+
+fn counter(nonce: Nonce, i: u32) -> Block {
+    let upper = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32;
+    (upper | u128::from(i)).to_le_bytes()
+}
+
+/// Fills `dest` with output of the given form, replaces `key` by the next one,
+/// and leaves no part of either on the stack or in registers.
+pub(crate) fn generate(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
+    // [P2 erase-key] The next key replaces this one, so that a child which reads the memory
+    // later cannot compute what was handed out before.
+    stream(Backend::best(), key, nonce, form, dest);
+    clear_stack();
+    sys::clear_registers();
+}
+
+/// Not inlined, so that its remains on the stack are in the range that `clear_stack` clears.
+#[inline(never)]
+fn stream(backend: Backend, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
+    for dest in dest.chunks_mut(BLOCKS_PER_KEY) {
+        // SAFETY: the processor has the instructions, as `Backend::best` found out.
+        unsafe { backend.stream(key, nonce, form, dest) };
+    }
+}
+
+/// Clears the stack below the caller's frame, where the cipher leaves round keys.
+///
+/// `black_box` keeps the compiler from dropping the array, which is never read.
+#[inline(never)]
+fn clear_stack() {
+    /// The cipher uses some 1,200 bytes, and without optimisation 10,000. This is not much
+    /// more, because a handler's alternate stack may be small.
+    const DEPTH: usize = if cfg!(debug_assertions) {
+        12 << 10
+    } else {
+        2 << 10
+    };
+    black_box(&mut [0_u64; DEPTH / 8]);
+}
+
+/// Returns a pseudorandom function of `block` under `key`.
+pub(crate) fn prf(key: &Block, block: Block) -> Block {
+    // SAFETY: the processor has the instructions, as `Backend::best` found out.
+    unsafe { Backend::best().prf(key, block) }
+}
+
+/// Adds `seed` to `key` by exclusive or, and clears `seed`.
+pub(crate) fn xor_and_clear(key: &mut [u8], seed: &mut Block) {
+    for (a, b) in key.iter_mut().zip(seed.iter()) {
+        *a ^= b;
+    }
+    seed.zeroize();
+}

@@ -1,0 +1,29 @@
+//! The program `faults` of `tests/guest` makes system calls fail in all combinations, and
+//! compares the calls that follow with those of a model. `rules` shows what it finds if a step
+//! of the source is left out.
+
+use crate::guest::{self, on_x86_64};
+
+support::scenarios![
+    at_each_combination_of_up_to_three_faults_the_calls_match_the_model {
+        possible: on_x86_64,
+        seconds: 600
+    },
+    at_every_combination_of_faults_the_calls_match_the_model {
+        possible: on_x86_64,
+        seconds: 4 * 3600,
+        slow: true
+    },
+];
+
+/// How many calls fail in one run at most. Without this limit the program runs for half an
+/// hour.
+const FAULTS: &str = "3";
+
+fn at_each_combination_of_up_to_three_faults_the_calls_match_the_model() {
+    guest::assert_passes("faults", &[FAULTS]);
+}
+
+fn at_every_combination_of_faults_the_calls_match_the_model() {
+    guest::assert_passes("faults", &[]);
+}

@@ -1,0 +1,124 @@
+//! Signal handlers that make version 7 at any time during a call.
+
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fork_safe_uuid::Generator;
+use fork_safe_uuid::clock::Clock;
+use support::ok;
+
+use crate::timestamps::{SECOND, YEAR, new_year, time_of, word_of};
+
+/// Calls `handler` each 20 µs from now on. It may use nothing but atomics and a generator.
+fn repeat_alarm(handler: extern "C" fn(i32)) {
+    let interval = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 20,
+    };
+    let timer = libc::itimerval {
+        it_interval: interval,
+        it_value: interval,
+    };
+    // SAFETY: the handler uses atomics and a generator, which a handler may use.
+    unsafe {
+        libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t);
+        ok(libc::setitimer(
+            libc::ITIMER_REAL,
+            &raw const timer,
+            null_mut(),
+        ));
+    }
+}
+
+pub fn a_handler_at_any_time_keeps_the_order() {
+    static GENERATOR: AtomicPtr<Generator> = AtomicPtr::new(null_mut());
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    static DISORDER: AtomicU64 = AtomicU64::new(0);
+    extern "C" fn handler(_: i32) {
+        // SAFETY: it was set before the timer, to a generator of this thread.
+        let generator = unsafe { &*GENERATOR.load(Relaxed) };
+        let word = word_of(generator.now_v7());
+        DISORDER.fetch_add(u64::from(LAST.swap(word, Relaxed) >= word), Relaxed);
+        CALLS.fetch_add(1, Relaxed);
+    }
+    struct Frozen;
+    impl Clock for Frozen {
+        fn now(&self) -> SystemTime {
+            new_year()
+        }
+    }
+    // The clock stands still, so that a lost increment of the counter shows as disorder.
+    let generator = Generator::new().with_clock(Frozen);
+    GENERATOR.store((&raw const generator).cast_mut(), Relaxed);
+    repeat_alarm(handler);
+    let mut last = 0;
+    while CALLS.load(Relaxed) < 20_000 {
+        let before = LAST.load(Relaxed).max(last);
+        last = word_of(generator.now_v7());
+        assert!(before < last, "{before:x} then {last:x}");
+    }
+    // SAFETY: no handler uses the generator after this.
+    unsafe { libc::signal(libc::SIGALRM, libc::SIG_IGN) };
+    assert_eq!(DISORDER.load(Relaxed), 0);
+}
+
+pub fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
+    static GENERATOR: AtomicPtr<Generator> = AtomicPtr::new(null_mut());
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    static INSIDE: AtomicU64 = AtomicU64::new(0);
+    static DISORDER: AtomicU64 = AtomicU64::new(0);
+    static AHEAD: AtomicBool = AtomicBool::new(true);
+    static STEPPING: AtomicBool = AtomicBool::new(false);
+    extern "C" fn handler(_: i32) {
+        if AHEAD.load(Relaxed) {
+            return;
+        }
+        // SAFETY: it was set before the timer, to a generator of this thread.
+        let generator = unsafe { &*GENERATOR.load(Relaxed) };
+        for _ in 0..3 {
+            let id = generator.now_v7();
+            let in_order = LAST.swap(word_of(id), Relaxed) < word_of(id);
+            let in_time = time_of(&id) < shown(false) + SECOND;
+            DISORDER.fetch_add(u64::from(!in_order || !in_time), Relaxed);
+        }
+        CALLS.fetch_add(1, Relaxed);
+        INSIDE.fetch_add(u64::from(STEPPING.load(Relaxed)), Relaxed);
+    }
+    /// Returns the time that the clock shows, since 1970.
+    fn shown(ahead: bool) -> Duration {
+        let time = if ahead { new_year() + YEAR } else { new_year() };
+        time.duration_since(UNIX_EPOCH).expect("after it")
+    }
+    struct Jumping;
+    impl Clock for Jumping {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH + shown(AHEAD.load(Relaxed))
+        }
+    }
+    let generator = Generator::new().with_clock(Jumping);
+    GENERATOR.store((&raw const generator).cast_mut(), Relaxed);
+    repeat_alarm(handler);
+    while CALLS.load(Relaxed) < 20_000 {
+        AHEAD.store(true, Relaxed);
+        let _ = generator.now_v7();
+        LAST.store(0, Relaxed);
+        AHEAD.store(false, Relaxed);
+        STEPPING.store(true, Relaxed);
+        let before = LAST.load(Relaxed);
+        let first = word_of(generator.now_v7());
+        STEPPING.store(false, Relaxed);
+        let last = LAST.load(Relaxed).max(first);
+        let second = word_of(generator.now_v7());
+        assert!(
+            before < first && last < second,
+            "{before:x} {first:x} {last:x} {second:x}"
+        );
+    }
+    // SAFETY: no handler uses the generator after this.
+    unsafe { libc::signal(libc::SIGALRM, libc::SIG_IGN) };
+    assert_eq!(DISORDER.load(Relaxed), 0);
+    assert!(INSIDE.load(Relaxed) > 100, "{}", INSIDE.load(Relaxed));
+}
