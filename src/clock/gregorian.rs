@@ -99,12 +99,15 @@ impl Gregorian {
     /// Discards the clock sequence and the node. The next call draws others. A clock sequence
     /// that was used before continues its count.
     pub(crate) fn forget(&self) {
+        // [P5 forget-sequence] Two clones of a machine have the same clock sequence and node.
         for word in self.drawings.get().into_iter().flatten() {
             word.store(0, Relaxed);
         }
     }
 
     pub(crate) fn mark_again(&self) {
+        // [P2 mark-sequence] A restored process has lost the mark, and its child would have
+        // its clock sequence and node.
         self.drawings.mark_again();
     }
 
@@ -126,6 +129,7 @@ impl Gregorian {
             if next >= super::TICKS_END as u64 {
                 return Err(GREGORIAN.is_over());
             }
+            // [P6 count-exchange] Another thread, or a handler, may have taken this count.
             match word.compare_exchange_weak(last, next, Relaxed, Relaxed) {
                 Ok(_) => return Ok(Some(next)),
                 Err(other) => last = other,
@@ -150,6 +154,8 @@ impl Gregorian {
                     .map(|step| sequence - own + (own + step) % SEQUENCES)
                     .find(|next| !is_ahead(self.last_of(*next).load(Relaxed), now));
                 let Some(next) = next else { return false };
+                // [P2 sequence-exchange] If a handler forks before this, the word is wiped in the
+                // child, which then draws its own clock sequence.
                 words[Drawn::ClockSequence as usize]
                     .compare_exchange(sequence, next, Relaxed, Relaxed)
             }

@@ -69,8 +69,12 @@ impl Order {
         if self.busy.load(Relaxed) {
             return self.next_nested(now, count);
         }
+        // [P6 busy-first] Before the words are read. Otherwise a handler that comes in between
+        // stores its word in `last`, and this call overwrites it with a word that is less.
         self.busy.store(true, Relaxed);
         compiler_fence(SeqCst);
+        // [P6 greater-word] If a handler interrupted an earlier call, its last word is in
+        // `nested`, and may be greater than `last`.
         let nested = self.nested.load(Relaxed);
         let latest = self.last.load(Relaxed).max(nested);
         let restarts = RESTARTS.load(Relaxed);
@@ -83,6 +87,8 @@ impl Order {
                 first
             })
         };
+        // [P6 busy-last] After `last` is stored. Otherwise a handler that comes in between
+        // stores its word in `last`, and this call overwrites it with a word that is less.
         compiler_fence(SeqCst);
         self.busy.store(false, Relaxed);
         first
@@ -100,6 +106,8 @@ impl Order {
         } else {
             now | COUNTER
         };
+        // [P6 step-back] A handler may have read the clock after it was set back. Its word is
+        // then within the limit, and the order continues from it.
         let first = after(up_to(limit, last).max(up_to(limit, nested)), now);
         let end = first.checked_add(count)?;
         // `last` first: a handler that comes between the two stores, or after them, then
@@ -107,8 +115,8 @@ impl Order {
         self.last.store(end - 1, Relaxed);
         compiler_fence(SeqCst);
         if nested > limit {
-            // Exchanged, so that only the word that was judged above is dropped. If a handler
-            // has stored another one since, later calls continue from that.
+            // [P6 only-judged] Exchanged, so that only the word that was judged above is
+            // dropped. If a handler has stored another one since, later calls continue from that.
             let _ = self.nested.compare_exchange(nested, 0, Relaxed, Relaxed);
         }
         self.restarts.store(restarts, Relaxed);
@@ -119,17 +127,19 @@ impl Order {
     fn next_nested(&self, now: u64, count: u64) -> Option<u64> {
         let mut nested = self.nested.load(Relaxed);
         loop {
-            // A handler leaves `last` and the count of steps to the interrupted call, which may
-            // be about to change them.
+            // [P6 handler-continues] From the interrupted call's last word, unless that is too
+            // far ahead. A handler leaves `last` and the count of steps to the interrupted call,
+            // which may be about to change them.
             let last = up_to(held(now), self.last.load(Relaxed));
             let first = after(last.max(up_to(held(now), nested)), now);
             let end = first.checked_add(count)?;
+            // [P6 handler-exchange] Another handler may have interrupted this one, and its word
+            // is greater.
             match self
                 .nested
                 .compare_exchange(nested, end - 1, Relaxed, Relaxed)
             {
                 Ok(_) => return Some(first),
-                // Another handler has interrupted this one.
                 Err(other) => nested = other,
             }
         }

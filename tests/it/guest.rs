@@ -1,4 +1,4 @@
-//! Programs of `tests/guest`, and a library, built by the scenario that runs them.
+//! Builds the programs of `tests/guest` and the library of `tests/plugin`, and runs them.
 
 use std::env;
 use std::fs::{self, File};
@@ -7,19 +7,23 @@ use std::process::{Command, Output};
 
 use crate::rules::tags;
 
+pub mod rows;
+
+use rows::Rows;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// Builds a program of this workspace, optimised, and returns it.
+/// Builds a program of this workspace with optimisation, and returns its path.
 pub fn build(program: &str, flags: &[&str]) -> PathBuf {
     let _turn = turn();
-    // Flags build all anew.
+    // Cargo builds everything again if the flags change.
     let target = format!("guest{}", flags.concat());
     let [program] = build_at(Path::new(ROOT), &target, [program], flags);
     program
 }
 
-/// Scenarios run side by side; they build one after the other.
+/// Waits until no other scenario builds, and keeps others from it until the file is closed.
 fn turn() -> File {
     let lock = File::create(Path::new(TEMPORARY).join("lock")).expect("a file");
     lock.lock().expect("a lock");
@@ -38,11 +42,11 @@ fn build_at<const N: usize>(
     programs.map(|program| keep(&directory.join(program)))
 }
 
-/// Builds what is asked for, optimised, and returns where it is.
+/// Builds with optimisation, and returns the directory of the results.
 fn run_cargo(root: &Path, target: &str, what: &[&str], flags: &[&str]) -> PathBuf {
     let cargo = env::var_os("CARGO").expect("run by cargo");
     let target = Path::new(TEMPORARY).join(target);
-    // Named, so that the flags do not reach build scripts and macros.
+    // With a target, Cargo does not use the flags for build scripts and macros.
     let libc = if cfg!(target_env = "musl") {
         "musl"
     } else {
@@ -64,7 +68,7 @@ fn run_cargo(root: &Path, target: &str, what: &[&str], flags: &[&str]) -> PathBu
     target.join(&triple).join("release")
 }
 
-/// A copy of `built` for this scenario: the next build puts its own in that place.
+/// Copies `built` for this scenario, because the next build replaces it.
 fn keep(built: &Path) -> PathBuf {
     let scenario = env::var(support::harness::SCENARIO).expect("in a scenario");
     let file = built.file_name().and_then(|name| name.to_str());
@@ -74,15 +78,15 @@ fn keep(built: &Path) -> PathBuf {
     result
 }
 
-/// Builds the shared library of `tests/plugin`, optimised, and returns it.
+/// Builds the shared library of `tests/plugin` with optimisation, and returns its path.
 pub fn build_library() -> PathBuf {
     let _turn = turn();
     let directory = run_cargo(Path::new(ROOT), "guest", &["--package", "loaded"], &[]);
     keep(&directory.join("libloaded.so"))
 }
 
-/// Compiles and links a C program of `tests/guest`, or returns `None` where
-/// there is no compiler or no such library.
+/// Compiles and links a C program of `tests/guest`. Returns `None` if there is no compiler or
+/// no such library.
 pub fn compile_static(source: &str, library: &str) -> Option<PathBuf> {
     let program = Path::new(TEMPORARY).join(source).with_extension("");
     let output = Command::new("cc")
@@ -96,10 +100,10 @@ pub fn compile_static(source: &str, library: &str) -> Option<PathBuf> {
         .then_some(program)
 }
 
-/// Builds this crate for the library, and returns where its object code is.
+/// Builds this crate for the library, and returns the directory of its object code.
 pub fn build_objects() -> PathBuf {
     let _turn = turn();
-    // Of its own: a directory of others has older builds, too.
+    // The directories of other scenarios have older builds, too.
     let target = Path::new(TEMPORARY).join("objects");
     let _ = fs::remove_dir_all(&target);
     let directory = run_cargo(Path::new(ROOT), "objects", &["--package", "loaded"], &[]);
@@ -118,7 +122,7 @@ pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The programs that step need the trap flag.
+/// Returns whether programs that step through instructions can run.
 pub fn on_x86_64() -> bool {
     cfg!(target_arch = "x86_64")
 }
@@ -129,22 +133,22 @@ pub fn assert_passes(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{}", text(&output));
 }
 
-/// A tag or a file of `src`, what stands below the tag or in the file, and what is to
-/// stand there.
+/// A tag or a file of `src`, a part of the code below the tag or in the file, and the code that
+/// replaces it.
 pub type Change<S = &'static str> = (&'static str, S, S);
 
-/// Leaves out the hardware's numbers, which hide that a UUID is predictable.
+/// Leaves out the hardware numbers, which hide that a UUID can be predicted.
 pub const WITHOUT_HARDWARE: [Change; 1] =
     [("engine/hardware.rs", "sys::hardware_random()", "None")];
 
-/// Builds programs on this crate with `changes`, each of which must match.
+/// Builds programs with a copy of this crate that has `changes`. Each of them must match.
 pub fn build_changed<S: AsRef<str>, const N: usize>(
     programs: [&str; N],
     changes: &[Change<S>],
 ) -> [PathBuf; N] {
     let _turn = turn();
-    // Copies share what they are built from. Cargo tells them apart by the
-    // files' times alone, so a copy is made when its turn has come.
+    // All copies are in one directory, and Cargo tells them apart only by the times of their
+    // files. So the copy is made after other scenarios have built theirs.
     let copy = Path::new(TEMPORARY).join("changed");
     let _ = fs::remove_dir_all(&copy);
     for part in [
@@ -178,16 +182,18 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
     build_at(&copy, "guest-changed", programs, &[])
 }
 
-/// Has `program` find what `changes` break.
+/// Asserts that `program` fails with `changes`, and that its rows then count `key`.
 #[track_caller]
-pub fn assert_broken_by(program: &str, arguments: &[&str], changes: &[Change]) {
+pub fn assert_broken_by(program: &str, arguments: &[&str], key: &str, changes: &[Change]) {
     let [program] = build_changed([program], changes);
     let output = run(&program, arguments);
     let text = text(&output);
-    assert_eq!(output.status.code(), Some(1), "nothing was seen: {text}");
+    println!("{text}");
+    assert_eq!(output.status.code(), Some(1), "nothing was found");
+    assert!(Rows::read(&text).count(key) > 0, "{key}");
 }
 
-/// Copies, with the times of now.
+/// Copies a tree. The copies have new times.
 fn copy_tree(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).expect("a directory");

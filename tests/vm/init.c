@@ -1,9 +1,8 @@
-/* The first process of a guest. It mounts what programs expect, runs the lines
- * of /commands one after the other, prints how each ended, and switches off.
+/* The first process of a guest. It mounts the file systems that programs expect, runs the lines of
+ * /commands one after the other, prints how each ended, and switches the machine off.
  *
- * A line is words between spaces; the words NAME=VALUE before the program are
- * its environment. Where the first word is !, the program must fail. There is no
- * shell in the guest. */
+ * The words of a line are separated by spaces. Words such as NAME=VALUE before the program are its
+ * environment. If the first word is !, the program must fail. The guest has no shell. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +53,7 @@ static void prepare(void) {
   check(ioctl(any, SIOCSIFFLAGS, &loopback), "lo");
   close(any);
 
-  /* As a login has them on Debian. */
+  /* A login on Debian has these. */
   struct rlimit files = {1024, 1 << 16};
   check(setrlimit(RLIMIT_NOFILE, &files), "limit of descriptors");
   setenv("PATH", "/bin", 1);
@@ -62,7 +61,7 @@ static void prepare(void) {
   check(chdir("/tmp"), "/tmp");
 }
 
-/* As /bin/ls, of which the scenarios ask only what the links of a folder lead to. */
+/* Does the part of /bin/ls that the scenarios use: it prints where the links of a folder lead. */
 static int list(const char *where) {
   DIR *folder = opendir(where);
   for (struct dirent *entry; folder && (entry = readdir(folder));) {
@@ -73,7 +72,7 @@ static int list(const char *where) {
   return !folder;
 }
 
-/* Returns the exit status as a shell would tell it. */
+/* Runs a line, and returns its exit status as a shell does. */
 static int run(char *line) {
   char *words[1024];
   int count = 0;
@@ -90,7 +89,7 @@ static int run(char *line) {
     _exit(127);
   }
   int status = 0;
-  /* Orphans come here, too. */
+  /* wait() also returns orphans. */
   for (int ended; (ended = wait(&status)) != child;)
     if (ended < 0 && errno != EINTR) return 127;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -120,7 +119,7 @@ int main(int count, char **words) {
   printf("=== done %d\n", failed);
   sync();
   reboot(RB_POWER_OFF);
-  /* Machines that cannot be switched off restart, which ends the emulator. */
+  /* A machine that cannot be switched off restarts, which ends the emulator. */
   reboot(RB_AUTOBOOT);
   for (;;) pause();
 }

@@ -1,110 +1,22 @@
-//! Coming in at a chosen instruction of a call: by the processor's trap flag,
-//! for which the kernel sends SIGTRAP after each instruction, or by a hardware
-//! breakpoint, which stops only where it is told.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+//! What the programs share: how they print results, and how they interrupt a call.
 
-use std::arch::asm;
-use std::os::fd::AsRawFd;
-use std::ptr;
+use std::fmt::Debug;
 
-use perf_event::events::Breakpoint;
-use perf_event::{Builder, Counter};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod interrupt;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use interrupt::{Handler, breakpoint, on, register, switch, trap, trap_later};
 
-/// Sets or clears the trap flag of the calling thread.
-#[inline(always)]
-pub fn trap(on: bool) {
-    // SAFETY: changes one flag, by way of the stack below the red zone.
-    unsafe {
-        if on {
-            asm!(
-                "sub rsp, 128",
-                "pushfq",
-                "or dword ptr [rsp], 0x100",
-                "popfq",
-                "add rsp, 128"
-            );
-        } else {
-            asm!(
-                "sub rsp, 128",
-                "pushfq",
-                "and dword ptr [rsp], -257",
-                "popfq",
-                "add rsp, 128"
-            );
-        }
-    }
-}
-
-/// Has SIGTRAP come when the calling thread is about to execute the instruction
-/// at `address` for the `nth` time, or returns `None` where there are no such
-/// breakpoints (a virtual machine without, or not the right to them).
+/// Returns a line of results: pairs of a key and a value, such as `made="new_v4" in_both=0`.
 ///
-/// It is of no effect until [`switch`].
+/// Text is in quotes and contains none, and the value of the first pair names the row. The
+/// readers are `tests/it/guest/rows.rs` and `tests/vm/table`. They ignore the lines that do not
+/// begin with a pair, which are for people.
 #[must_use]
-pub fn breakpoint(address: u64, nth: u64) -> Option<Counter> {
-    Builder::new(Breakpoint::execute(address))
-        .sample_period(nth)
-        .sigtrap(true)
-        .remove_on_exec(true)
-        .build()
-        .ok()
-}
-
-/// Switches a breakpoint on or off, without a call of a function whose own
-/// instructions it might count.
-#[inline(always)]
-pub fn switch(breakpoint: &Counter, on: bool) {
-    // PERF_EVENT_IOC_ENABLE and _DISABLE (linux/perf_event.h).
-    let request = libc::_IO(b'$' as u32, u32::from(!on));
-    // SAFETY: ioctl(2) with a request that takes no memory.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") libc::SYS_ioctl => _,
-            in("rdi") breakpoint.as_raw_fd(),
-            in("rsi") request,
-            in("rdx") 0,
-            out("rcx") _,
-            out("r11") _,
-        );
-    }
-}
-
-/// A signal handler with the third argument of `SA_SIGINFO`.
-pub type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
-
-/// Has `handler` called at `signal`, also inside itself.
-pub fn on(signal: i32, handler: Handler) {
-    // SAFETY: a zeroed action is valid, and the handler has the type that the
-    // flag asks for.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
-        assert_eq!(
-            libc::sigaction(signal, &raw const action, ptr::null_mut()),
-            0
-        );
-    }
-}
-
-/// A register of the interrupted code.
-///
-/// # Safety
-///
-/// `context` is the handler's third argument, and the handler has not returned.
-pub unsafe fn register<'a>(context: *mut libc::c_void, which: i32) -> &'a mut i64 {
-    // SAFETY: the kernel's record of the interrupted registers.
-    unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[which as usize] }
-}
-
-/// Has the interrupted code go on with or without the trap flag.
-///
-/// # Safety
-///
-/// As [`register`].
-pub unsafe fn trap_later(context: *mut libc::c_void, on: bool) {
-    // SAFETY: the caller's.
-    let flags = unsafe { register(context, libc::REG_EFL) };
-    *flags = *flags & !0x100 | i64::from(on) << 8;
+pub fn row(pairs: &[(&str, &dyn Debug)]) -> String {
+    let pairs: Vec<_> = pairs
+        .iter()
+        .map(|(key, value)| format!("{key}={value:?}"))
+        .collect();
+    pairs.join(" ")
 }

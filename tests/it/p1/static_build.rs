@@ -20,7 +20,7 @@ fn a_static_program_calls_getrandom_and_opens_no_device() {
     let flags = ["-C", "target-feature=+crt-static"];
     let confined = guest::build("confined", &flags);
 
-    let output = guest::run(&confined, &["ours"]);
+    let output = guest::run(&confined, &["crate"]);
     let (status, text) = (output.status, guest::text(&output));
     assert!(status.success(), "{status}: {text}");
 

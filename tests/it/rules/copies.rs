@@ -1,5 +1,6 @@
-//! What parts copies of a machine, and of a process that was restored.
+//! The rules that make copies of a machine, or of a restored process, differ.
 
+use super::Shows::{self, Counts};
 use super::{Rule, always};
 use crate::guest::Change;
 use crate::p4::sandboxes::vdso_has_getrandom;
@@ -9,7 +10,7 @@ const fn rule(
     name: &'static str,
     scene: &'static [&'static str],
     possible: fn() -> bool,
-    shows: &'static str,
+    shows: Shows,
     changes: &'static [Change],
 ) -> Rule {
     Rule {
@@ -27,10 +28,10 @@ const THAWED: &[&str] = &["thawed"];
 
 pub const RULES: &[Rule] = &[
     rule(
-        "the hardware's number in a nonce",
+        "each refill mixes a hardware number into its nonce",
         CLONED,
         with_hardware,
-        "BROKEN new_v4: 2000 of 2000",
+        Counts("new_v4", "in_both", 2000),
         &[(
             "hardware-in-nonce",
             "hardware::number().unwrap_or_default()",
@@ -38,10 +39,10 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the hardware's number in an unbuffered UUID",
+        "a hardware number is mixed into each unbuffered UUID",
         CLONED,
         with_hardware,
-        "BROKEN unbuffered: 2000 of 2000",
+        Counts("unbuffered", "in_both", 2000),
         &[(
             "hardware-in-output",
             "mixer.mix_into(block);",
@@ -49,10 +50,10 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "reseed marks the memory again",
+        "reseed marks the memory of the pools again",
         THAWED,
         always,
-        "BROKEN new_v4, then forked: 250 of 2000",
+        Counts("new_v4, then forked", "in_both", 2000),
         &[(
             "mark-pages",
             "pool::mark_again();",
@@ -60,10 +61,10 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "reseed gives up the vDSO's states",
+        "reseed clears the vDSO's states",
         THAWED,
         vdso_has_getrandom,
-        "BROKEN unbuffered, restored twice: 2000 of 2000",
+        Counts("unbuffered, restored twice", "in_both", 2000),
         &[(
             "clear-state",
             "state.clear();",
@@ -71,14 +72,36 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "reseed marks the vDSO's states again",
+        "reseed marks the memory of the vDSO's states again",
         THAWED,
         vdso_has_getrandom,
-        "BROKEN unbuffered, then forked: 2000 of 2000",
+        Counts("unbuffered, then forked", "in_both", 2000),
         &[(
             "mark-states",
             "STATES.mark_again();",
             "if !WITHOUT { STATES.mark_again() }",
+        )],
+    ),
+    rule(
+        "reseed discards the clock sequence and the node",
+        CLONED,
+        with_hardware,
+        Counts("now_v1, after reseed", "in_both", 2000),
+        &[(
+            "forget-sequence",
+            "word.store(0, Relaxed);",
+            "if !WITHOUT { word.store(0, Relaxed) }",
+        )],
+    ),
+    rule(
+        "reseed marks the memory of the clock sequence and the node again",
+        THAWED,
+        always,
+        Counts("now_v1, then forked", "in_both", 2000),
+        &[(
+            "mark-sequence",
+            "self.drawings.mark_again();",
+            "if !WITHOUT { self.drawings.mark_again() }",
         )],
     ),
 ];

@@ -1,10 +1,7 @@
 //! The rules of the pool's protocol and of its memory.
 
-use super::{MORE_IN_BOTH, Rule, always};
-
-/// Its arguments: how dense, which path, which event.
-const STEPPER: &str = "stepper";
-const MEMORY: &str = "memory";
+use super::Shows::{Finds, Grows};
+use super::{MEMORY, Rule, STEPPER, always};
 
 pub const RULES: &[Rule] = &[
     Rule {
@@ -17,7 +14,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["turns", "first call", "makes one"],
-        shows: "in two runs",
+        shows: Finds("in_two_runs"),
         possible: always,
     },
     Rule {
@@ -29,7 +26,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
-        shows: "twice",
+        shows: Finds("twice"),
         possible: always,
     },
     Rule {
@@ -41,7 +38,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["turns", "first call", "makes one"],
-        shows: "in two runs",
+        shows: Finds("in_two_runs"),
         possible: always,
     },
     Rule {
@@ -61,7 +58,7 @@ pub const RULES: &[Rule] = &[
         ],
         program: STEPPER,
         arguments: &["turns", "first call", "forks inside getrandom(2)"],
-        shows: "twice",
+        shows: Finds("twice"),
         possible: always,
     },
     Rule {
@@ -73,7 +70,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["turns", "refill", "forks"],
-        shows: "twice",
+        shows: Finds("twice"),
         possible: always,
     },
     Rule {
@@ -85,11 +82,11 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["turns", "refill", "forks"],
-        shows: "twice",
+        shows: Finds("twice"),
         possible: always,
     },
     Rule {
-        name: "`alive` is asked after a refill",
+        name: "`alive` is loaded after a refill",
         changes: &[
             (
                 "alive-after-refill",
@@ -104,11 +101,11 @@ pub const RULES: &[Rule] = &[
         ],
         program: STEPPER,
         arguments: &["turns", "refill", "forks"],
-        shows: MORE_IN_BOTH,
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
-        name: "a fork between two blocks of a request begins it anew",
+        name: "a request that a fork interrupts between two blocks starts again",
         changes: &[(
             "start-over",
             "was_wiped && done != 0",
@@ -116,11 +113,11 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["turns", "bulk over two seeds", "forks"],
-        shows: "values in both",
+        shows: Finds("partly_in_both"),
         possible: always,
     },
     Rule {
-        name: "`alive` is taken back where no seed was drawn",
+        name: "`alive` is cleared if no seed was drawn",
         changes: &[(
             "alive-back",
             "self.alive.store(WIPED, Relaxed);",
@@ -128,7 +125,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: "faults",
         arguments: &["2"],
-        shows: "not as the model says",
+        shows: Finds("unlike_model"),
         possible: always,
     },
     Rule {
@@ -140,7 +137,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
-        shows: "twice",
+        shows: Finds("twice"),
         possible: always,
     },
     Rule {
@@ -152,19 +149,19 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["1", "bulk from slots", "makes seven at once"],
-        shows: "twice",
+        shows: Finds("twice"),
         possible: always,
     },
     Rule {
-        name: "a slot that is zero was handed out",
+        name: "a slot that is zero is not handed out again",
         changes: &[("zero-slot", "bits == 0", "!WITHOUT && bits == 0")],
         program: STEPPER,
         arguments: &["0", "fast", "makes one"],
-        shows: "is not random",
+        shows: Finds("not_random"),
         possible: always,
     },
     Rule {
-        name: "a slot of a request that is zero was handed out",
+        name: "a slot of a request that is zero is not handed out again",
         changes: &[(
             "zero-in-request",
             "!page::move_out(slot, to)",
@@ -172,11 +169,11 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["1", "bulk from slots", "makes one"],
-        shows: "is not random",
+        shows: Finds("not_random"),
         possible: always,
     },
     Rule {
-        name: "`alive` is asked after the slot was copied",
+        name: "`alive` is loaded after the slot was copied",
         changes: &[(
             "alive-after-copy",
             "!page.is_alive()",
@@ -184,11 +181,11 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["0", "fast", "forks"],
-        shows: MORE_IN_BOTH,
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
-        name: "the claim ends after `alive` was asked",
+        name: "the claim ends after `alive` was loaded",
         changes: &[
             (
                 "alive-after-copy",
@@ -204,11 +201,11 @@ pub const RULES: &[Rule] = &[
         ],
         program: STEPPER,
         arguments: &["0", "fast", "forks, makes all in both"],
-        shows: MORE_IN_BOTH,
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
-        name: "no thread-local with a destructor",
+        name: "no thread-local has a destructor",
         changes: &[(
             "no-destructor",
             "let page = PAGES.lend(self.borrower)?;",
@@ -220,11 +217,11 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["turns", "malloc", "makes one"],
-        shows: "hung",
+        shows: Finds("hung"),
         possible: always,
     },
     Rule {
-        name: "what a thread has is lent anew when the thread is gone",
+        name: "the page of a thread that has ended is lent to another thread",
         changes: &[(
             "ask-for-ended",
             "Loan(found).is_over",
@@ -232,7 +229,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: MEMORY,
         arguments: &["threads"],
-        shows: "before the threads",
+        shows: Finds("bytes_left_by_threads"),
         possible: always,
     },
     Rule {
@@ -246,7 +243,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: MEMORY,
         arguments: &["handed-out"],
-        shows: "a key that made UUIDs",
+        shows: Finds("used_keys"),
         possible: always,
     },
     Rule {
@@ -258,7 +255,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: MEMORY,
         arguments: &["child"],
-        shows: "in the child",
+        shows: Finds("parents_in_child"),
         possible: always,
     },
     Rule {
@@ -270,11 +267,11 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["1", "unbuffered", "forks, makes one unbuffered in both"],
-        shows: MORE_IN_BOTH,
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
-        name: "a bulk request has its form before `alive` is asked",
+        name: "a bulk request has its form before `alive` is loaded",
         changes: &[
             (
                 "shape-first",
@@ -290,11 +287,11 @@ pub const RULES: &[Rule] = &[
         ],
         program: STEPPER,
         arguments: &["turns", "bulk of version 7", "forks"],
-        shows: MORE_IN_BOTH,
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
-        name: "version 1: the clock sequence is asked again after the count",
+        name: "version 1: the clock sequence is loaded again after the count",
         changes: &[(
             "sequence-after-count",
             "self.is_still(Drawn::ClockSequence, sequence)",
@@ -302,7 +299,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["1", "version 1", "forks"],
-        shows: MORE_IN_BOTH,
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
@@ -310,11 +307,11 @@ pub const RULES: &[Rule] = &[
         changes: &[("claim-drawing", "claim == 0", "!WITHOUT && claim == 0")],
         program: STEPPER,
         arguments: &["1", "first version 1 after others", "forks"],
-        shows: MORE_IN_BOTH,
+        shows: Grows("in_both"),
         possible: always,
     },
     Rule {
-        name: "the claim is not wiped",
+        name: "a fork does not wipe the claim",
         changes: &[(
             "claim-survives",
             "let left",
@@ -325,7 +322,7 @@ pub const RULES: &[Rule] = &[
         )],
         program: STEPPER,
         arguments: &["0", "fast", "forks, and in the child one is made"],
-        shows: MORE_IN_BOTH,
+        shows: Grows("in_both"),
         possible: always,
     },
 ];

@@ -1,19 +1,20 @@
-//! The steps of the kernel's and the device's source.
+//! The rules of the kernel's and the device's source.
 
+use super::Shows::{self, Finds};
 use super::{Rule, always};
 use crate::guest::Change;
 
-const ASKED: &str = "an unproven number was asked";
-const CLOSED: &str = "an unproven number was closed";
-const SHOWN: &str = "bytes of the descriptor came out";
-const OTHERWISE: &str = "not as the model says";
+const ASKED: Shows = Finds("unproven_asked");
+const CLOSED: Shows = Finds("unproven_closed");
+const SHOWN: Shows = Finds("shown");
+const OTHERWISE: Shows = Finds("unlike_model");
 
-const fn rule(name: &'static str, shows: &'static str, changes: &'static [Change]) -> Rule {
+const fn rule(name: &'static str, shows: Shows, changes: &'static [Change]) -> Rule {
     Rule {
         name,
         changes,
         program: "faults",
-        // At most so many at once.
+        // It tries the combinations of at most two faults.
         arguments: &["2"],
         shows,
         possible: always,
@@ -22,7 +23,7 @@ const fn rule(name: &'static str, shows: &'static str, changes: &'static [Change
 
 pub const RULES: &[Rule] = &[
     rule(
-        "the proof before close",
+        "a number is proven before it is closed",
         CLOSED,
         &[(
             "prove-before-close",
@@ -31,7 +32,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the mark before close",
+        "a descriptor without the crate's mark is not closed",
         CLOSED,
         &[(
             "prove-before-close",
@@ -41,7 +42,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the proof after open",
+        "a number is proven after it was opened",
         ASKED,
         &[(
             "prove-opened",
@@ -50,7 +51,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the proof of a moved number",
+        "a moved number is proven",
         ASKED,
         &[(
             "prove-moved",
@@ -59,7 +60,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the proof before the read",
+        "a number is proven before it is read",
         ASKED,
         &[(
             "prove-before-read",
@@ -68,7 +69,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the proof after the read",
+        "a number is proven after it was read",
         OTHERWISE,
         &[(
             "prove-after-read",
@@ -77,7 +78,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the inode in a proof",
+        "a proof compares the inode",
         OTHERWISE,
         &[(
             "inode",
@@ -89,7 +90,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the look at the path",
+        "the path is looked at before it is opened",
         OTHERWISE,
         &[(
             "look-first",
@@ -98,7 +99,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the wait for a seeded kernel",
+        "a read waits for a kernel that is initialised",
         OTHERWISE,
         &[(
             "wait-initialised",
@@ -107,7 +108,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the wait where the ioctl is refused",
+        "a read also waits if the entropy count is refused",
         OTHERWISE,
         &[(
             "wait-initialised",
@@ -116,7 +117,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "opening again where the number of /dev/random was taken",
+        "the device is opened again if the number of /dev/random was taken",
         OTHERWISE,
         &[(
             "wait-initialised",
@@ -129,12 +130,12 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "moving a number below 3",
+        "a number below 3 is moved",
         OTHERWISE,
         &[("above-stdio", "opened.fd < 3", "!WITHOUT && opened.fd < 3")],
     ),
     rule(
-        "the mark of the record, which a fork wipes",
+        "a record whose mark was wiped by a fork is not used",
         OTHERWISE,
         &[(
             "mark-tells",
@@ -143,7 +144,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the process in the record",
+        "a record of another process is not used",
         OTHERWISE,
         &[(
             "process-tells",
@@ -152,7 +153,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the inherited descriptor's place",
+        "a new descriptor takes the place of the inherited one",
         OTHERWISE,
         &[(
             "take-place",
@@ -161,7 +162,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the proof of an inherited number that is replaced",
+        "an inherited number is proven before it is replaced",
         CLOSED,
         &[(
             "prove-before-replace",
@@ -170,7 +171,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the proof after an inherited number was replaced",
+        "an inherited number is proven after it was replaced",
         ASKED,
         &[(
             "prove-in-its-place",
@@ -179,7 +180,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "closing the inherited descriptor where its place cannot be taken",
+        "the inherited descriptor is closed if its place cannot be taken",
         OTHERWISE,
         &[(
             "prove-before-replace",
@@ -188,7 +189,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the inherited descriptor where there is no room for another",
+        "the inherited descriptor is used if there is no room for another",
         OTHERWISE,
         &[(
             "keep-inherited",
@@ -197,7 +198,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "a look whether what prepare opened is tracked",
+        "prepare succeeds only if it leaves a tracked descriptor",
         OTHERWISE,
         &[(
             "look-at-prepared",
@@ -206,7 +207,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "a key between the descriptor and the output",
+        "bytes of the descriptor are used only as a key",
         SHOWN,
         &[(
             "key-only",
@@ -216,7 +217,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "asking getrandom after a refusal",
+        "getrandom is asked again after a refusal",
         OTHERWISE,
         &[(
             "kernel-first",
@@ -228,7 +229,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "opening after a failure to open",
+        "the device is opened again after a failure to open",
         OTHERWISE,
         &[(
             "open-again",
@@ -247,7 +248,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "getrandom again after a signal",
+        "getrandom is called again after a signal",
         OTHERWISE,
         &[(
             "after-signal",
@@ -256,7 +257,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "openat, pread and ppoll again after a signal",
+        "openat, pread and ppoll are called again after a signal",
         OTHERWISE,
         &[(
             "after-signal-too",
@@ -265,7 +266,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the rest of a short getrandom",
+        "the rest of a short getrandom is drawn",
         OTHERWISE,
         &[(
             "rest-of-answer",
@@ -275,7 +276,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "the rest of a short read",
+        "the rest of a short read is read",
         OTHERWISE,
         &[(
             "rest-of-read",
@@ -284,7 +285,7 @@ pub const RULES: &[Rule] = &[
         )],
     ),
     rule(
-        "advice that does not exist",
+        "a kernel that accepts advice which does not exist is not believed",
         OTHERWISE,
         &[(
             "refuse-nonsense",

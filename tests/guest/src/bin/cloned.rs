@@ -1,17 +1,17 @@
-//! Makes UUIDs in a machine, or in a process, that is saved once and restored
-//! twice. It prints a line for each UUID, with its kind and its value, so that a
-//! script can compare what the two make.
+//! Makes UUIDs in a machine or a process that is saved once and restored twice. It prints a
+//! row for each UUID, such as `kind="new_v4" id=...`, so that `tests/vm/table` can compare
+//! what the two make.
 //!
-//! - `cloned machine [reseed]` prints `READY`, and then stops the machine, which is
-//!   to be saved and restored.
-//! - `cloned process DIRECTORY [reseed]` makes a file `ready` in the directory,
-//!   waits for a file `go`, and prints to `out.0`, or to `out.1` if there is an
-//!   `out.0`.
+//! - `cloned machine [reseed]` prints `ready=true` and stops the machine. A script saves it
+//!   and restores it.
+//! - `cloned process DIRECTORY [reseed]` makes a file `ready` in the directory, waits for a
+//!   file `go`, and prints to the file `out.0`, or to `out.1` if there is an `out.0`.
 //!
-//! With `reseed`, it calls `reseed()` when it goes on.
+//! With `reseed`, it calls `reseed()` when it is restored.
 #![cfg(target_os = "linux")]
 
 use std::error::Error;
+use std::fmt::{Debug, Display};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -56,35 +56,49 @@ const KINDS: [Kind; 8] = [
             Uuid::from_bytes(bytes)
         })
     }),
-    // What `uuid` draws from with this feature.
+    // `uuid` draws from this generator if its feature `fast-rng` is on.
     ("fast-rng", || {
         Box::new(|| Uuid::from_u128(rand::random::<u128>()))
     }),
 ];
 
-/// UUIDs of each kind when it goes on: more than a pool keeps ready.
+/// How many UUIDs of each kind are made after the restore: more than a pool keeps ready.
 const EACH: usize = 500;
-/// UUIDs before that, so that there are pools, keys and states.
+/// How many are made before, so that there are pools, keys and states.
 const BEFORE: usize = 3;
-/// UUIDs of one call of `fill_v4`, which is running when the machine stops.
+/// How many UUIDs the call of `fill_v4` makes that is running when the machine stops.
 const BULK: usize = 1 << 19;
-/// UUIDs of that call that are printed: more than the 4096 of a seed.
+/// How many of them are printed: more than the 4096 of a seed.
 const BULK_SHOWN: usize = 6000;
 
-/// The half to which no hardware number is added: of an unbuffered UUID, what the
-/// kernel drew.
+/// Returns the half of an unbuffered UUID to which no hardware number is added. It consists
+/// of the kernel's random numbers.
 fn upper_half(id: Uuid) -> u64 {
     (id.as_u128() >> 64) as u64
 }
 
-/// A thread for each kind.
+/// Prints a row that says one thing of the scene.
+fn print_fact(output: &mut impl Write, key: &str, value: impl Debug) -> io::Result<()> {
+    writeln!(output, "{}", guest::row(&[(key, &value)]))
+}
+
+/// Prints the row of a UUID.
+fn print_id(output: &mut impl Write, kind: &str, id: impl Display) -> io::Result<()> {
+    writeln!(
+        output,
+        "{}",
+        guest::row(&[("kind", &kind), ("id", &format_args!("{id}"))])
+    )
+}
+
+/// The threads that make UUIDs, one for each kind.
 struct Makers {
     start: Arc<Barrier>,
     threads: Vec<(&'static str, JoinHandle<Vec<Uuid>>)>,
 }
 
 impl Makers {
-    /// Returns when each thread has made its first UUIDs and waits.
+    /// Starts the threads, and returns when each has made its first UUIDs.
     fn new() -> Self {
         let ready = Arc::new(Barrier::new(KINDS.len() + 1));
         let start = Arc::new(Barrier::new(KINDS.len() + 1));
@@ -108,9 +122,13 @@ impl Makers {
         self.start.wait();
         for (name, thread) in self.threads {
             for id in thread.join().expect("a thread") {
-                writeln!(output, "{name} {}", id.simple())?;
+                print_id(output, name, id.simple())?;
                 if name == "unbuffered" {
-                    writeln!(output, "upper-half {:016x}", upper_half(id))?;
+                    print_id(
+                        output,
+                        "upper-half",
+                        format_args!("{:016x}", upper_half(id)),
+                    )?;
                 }
             }
         }
@@ -118,8 +136,7 @@ impl Makers {
     }
 }
 
-/// Makes the calling thread run before all others of its processor, or one among
-/// them again.
+/// Makes the calling thread run before all other threads of its processor, or ends that.
 fn outrank(others: bool) {
     let (policy, priority) = if others {
         (libc::SCHED_FIFO, 1)
@@ -149,8 +166,8 @@ fn uptime() -> Result<f64, Box<dyn Error>> {
     Ok(text.split(' ').next().unwrap_or_default().parse()?)
 }
 
-/// Makes qemu stop the machine, by its device for guests that panic (pvpanic-pci).
-/// Returns when the machine goes on.
+/// Makes qemu stop the machine, by its device for guests that panic (pvpanic-pci). Returns
+/// when the machine runs again.
 fn stop_machine() -> Result<(), Box<dyn Error>> {
     let device = fs::read_dir("/sys/bus/pci/devices")?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -165,7 +182,8 @@ fn stop_machine() -> Result<(), Box<dyn Error>> {
         .write(true)
         .open(device.join("resource0"))?;
     let (rights, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-    // SAFETY: a new mapping of the device's only register, in which 1 is a panic.
+    // SAFETY: the mapping is new. It has the device's only register, in which 1 means that
+    // the guest has panicked.
     unsafe {
         let at = libc::mmap(ptr::null_mut(), 1, rights, kind, registers.as_raw_fd(), 0);
         assert_ne!(at, libc::MAP_FAILED);
@@ -174,14 +192,14 @@ fn stop_machine() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// In a machine with one processor.
+/// Makes UUIDs in a machine that has one processor.
 ///
-/// The main thread and the makers outrank all others. So no UUID is made between the
-/// count of what the bulk call has written and the stop of the machine. And the
-/// kernel's generator does not renew its key while the makers run, which would hide
-/// what is repeated.
+/// The main thread and the makers outrank all other threads. So the bulk call makes no UUID
+/// between the count of those that it has written and the stop of the machine. And the
+/// kernel does not renew the key of its generator while the makers run, which would hide
+/// that UUIDs are repeated.
 fn machine(reseed: bool) -> Result<(), Box<dyn Error>> {
-    // In the first two minutes the kernel renews that key more often than each minute.
+    // In the first two minutes the kernel renews that key more often than once a minute.
     while uptime()? < 150.0 {
         thread::sleep(Duration::from_secs(1));
     }
@@ -197,41 +215,38 @@ fn machine(reseed: bool) -> Result<(), Box<dyn Error>> {
     });
     let address = address.recv()?;
     thread::sleep(Duration::from_millis(20));
-    println!("READY");
-    // SAFETY: waits until the console has sent it, which a stopped machine does not.
+    print_fact(&mut io::stdout(), "ready", true)?;
+    // SAFETY: the call only waits until the console has sent the row. A stopped machine
+    // sends nothing.
     unsafe { libc::tcdrain(1) };
     let written = written(address)?;
     stop_machine()?;
 
-    // The kernel hears from its device that the machine was cloned.
+    // Meanwhile the device tells the kernel that the machine was cloned.
     thread::sleep(Duration::from_millis(20));
     if reseed {
         fork_safe_uuid::reseed();
     }
     let mut output = io::stdout().lock();
     let has_numbers = fork_safe_uuid::status().hardware_random();
-    writeln!(
-        output,
-        "hardware: {}",
-        if has_numbers { "yes" } else { "no" }
-    )?;
+    print_fact(&mut output, "hardware", has_numbers)?;
     makers.finish(&mut output)?;
     let bulk = bulk.join().expect("a thread");
     for id in &bulk[written..written + BULK_SHOWN] {
-        writeln!(output, "bulk {}", id.simple())?;
+        print_id(&mut output, "bulk", id.simple())?;
     }
     Ok(())
 }
 
-/// Returns how many bytes of memory have a mark of those that smaps lists.
+/// Returns how many bytes of memory have the mark in smaps.
 fn marked(mark: &str) -> usize {
     let marked = mappings(|flags| flags.contains(&mark));
     marked.iter().map(ExactSizeIterator::len).sum()
 }
 
-/// Returns how many of their next UUIDs this process and a forked child share, by
-/// the [`upper_half`].
-fn shared_with_child(make: impl Fn() -> Uuid) -> io::Result<String> {
+/// Returns how many of their next [`EACH`] UUIDs this process and a forked child share. It
+/// compares the [`upper_half`] of each.
+fn shared_with_child(make: impl Fn() -> Uuid) -> io::Result<usize> {
     _ = make();
     let (mut output, mut input) = io::pipe()?;
     // SAFETY: the other threads have ended.
@@ -249,16 +264,12 @@ fn shared_with_child(make: impl Fn() -> Uuid) -> io::Result<String> {
     output.read_to_end(&mut bytes)?;
     let others = bytes.as_chunks::<8>().0;
     assert_eq!(others.len(), EACH);
-    let shared = others.iter().filter(|half| own.contains(half)).count();
-    Ok(match shared {
-        EACH => "all".to_owned(),
-        _ => shared.to_string(),
-    })
+    Ok(others.iter().filter(|half| own.contains(half)).count())
 }
 
 fn process(directory: &Path, reseed: bool) -> Result<(), Box<dyn Error>> {
-    /// That the kernel zeroes the memory in a forked child; that it may drop it,
-    /// which is for the states of the vDSO.
+    /// The kernel zeroes memory with the first mark in a forked child. It may drop memory
+    /// with the second, which the states of the vDSO have.
     const MARKS: [(&str, &str); 2] = [("wiped", "wf"), ("droppable", "dp")];
     let makers = Makers::new();
     let before = MARKS.map(|(_, mark)| marked(mark));
@@ -272,14 +283,14 @@ fn process(directory: &Path, reseed: bool) -> Result<(), Box<dyn Error>> {
     let mut output = File::create_new(directory.join("out.0"))
         .or_else(|_| File::create_new(directory.join("out.1")))?;
     for ((name, mark), before) in MARKS.into_iter().zip(before) {
-        let is_kept = marked(mark) >= before;
-        writeln!(output, "{name}: {}", if is_kept { "kept" } else { "lost" })?;
+        print_fact(&mut output, name, marked(mark) >= before)?;
     }
     makers.finish(&mut output)?;
     let pooled = shared_with_child(fork_safe_uuid::new_v4)?;
     let unbuffered = Generator::unbuffered();
     let unbuffered = shared_with_child(|| unbuffered.new_v4())?;
-    writeln!(output, "child: {pooled}\nunbuffered-child: {unbuffered}")?;
+    print_fact(&mut output, "child", pooled)?;
+    print_fact(&mut output, "unbuffered_child", unbuffered)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
-//! Draws in a sandbox in which opening any file is death.
+//! Makes UUIDs in a sandbox that kills the process if it opens any file.
 //!
-//! Built with `-C target-feature=+crt-static` by the scenario that runs it.
+//! The scenario that runs it builds it with `-C target-feature=+crt-static`.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use support::memory::is_mapped;
 use support::seccomp::{SYS_OPEN, filter};
 
 fn main() {
-    assert!(!is_mapped("libc.so"), "to be linked statically");
-    let who = std::env::args().nth(1);
+    assert!(!is_mapped("libc.so"), "linked dynamically");
+    let generator = std::env::args().nth(1);
     let calls = [libc::SYS_openat, libc::SYS_openat2, SYS_OPEN];
     let filter = filter(&calls, SeccompAction::KillProcess, SeccompAction::Allow);
     apply_filter(&filter.expect("a known architecture")).expect("seccomp");
 
-    match who.as_deref() {
-        Some("ours") => {
+    match generator.as_deref() {
+        Some("crate") => {
             let ids: BTreeSet<_> = (0..1000).map(|_| fork_safe_uuid::new_v4()).collect();
             assert_eq!(ids.len(), 1000);
         }
         Some("peer") => getrandom::fill(&mut [0; 16]).expect("entropy"),
-        _ => panic!("ours or peer?"),
+        _ => panic!("crate or peer?"),
     }
 }

@@ -1,12 +1,14 @@
-//! Searches all memory that this process can write to for what must not be
-//! there any more.
+//! Searches all memory that this process can write to for secrets that must be gone.
 //!
-//! `memory handed-out`: UUIDs that were handed out, the key that made them, its
-//! round keys, and the seed; these keys in the vector registers, too. `memory child`: in a forked child, the parent's key
-//! and ready UUIDs. `memory threads`: memory left behind by threads that made
-//! UUIDs to their very end.
+//! - `memory handed-out` searches for UUIDs that were handed out, for the key that made
+//!   them, for its round keys and for the seed. It searches the vector registers for the
+//!   keys, too.
+//! - `memory child` searches a forked child for the parent's key and ready UUIDs.
+//! - `memory threads` measures the memory that is left by threads that make UUIDs until
+//!   they end.
 //!
-//! What is searched for is kept inverted, so that it is not found here.
+//! Each search prints a row, such as `used_keys=0`: how often it has found the secret. This
+//! program keeps the secrets inverted, so that it does not find its own copies.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::arch::asm;
@@ -27,15 +29,16 @@ use support::SLOTS;
 /// 16 bytes, inverted.
 type Hidden = u128;
 
-/// By reference, inlined, and inverted at once: no copy is left on the stack.
+/// Inverts a secret. It takes a reference and is inlined, so that no copy is left on the
+/// stack.
 #[inline(always)]
 fn hide(bytes: &[u8; 16]) -> Hidden {
     black_box(!u128::from_ne_bytes(*bytes))
 }
 
-/// Start, end and smaps' flags of each mapping that can be written to.
-// Not by `support::memory`: other stack frames would leave other copies where this program
-// searches.
+/// Returns the start, the end and the flags of each mapping that can be written to.
+// It does not use `support::memory`, whose stack frames would overwrite a part of the stack
+// that this program searches.
 fn mappings() -> Vec<(usize, usize, String)> {
     let smaps = fs::read_to_string("/proc/self/smaps").expect("proc");
     let mut found = vec![];
@@ -53,22 +56,21 @@ fn mappings() -> Vec<(usize, usize, String)> {
     found
 }
 
-/// Whether it is still there: musl gives back what the list was read into.
+/// Returns whether a mapping still exists: musl unmaps the memory of the list itself.
 fn is_mapped(start: usize, end: usize) -> bool {
     let address = ptr::with_exposed_provenance_mut(start);
-    // SAFETY: msync(2) changes nothing of a private mapping, and refuses what is
-    // not mapped.
+    // SAFETY: msync(2) changes nothing in a private mapping, and fails if there is none.
     unsafe { libc::msync(address, end - start, libc::MS_ASYNC) == 0 }
 }
 
-/// A mapping's bytes.
+/// Returns the bytes of a mapping.
 fn bytes(start: usize, end: usize) -> &'static [u8] {
-    // SAFETY: mapped while it is looked at, and one thread runs.
+    // SAFETY: it is mapped while the caller reads it, and this process has one thread.
     unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(start), end - start) }
 }
 
-/// The calling thread's page: the first of the only undumped mapping of this
-/// size.
+/// Returns the page of the calling thread, which is the first of the only mapping that has
+/// this size and is not dumped.
 fn page() -> &'static [u8] {
     let pages: Vec<_> = mappings()
         .into_iter()
@@ -92,7 +94,7 @@ fn hidden_slots() -> Vec<Hidden> {
         .collect()
 }
 
-/// How often one of `hidden` stands in memory, at any address.
+/// Returns how often memory contains one of `hidden`, at any address.
 #[inline(never)]
 fn found(hidden: &[Hidden]) -> usize {
     let mut sorted = hidden.to_vec();
@@ -108,13 +110,13 @@ fn found(hidden: &[Hidden]) -> usize {
         .count()
 }
 
-/// What AES-128 makes of a key, of which each round's gives away the others.
-/// In a process of its own, which leaves nothing here.
+/// Returns the round keys of AES-128, each of which gives away the others. Another process
+/// computes them, so that no copy is left here.
 fn round_keys(key: Hidden) -> Vec<Hidden> {
     let (mut output, mut input) = std::io::pipe().expect("a pipe");
-    // SAFETY: one thread.
+    // SAFETY: this process has one thread.
     if unsafe { libc::fork() } == 0 {
-        // SAFETY: the processor has AES instructions, as `main` saw.
+        // SAFETY: the processor has AES instructions, as `main` has asserted.
         let keys = unsafe { expand((!key).to_ne_bytes()) };
         for key in keys {
             input.write_all(&hide(&key).to_ne_bytes()).expect("a pipe");
@@ -128,7 +130,7 @@ fn round_keys(key: Hidden) -> Vec<Hidden> {
     keys.map(|&key| Hidden::from_ne_bytes(key)).collect()
 }
 
-/// FIPS 197, section 5.2, by the instruction for it.
+/// Expands a key (FIPS 197, section 5.2).
 #[target_feature(enable = "aes")]
 unsafe fn expand(key: [u8; 16]) -> [[u8; 16]; 11] {
     let mut keys = [key; 11];
@@ -154,34 +156,29 @@ unsafe fn expand(key: [u8; 16]) -> [[u8; 16]; 11] {
     keys
 }
 
-/// Whether nothing of it is there.
-fn is_gone(what: &str, hidden: &[Hidden]) -> bool {
+/// Prints a row, and returns whether memory contains none of `hidden`.
+fn is_gone(key: &str, hidden: &[Hidden]) -> bool {
     let count = found(hidden);
-    if count != 0 {
-        println!("{what}: found {count} times");
-    }
+    println!("{}", guest::row(&[(key, &count)]));
     count == 0
 }
 
-/// Whether all of it is there, as it must be for the search to be worth
-/// anything.
-fn is_there(what: &str, hidden: &[Hidden]) -> bool {
+/// Prints a row, and returns whether memory contains all of `hidden`. This is the control
+/// of the search.
+fn is_there(key: &str, hidden: &[Hidden]) -> bool {
     let count = found(hidden);
-    if count < hidden.len() {
-        println!("{what}: found {count} of {}", hidden.len());
-    }
-    count >= hidden.len()
+    let at_least = hidden.len();
+    println!("{}", guest::row(&[(key, &count), ("at_least", &at_least)]));
+    count >= at_least
 }
 
-/// The vector registers, as the last call left them, and how often one of
-/// `hidden` stands in them; searched in a process of its own, which leaves
-/// nothing here.
+/// Prints a row, and returns whether the vector registers contain none of `hidden`. Another
+/// process searches them, so that no copy is left here.
 #[inline(always)]
-fn is_not_in_registers(what: &str, hidden: &[Hidden]) -> bool {
+fn is_not_in_registers(key: &str, hidden: &[Hidden]) -> bool {
     let mut registers = [[0_u8; 64]; 32];
     let address = registers.as_mut_ptr();
-    // SAFETY: stores what the processor has of these registers to an array that
-    // has room for all.
+    // SAFETY: stores the registers that the processor has to an array that has room for all.
     unsafe {
         if is_x86_feature_detected!("avx512f") {
             asm!(
@@ -206,8 +203,8 @@ fn is_not_in_registers(what: &str, hidden: &[Hidden]) -> bool {
             );
         }
     }
-    let (mut status, mut good) = (0, true);
-    // SAFETY: one thread; the pointer leads to an int.
+    let mut status = 0;
+    // SAFETY: this process has one thread. The pointer leads to an int.
     unsafe {
         let pid = libc::fork();
         if pid == 0 {
@@ -225,11 +222,8 @@ fn is_not_in_registers(what: &str, hidden: &[Hidden]) -> bool {
         libc::waitpid(pid, &raw mut status, 0);
     }
     black_box(&mut registers).as_flattened_mut().fill(0);
-    if status != 0 {
-        println!("{what}: found {} times in registers", status >> 8);
-        good = false;
-    }
-    good
+    println!("{}", guest::row(&[(key, &libc::WEXITSTATUS(status))]));
+    status == 0
 }
 
 #[inline(never)]
@@ -242,12 +236,12 @@ fn make_many<const COUNT: usize>() -> Vec<Hidden> {
     let mut ids = [Uuid::nil(); COUNT];
     fill_v4(&mut ids);
     let hidden = ids.iter().map(|id| hide(id.as_bytes())).collect();
-    // The caller's copy.
+    // This clears the only copy that is not inverted.
     black_box(&mut ids).fill(Uuid::nil());
     hidden
 }
 
-/// Gives the same bytes again and again.
+/// A source that always returns the same bytes.
 struct Fixed;
 
 const SEED: Hidden = 0x8a5c_1f73_0b96_e42d_57a0_cc18_3ef9_6b64;
@@ -265,36 +259,37 @@ fn handed_out() -> bool {
     let mut ids = make(SLOTS);
     let key = hidden_key();
     let keys = round_keys(key);
-    let mut good = is_there("the next key", &[key]);
+    let mut good = is_there("next_key", &[key]);
     ids.extend(make(1));
-    good &= is_gone("a key that made UUIDs", &keys);
-    good &= is_there("ready UUIDs", &hidden_slots());
+    good &= is_gone("used_keys", &keys);
+    good &= is_there("ready", &hidden_slots());
     ids.extend(make(SLOTS + 50));
     ids.extend(make_many::<7>());
     ids.extend(make_many::<500>());
     ids.extend(make_unbuffered());
-    good &= is_gone("UUIDs that were handed out", &ids);
+    good &= is_gone("handed_out", &ids);
 
-    // Another key, since to look at registers takes the stack that was looked at.
+    // Another key, because reading the registers uses the stack that was searched for the
+    // first.
     reseed();
     make(SLOTS);
     let keys = round_keys(hidden_key());
     let mut id = new_v4();
-    good &= is_not_in_registers("a key that made UUIDs", &keys);
+    good &= is_not_in_registers("used_keys_in_registers", &keys);
     ids.push(hide(id.as_bytes()));
     *black_box(&mut id) = Uuid::nil();
-    good &= is_gone("the UUID of that key", &ids);
+    good &= is_gone("of_that_key", &ids);
 
     reseed();
     ids = make(10);
-    good &= is_gone("those of a new seed", &ids);
+    good &= is_gone("of_a_new_seed", &ids);
 
     let generator = Generator::new().with_source(Fixed);
     ids = (0..300)
         .map(|_| hide(generator.new_v4().as_bytes()))
         .collect();
-    good &= is_gone("those of a source", &ids);
-    good & is_gone("its seed", &[SEED])
+    good &= is_gone("of_a_source", &ids);
+    good & is_gone("seed_of_the_source", &[SEED])
 }
 
 #[inline(never)]
@@ -309,14 +304,14 @@ fn child() -> bool {
     make(5);
     let mut secrets = hidden_slots();
     secrets.push(hidden_key());
-    let mut good = is_there("the parent's, in the parent", &secrets);
-    // SAFETY: one thread; the pointer leads to an int.
+    let mut good = is_there("parents_in_parent", &secrets);
+    // SAFETY: this process has one thread. The pointer leads to an int.
     unsafe {
         let pid = libc::fork();
         if pid == 0 {
-            let mut good = is_gone("the parent's, in the child", &secrets);
+            let mut good = is_gone("parents_in_child", &secrets);
             make(5);
-            good &= is_gone("when the child has made some", &secrets);
+            good &= is_gone("parents_in_child_later", &secrets);
             exit(i32::from(!good));
         }
         let mut status = 0;
@@ -326,14 +321,13 @@ fn child() -> bool {
     good
 }
 
-/// Threads whose last destructors make UUIDs, and again when they are run
-/// again.
+/// Starts threads whose last destructors make UUIDs each time that they run.
 fn threads() -> bool {
     fn churn(threads: usize, key: libc::pthread_key_t) {
         for _ in 0..threads {
             std::thread::spawn(move || {
                 make_one();
-                // SAFETY: the key is never deleted; any value will do.
+                // SAFETY: the key is never deleted, and the destructor takes any value.
                 unsafe { libc::pthread_setspecific(key, ptr::dangling::<u8>().cast()) };
             })
             .join()
@@ -346,29 +340,27 @@ fn threads() -> bool {
     static mut KEY: libc::pthread_key_t = 0;
     extern "C" fn late(_: *mut c_void) {
         make_one();
-        // SAFETY: written before there are threads. glibc runs the destructors
-        // four times at the most.
+        // SAFETY: the key was written before there were threads. glibc runs the destructors
+        // at most four times.
         unsafe { libc::pthread_setspecific(KEY, ptr::dangling::<u8>().cast()) };
     }
-    // A UUID first, so that the library's keys are older.
+    // This makes the library create its keys before this one.
     make_one();
-    // SAFETY: one thread.
+    // SAFETY: this process has one thread.
     let key = unsafe {
         assert_eq!(libc::pthread_key_create(&raw mut KEY, Some(late)), 0);
         KEY
     };
     churn(10, key);
-    // Mappings side by side are told as one, so their sizes are summed.
+    // The kernel may merge neighbouring mappings, so the sizes are compared.
     let size = || mappings().iter().map(|map| map.1 - map.0).sum::<usize>();
     let before = size();
     churn(2000, key);
     let after = size();
-    // 2000 pages would be eight times as much; the rest is the allocator's.
-    let flat = after <= before + (1 << 20);
-    if !flat {
-        println!("{after} bytes are mapped, and before the threads {before}");
-    }
-    flat
+    // 2000 pages are eight times as much as this limit, which is for the allocator.
+    let left = after.saturating_sub(before).saturating_sub(1 << 20);
+    println!("{}", guest::row(&[("bytes_left_by_threads", &left)]));
+    left == 0
 }
 
 fn main() {
@@ -376,9 +368,9 @@ fn main() {
         Some("handed-out") => handed_out,
         Some("child") => child,
         Some("threads") => threads,
-        _ => panic!("handed-out, child or threads"),
+        _ => panic!("handed-out, child or threads?"),
     };
-    // Loads what the standard library loads once.
+    // This fills the standard library's cache of the processor's features.
     assert!(std::is_x86_feature_detected!("aes"));
     Kernel.fill(&mut [0; 16]).expect("the kernel");
     exit(i32::from(!test()));

@@ -1,8 +1,8 @@
-//! A program that closes all descriptors and opens a file, as daemons do, and
-//! what a generator then makes of the file.
+//! Closes all descriptors and opens a file, as daemons do, and prints whether the
+//! generator then reads the file.
 //!
-//! `retaken NUMBER`: this crate, `uuid`, `uuid` with `fast-rng`, `uuid7`. Built
-//! with `-C target-feature=+crt-static` by the scenario that runs it.
+//! `retaken NUMBER` chooses the generator: this crate, `uuid`, `uuid` with `fast-rng`, or
+//! `uuid7`. The scenario that runs it builds it with `-C target-feature=+crt-static`.
 
 use std::fs::File;
 use std::io::Seek;
@@ -23,25 +23,23 @@ const GENERATORS: [fn() -> Uuid; 4] = [
 ];
 
 fn main() {
-    assert!(!is_mapped("libc.so"), "to be linked statically");
+    assert!(!is_mapped("libc.so"), "linked dynamically");
     let number = std::env::args().nth(1).expect("a number");
     let make = GENERATORS[number.parse::<usize>().expect("a number")];
 
     make();
-    // SAFETY: nothing that owns one of them is used afterwards.
+    // SAFETY: this program uses no owner of these descriptors afterwards.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, 1000, 0) };
     assert_eq!(closed, 0);
     let files = [(); 9].map(|()| File::open("/etc/passwd").expect("a file"));
-    // Past what one seed serves for; the file ends before.
+    // More than one seed makes, so that the generator reads again. The file ends before.
     panic::set_hook(Box::new(|_| {}));
     let made = catch_unwind(|| (0..20_000).for_each(|_| _ = make())).is_ok();
     let untouched = |mut file: &File| file.stream_position().expect("a file") == 0;
-    println!(
-        "{}",
-        match files.iter().all(untouched) {
-            true if made => "✓",
-            true => "✗ panics",
-            false => "✗ foreign bytes",
-        }
-    );
+    let outcome = match files.iter().all(untouched) {
+        true if made => "✓",
+        true => "✗ panics",
+        false => "✗ foreign bytes",
+    };
+    println!("{}", guest::row(&[("outcome", &outcome)]));
 }

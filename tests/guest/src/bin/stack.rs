@@ -1,15 +1,16 @@
-//! How much of an alternate signal stack (sigaltstack(2)) a handler needs that
+//! Measures how much of an alternate signal stack (sigaltstack(2)) a handler needs if it
 //! makes UUIDs.
 //!
-//! Prints a line for each case: `refill=7100 refill_own=3900`, in bytes. The
-//! first figure has the kernel's frame in it, which holds the registers of the
-//! interrupted code and differs from processor to processor. The second is what
-//! the call adds to a handler that does nothing.
+//! It prints a row for each case, in bytes: `case="refill" used=7100 own=3900`. `used`
+//! contains the kernel's frame, which holds the registers of the interrupted code and
+//! differs between processors. `own` is what the call needs in addition to a handler that
+//! does nothing.
 //!
-//! Each case is a process of its own: the stack is painted, the handler runs on
-//! it, and what is not painted any more was used.
+//! Each case runs in its own process. It fills the stack with one byte, runs the handler on
+//! it, and counts the bytes up to the last one that has changed.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+use std::fmt::Debug;
 use std::hint::black_box;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -18,9 +19,9 @@ use fork_safe_uuid::{Generator, Uuid, fill_v4, new_v4, now_v1, now_v7, prepare, 
 use support::SLOTS;
 use support::seccomp::refuse;
 
-/// What comes before the signal, and what the handler does.
 struct Case {
     name: &'static str,
+    /// Runs before the signal.
     before: fn(),
     handler: fn(),
 }
@@ -33,19 +34,19 @@ const fn case(name: &'static str, before: fn(), handler: fn()) -> Case {
     }
 }
 
-/// UUIDs after which a seed is renewed.
+/// How many UUIDs are made before the seed is renewed.
 const BLOCKS_PER_SEED: usize = 4096;
 
 const CASES: [Case; 15] = [
     case("nothing", || {}, || {}),
-    // The control: the painting shows what is used.
-    case("a_buffer_of_20000", || {}, || _ = black_box([1_u8; 20_000])),
+    // The control: the measurement sees a buffer of this size.
+    case("a buffer of 20000", || {}, || _ = black_box([1_u8; 20_000])),
     case("ready", || make(1), || make(1)),
     case("refill", || make(SLOTS), || make(1)),
-    case("renewal_of_the_seed", || fill(BLOCKS_PER_SEED), || make(1)),
+    case("renewal of the seed", || fill(BLOCKS_PER_SEED), || make(1)),
     case("first", || {}, || make(1)),
     case(
-        "after_reseed",
+        "after reseed",
         || make(1),
         || {
             reseed();
@@ -53,19 +54,19 @@ const CASES: [Case; 15] = [
         },
     ),
     case(
-        "fill_of_7",
+        "fill of 7",
         || make(SLOTS - 3),
         || {
             fill_v4(black_box(&mut [Uuid::nil(); 7]));
         },
     ),
-    case("fill_of_1000", || make(1), || fill(1000)),
+    case("fill of 1000", || make(1), || fill(1000)),
     case("unbuffered", || {}, unbuffered),
-    case("version_7", || {}, || _ = black_box(now_v7())),
-    case("version_1", || {}, || _ = black_box(now_v1(&[1; 6]))),
+    case("version 7", || {}, || _ = black_box(now_v7())),
+    case("version 1", || {}, || _ = black_box(now_v1(&[1; 6]))),
     case("prepare", || {}, || _ = black_box(prepare())),
-    case("first_by_the_device", refuse_getrandom, || make(1)),
-    case("unbuffered_by_the_device", refuse_getrandom, unbuffered),
+    case("first by the device", refuse_getrandom, || make(1)),
+    case("unbuffered by the device", refuse_getrandom, unbuffered),
 ];
 
 fn make(count: usize) {
@@ -76,10 +77,10 @@ fn unbuffered() {
     black_box(Generator::unbuffered().new_v4());
 }
 
-/// Room that is not on the stack, and is there before the handler.
+/// Fills memory that is not on the stack.
 fn fill(count: usize) {
     static mut ROOM: [Uuid; BLOCKS_PER_SEED] = [Uuid::nil(); BLOCKS_PER_SEED];
-    // SAFETY: one thread, and no handler comes while this is not its own.
+    // SAFETY: this process has one thread, and no handler interrupts this call.
     let room = unsafe { std::slice::from_raw_parts_mut((&raw mut ROOM).cast(), count) };
     fill_v4(room);
 }
@@ -97,11 +98,12 @@ extern "C" fn handler(_: i32) {
     (CASES[CASE.load(Relaxed)].handler)();
 }
 
-/// Bytes of the alternate stack that the case uses, in a process of its own.
+/// Returns how many bytes of the alternate stack the case uses, in a new process.
 fn used(number: usize) -> usize {
     let mut ends = [0; 2];
     let mut used = [0; size_of::<usize>()];
-    // SAFETY: one thread; the pointers lead to two ints, or to as many bytes.
+    // SAFETY: this process has one thread. The pointers lead to two ints, or to as many
+    // bytes as the calls are told.
     unsafe {
         assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
         if libc::fork() == 0 {
@@ -126,8 +128,8 @@ fn measure(number: usize) -> usize {
         ss_flags: 0,
         ss_size: SIZE,
     };
-    // SAFETY: the stack is never freed; a zeroed action is valid, and the
-    // handler has the type that no flag means.
+    // SAFETY: the stack is never freed. A zeroed action is valid, and without `SA_SIGINFO`
+    // a handler has this type.
     unsafe {
         assert_eq!(libc::sigaltstack(&raw const at, ptr::null_mut()), 0);
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -137,7 +139,7 @@ fn measure(number: usize) -> usize {
         assert_eq!(set, 0);
     }
     (CASES[number].before)();
-    // SAFETY: a signal for which there is a handler.
+    // SAFETY: the signal has a handler.
     unsafe { libc::raise(libc::SIGUSR1) };
     let untouched = black_box(&*stack).iter().take_while(|&&byte| byte == PAINT);
     SIZE - untouched.count()
@@ -147,6 +149,8 @@ fn main() {
     let nothing = used(0);
     for (number, Case { name, .. }) in CASES.iter().enumerate() {
         let used = used(number);
-        println!("{name}={used} {name}_own={}", used - nothing);
+        let own = used - nothing;
+        let pairs: [(&str, &dyn Debug); 3] = [("case", name), ("used", &used), ("own", &own)];
+        println!("{}", guest::row(&pairs));
     }
 }

@@ -1,17 +1,17 @@
-//! Writes the 122 random bits of each UUID to its standard output, one after
-//! the other, for programs that judge random streams.
+//! Writes the 122 random bits of each UUID to its standard output, one UUID after the
+//! other, for programs that judge random streams.
 //!
-//! `stream pool`, `stream bulk` or `stream unbuffered`; it ends when nobody
-//! reads any more.
+//! `stream pool`, `stream bulk` or `stream unbuffered` chooses how the UUIDs are made. The
+//! program ends when its standard output is closed.
 
 use std::io::{ErrorKind, Write};
 
 use fork_safe_uuid::{Generator, Uuid};
 
-/// Packed, these end at the end of a byte: 64 × 122 bits are 976 bytes.
+/// The random bits of this many UUIDs fill whole bytes: 64 × 122 bits are 976 bytes.
 const GROUP: usize = 64;
 
-/// The bits above the version, between version and variant, and below.
+/// Returns the bits above the version, between version and variant, and below the variant.
 fn random_bits(id: Uuid) -> u128 {
     let id = id.as_u128();
     let high = id >> 80;
@@ -25,7 +25,7 @@ fn pack(ids: &[Uuid], packed: &mut Vec<u8>) {
         let (mut waiting, mut count) = (0_u128, 0);
         for &id in group {
             let bits = random_bits(id);
-            // As many as complete the word that waits, then the others.
+            // These bits complete the word that waits. The others begin the next word.
             let fitting = (128 - count).min(122);
             waiting |= bits << (128 - 122) >> count;
             count += fitting;
@@ -75,7 +75,7 @@ mod tests {
         packed.clear();
         pack(&[Uuid::from_u128(!(0xb000_4000 << 48)); GROUP], &mut packed);
         assert_eq!(packed, [0xff; 976]);
-        // The last bit of the second, and nothing else.
+        // Only the last bit of the second UUID is set.
         let mut ids = [Uuid::from_u128(fixed); GROUP];
         ids[1] = Uuid::from_u128(fixed | 1);
         packed.clear();

@@ -1,12 +1,16 @@
-//! Puts a decoy at the device's number, at each instruction of a draw.
+//! Puts a decoy at the number of the device's descriptor, at each instruction of a draw.
 //!
-//! The decoy is a regular file, a kind that pread(2) reads from, or a descriptor
-//! of the same device that the program itself opened. It must keep its offset, its
-//! bytes must not come out, and it must not be closed or replaced. In a process
-//! that tracks a descriptor, in a forked child that puts its own in the place of
-//! the inherited one, and in a process that may not use the record, so that each
-//! draw opens and closes a descriptor. With an argument, only in one of them:
-//! `Tracking`, `Forked`, `Foreign`.
+//! The decoy is a regular file, from which pread(2) reads, or another descriptor of the
+//! device, which the program has opened itself. It must keep its offset, its bytes must not
+//! come out, and it must not be closed or replaced.
+//!
+//! Three processes draw: `Tracking` has a descriptor in its record. `Forked` is a forked
+//! child, which puts its own descriptor in the place of the inherited one. `Foreign` may not
+//! use the record, so that each draw opens and closes a descriptor. With an argument, only
+//! the process of that name draws.
+//!
+//! It prints a row for each process and decoy, which counts the instructions at which
+//! something was wrong.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeMap;
@@ -25,17 +29,20 @@ static TARGET: AtomicUsize = AtomicUsize::new(0);
 static DECOY: AtomicI32 = AtomicI32::new(-1);
 static TAKEN: AtomicI32 = AtomicI32::new(-1);
 
+/// What was wrong, as bits of a process's exit status: bytes of the decoy came out, its
+/// offset moved, it was closed, or a process has not exactly one descriptor of the device.
 const SHOWN: i32 = 1;
 const CONSUMED: i32 = 2;
 const CLOSED: i32 = 4;
-const LEFT: i32 = 8;
+const NOT_ONE: i32 = 8;
+
+/// The exit status if the draw has ended before the instruction.
 const OVER: i32 = 64;
 
-/// Between the last proof and close(2) or dup3(2) stand some instructions, 28 with
-/// glibc 2.36 and 47 with musl 1.2.5, and nothing can be done about them.
+/// The crate cannot notice a decoy that comes between the last proof and close(2) or dup3(2).
+/// There are 28 instructions with glibc 2.36, and 47 with musl 1.2.5.
 const BEFORE_CLOSE: usize = 60;
 
-/// Who draws.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Who {
     Tracking,
@@ -47,12 +54,12 @@ enum Who {
 enum What {
     File,
     OwnDevice,
-    /// Nothing is put there: the process is forked, and the child draws. Each of the
-    /// two must end with one descriptor, which it tracks.
+    /// No decoy: the process is forked, and the child draws. Each of the two must end with
+    /// one descriptor, which it tracks.
     Fork,
 }
 
-/// Which of the device's numbers is taken, where there are two.
+/// The number that the decoy takes if the device is open at two numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Which {
     Lowest,
@@ -62,7 +69,7 @@ enum Which {
 static HIGHEST: AtomicBool = AtomicBool::new(false);
 static FORKS: AtomicBool = AtomicBool::new(false);
 
-/// The child that was forked; 0 in it, and -1 before.
+/// The child that was forked. It is 0 in the child, and -1 before the fork.
 static CHILD: AtomicI32 = AtomicI32::new(-1);
 
 fn stat(fd: i32) -> Option<libc::stat> {
@@ -83,8 +90,8 @@ extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
     if STEP.fetch_add(1, SeqCst) != TARGET.load(SeqCst) {
         return;
     }
-    // SAFETY: what the kernel gave this handler; errno is the interrupted
-    // code's.
+    // SAFETY: the kernel passed this context to this handler. The handler restores errno,
+    // which belongs to the interrupted code.
     unsafe {
         let errno = *libc::__errno_location();
         guest::trap_later(context, false);
@@ -110,7 +117,7 @@ extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
     }
 }
 
-/// The child: a draw with a swap at one instruction; returns what went wrong.
+/// Draws, with the decoy at one instruction, and returns what was wrong.
 fn draw(who: Who, what: What) -> i32 {
     let mut decoy = match what {
         What::File => {
@@ -127,7 +134,7 @@ fn draw(who: Who, what: What) -> i32 {
     Device.fill(&mut bytes).expect("the device");
     match who {
         Who::Tracking => {}
-        // SAFETY: one thread.
+        // SAFETY: this process has one thread.
         Who::Forked => unsafe {
             let pid = libc::fork();
             if pid != 0 {
@@ -136,7 +143,7 @@ fn draw(who: Who, what: What) -> i32 {
                 return libc::WEXITSTATUS(status);
             }
         },
-        // The record is then another process's.
+        // The process then has another id than the record.
         Who::Foreign => refuse(&[libc::SYS_getpid], libc::EPERM),
     }
 
@@ -144,7 +151,7 @@ fn draw(who: Who, what: What) -> i32 {
     let drawn = Device.fill(&mut bytes);
     trap(false);
 
-    drawn.expect("the device, opened anew");
+    drawn.expect("the device, opened again");
     if what == What::Fork {
         return after_fork(who);
     }
@@ -158,21 +165,20 @@ fn draw(who: Who, what: What) -> i32 {
     if what == What::File && decoy.stream_position().expect("a file") != 0 {
         wrong |= CONSUMED;
     }
-    // SAFETY: asks for flags.
+    // SAFETY: the call only reads flags.
     let flags = |fd| unsafe { libc::fcntl(fd, libc::F_GETFL) };
     let identity = |fd| stat(fd).map(|stat| (stat.st_dev, stat.st_ino, flags(fd)));
     let taken = TAKEN.load(SeqCst);
     if taken >= 0 && identity(taken) != identity(decoy.as_raw_fd()) {
         wrong |= CLOSED;
     }
-    // Past the end of the call there is nothing to inject.
     if STEP.load(SeqCst) <= TARGET.load(SeqCst) {
         return OVER;
     }
     wrong
 }
 
-/// What is wrong in this process or in the one that it forked.
+/// Returns what is wrong in this process or in its child.
 fn after_fork(who: Who) -> i32 {
     Device.fill(&mut [0; 16]).expect("the device");
     let devices = (3..64).filter(|&number| is_device(number)).count();
@@ -182,7 +188,7 @@ fn after_fork(who: Who) -> i32 {
     );
     let mut wrong = 0;
     if devices != 1 || is_tracked == (who == Who::Foreign) {
-        wrong |= LEFT;
+        wrong |= NOT_ONE;
     }
     let child = CHILD.load(SeqCst);
     if child > 0 {
@@ -192,7 +198,7 @@ fn after_fork(who: Who) -> i32 {
         wrong |= if libc::WIFEXITED(status) {
             libc::WEXITSTATUS(status)
         } else {
-            LEFT
+            NOT_ONE
         };
     }
     match child {
@@ -201,15 +207,16 @@ fn after_fork(who: Who) -> i32 {
     }
 }
 
-/// Returns whether all is well.
+/// Prints a row, and returns whether all is well.
 fn swap_at_each_instruction(who: Who, what: What, which: Which) -> bool {
     HIGHEST.store(which == Which::Highest, SeqCst);
     FORKS.store(what == What::Fork, SeqCst);
     let mut wrong = BTreeMap::<i32, Vec<usize>>::new();
+    let mut instructions = 0;
     for target in 0.. {
         TARGET.store(target, SeqCst);
         let mut status = 0;
-        // SAFETY: one thread; the pointer leads to an int.
+        // SAFETY: this process has one thread. The pointer leads to an int.
         unsafe {
             let pid = libc::fork();
             if pid == 0 {
@@ -224,21 +231,38 @@ fn swap_at_each_instruction(who: Who, what: What, which: Which) -> bool {
         match libc::WEXITSTATUS(status) {
             0 => {}
             OVER => {
-                println!("{who:?}, {what:?} at the {which:?}: {target} instructions");
+                instructions = target;
                 break;
             }
             what => wrong.entry(what).or_default().push(target),
         }
     }
-    println!("shown: 1, consumed: 2, closed: 4, not one descriptor: 8: {wrong:?}");
-    let closed = wrong.remove(&CLOSED).map_or(0, |at| at.len());
-    let most = match who {
+    let closed_limit = match who {
         Who::Tracking => 0,
-        Who::Foreign => BEFORE_CLOSE,
-        // Of the inherited one, which is replaced, or of the new one.
-        Who::Forked => BEFORE_CLOSE,
+        // The descriptor is the inherited one, which is replaced, or the new one.
+        Who::Foreign | Who::Forked => BEFORE_CLOSE,
     };
-    wrong.is_empty() && closed <= most
+    let count = |bit| -> usize {
+        let with_it = wrong.iter().filter(|(status, _)| *status & bit != 0);
+        with_it.map(|(_, at)| at.len()).sum()
+    };
+    let closed = count(CLOSED);
+    let row = guest::row(&[
+        ("who", &who),
+        ("what", &what),
+        ("which", &which),
+        ("instructions", &instructions),
+        ("shown", &count(SHOWN)),
+        ("consumed", &count(CONSUMED)),
+        ("closed", &closed),
+        ("closed_limit", &closed_limit),
+        ("not_one", &count(NOT_ONE)),
+    ]);
+    println!("{row}");
+    if !wrong.is_empty() {
+        println!("  the instructions by what was wrong: {wrong:?}");
+    }
+    wrong.keys().all(|&status| status == CLOSED) && closed <= closed_limit
 }
 
 fn main() {
@@ -252,13 +276,14 @@ fn main() {
         {
             continue;
         }
-        // The record of another process it leaves alone, whoever forks.
+        // A process leaves the record of another process alone, so that a fork changes
+        // nothing there.
         if who != Who::Foreign {
             well &= swap_at_each_instruction(who, What::Fork, Which::Lowest);
         }
         for what in [What::File, What::OwnDevice] {
             well &= swap_at_each_instruction(who, what, Which::Lowest);
-            // There is only one otherwise.
+            // Only these two have the device open at two numbers.
             if who != Who::Tracking {
                 well &= swap_at_each_instruction(who, what, Which::Highest);
             }

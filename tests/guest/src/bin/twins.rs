@@ -1,15 +1,14 @@
-//! Makes the same UUIDs in two copies of this process, and counts those that both
-//! make.
+//! Makes UUIDs in two copies of this process, and counts those that both make.
 //!
-//! `twins cloned`: clones of a virtual machine that no kernel was told of. The
-//! copies keep their memory; the kernel's generator, the process id and the clock
-//! are the same for both. Only the processor's numbers are not.
+//! - `twins cloned`: the copies are clones of a virtual machine whose kernel does not know
+//!   that it was cloned. They keep their memory, and they have the same random numbers from
+//!   the kernel, the same process id and the same clock. Only the processor's random
+//!   numbers differ.
+//! - `twins thawed`: the process was restored by CRIU before 4.2, so that the kernel wipes
+//!   no memory any more. It calls `reseed`, and is copied.
 //!
-//! `twins thawed`: a process that CRIU before 4.2 restored, so that no memory is
-//! wiped any more. It calls `reseed`, and is then copied.
-//!
-//! Each line says what was made and how many of it both made. The exit status is 0
-//! if there are no more of them than is promised.
+//! It prints a row for each kind of UUID. `in_both` is how many of them both copies made.
+//! It fails if that is more than `limit`, which is what the crate promises.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeSet;
@@ -28,21 +27,23 @@ use support::SLOTS;
 use support::memory::mappings;
 use support::seccomp::filter;
 
-/// Made before the process is copied, and afterwards by each copy.
+/// How many UUIDs are made before the process is copied.
 const BEFORE: usize = 3;
+
+/// How many UUIDs each copy makes.
 const AFTER: usize = 2000;
 
-/// Blocks that are made of one seed.
+/// How many blocks are made before the seed is renewed.
 const BLOCKS_PER_SEED: usize = 4096;
 
 static IS_FROZEN: AtomicBool = AtomicBool::new(false);
 
-/// Stands before the libc's.
+/// Replaces the libc's function.
 ///
 /// # Safety
 ///
-/// As clock_gettime(2).
-// SAFETY: the type of the libc's.
+/// `time` is valid for a write, as for clock_gettime(2).
+// SAFETY: it has the type of the libc's function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
     // SAFETY: the caller vouches for the pointer.
@@ -58,24 +59,24 @@ unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespe
     }
 }
 
-/// A number of the kernel's, counted down at each answer; the process is cloned
-/// before the last.
+/// How many requests the kernel answers before the process is copied.
 static COUNTDOWN: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// The kernel's answers, the same in each copy of this process, by Marsaglia's
-/// xorshift.
+/// Answers getrandom(2) and getpid(2) with the same values in each copy of this process.
+/// The random numbers are those of Marsaglia's xorshift.
 extern "C" fn answer(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     static STATE: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
-    // SAFETY: the number of the trapped call.
+    // SAFETY: the kernel passed this context to this handler.
     if unsafe { *register(context, libc::REG_RAX) } == libc::SYS_getpid {
-        // SAFETY: its result.
+        // SAFETY: as above.
         unsafe { *register(context, libc::REG_RAX) = 1234 };
         return;
     }
     if COUNTDOWN.fetch_sub(1, Relaxed) == 0 {
         become_twins();
     }
-    // SAFETY: the arguments of getrandom(2), which alone is trapped beside getpid(2).
+    // SAFETY: as above. The call is getrandom(2), because no other is trapped, so that these
+    // are a buffer and its length.
     unsafe {
         let to = *register(context, libc::REG_RDI) as *mut u8;
         let len = *register(context, libc::REG_RSI);
@@ -91,8 +92,7 @@ extern "C" fn answer(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void
     }
 }
 
-/// From now on the kernel's generator, the process id and the clock are this
-/// program's.
+/// Replaces the kernel's random numbers, the process id and the clock.
 fn freeze() {
     IS_FROZEN.store(true, Relaxed);
     on(libc::SIGSYS, answer);
@@ -101,8 +101,8 @@ fn freeze() {
     apply_filter(&filter.expect("x86-64")).expect("a filter");
 }
 
-/// Puts ordinary memory with the same content in the place of all that is wiped,
-/// as CRIU does, and as a snapshot of a machine keeps it.
+/// Replaces all memory that the kernel wipes at a fork by ordinary memory with the same
+/// content. CRIU does so, and a snapshot of a machine keeps such memory.
 fn lose_marks() {
     let is_wiped = |flags: &[&str]| flags.contains(&"wf");
     for range in mappings(is_wiped) {
@@ -110,7 +110,8 @@ fn lose_marks() {
             ptr::with_exposed_provenance_mut::<u8>(range.start),
             range.len(),
         );
-        // SAFETY: mapped, and the new mapping has the same content; one thread runs.
+        // SAFETY: the memory is mapped, and the new mapping has the same content. This
+        // process has one thread.
         unsafe {
             let content = slice::from_raw_parts(address, len).to_vec();
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
@@ -125,12 +126,12 @@ fn lose_marks() {
     assert!(mappings(is_wiped).is_empty());
 }
 
-/// Whether this is the copy of the two that was made by `become_twins`.
+/// Whether this process is the copy that `become_twins` made.
 static IS_SECOND: AtomicBool = AtomicBool::new(false);
 
 /// Makes one copy of this process, which continues as this one does.
 fn become_twins() {
-    // SAFETY: one thread runs.
+    // SAFETY: this process has one thread.
     match unsafe { libc::fork() } {
         -1 => panic!("no fork"),
         0 => IS_SECOND.store(true, Relaxed),
@@ -138,11 +139,11 @@ fn become_twins() {
     }
 }
 
-/// Returns what `make` returns in two processes, of which one becomes two in
-/// `prepare` or in `make`.
+/// Runs `prepare` and `make` in a new process, and returns what `make` returns in two copies of
+/// it. One of the two functions makes the copies.
 fn both(prepare: impl FnOnce(), make: impl FnOnce() -> Vec<Uuid>) -> [Vec<Uuid>; 2] {
     let (first, second) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
-    // SAFETY: one thread runs.
+    // SAFETY: this process has one thread.
     if unsafe { libc::fork() } == 0 {
         prepare();
         let bytes: Vec<_> = make().iter().flat_map(|id| id.into_bytes()).collect();
@@ -150,7 +151,7 @@ fn both(prepare: impl FnOnce(), make: impl FnOnce() -> Vec<Uuid>) -> [Vec<Uuid>;
         if IS_SECOND.load(Relaxed) {
             std::mem::swap(&mut writer, &mut other);
         }
-        // Whoever reads the other waits for its end.
+        // The reader of the other pipe waits until all its writers are closed.
         drop(other);
         writer.write_all(&bytes).expect("a pipe");
         exit(0);
@@ -164,37 +165,41 @@ fn both(prepare: impl FnOnce(), make: impl FnOnce() -> Vec<Uuid>) -> [Vec<Uuid>;
     })
 }
 
-/// Prints what both have, and returns whether it is as promised.
-fn is_as_promised(what: &str, [mine, others]: [Vec<Uuid>; 2], promised: usize) -> bool {
-    assert_eq!(mine.len(), others.len());
-    assert!(!mine.is_empty());
-    let others: BTreeSet<_> = others.into_iter().collect();
-    let repeated = mine.iter().filter(|id| others.contains(id)).count();
-    let kept = repeated <= promised;
-    let verdict = if kept { "" } else { "BROKEN " };
-    println!(
-        "{verdict}{what}: {repeated} of {} in both, at most {promised}",
-        mine.len()
-    );
-    kept
+/// Prints the row of a kind, and returns whether both copies made at most `limit` of them.
+fn is_within(kind: &str, [first, second]: [Vec<Uuid>; 2], limit: usize) -> bool {
+    assert_eq!(first.len(), second.len());
+    assert!(!first.is_empty());
+    let second: BTreeSet<_> = second.into_iter().collect();
+    let in_both = first.iter().filter(|id| second.contains(id)).count();
+    let row = guest::row(&[
+        ("kind", &kind),
+        ("made", &first.len()),
+        ("in_both", &in_both),
+        ("limit", &limit),
+    ]);
+    println!("{row}");
+    in_both <= limit
 }
+
+type Make<'a> = &'a dyn Fn() -> Uuid;
 
 fn times(count: usize, make: impl Fn() -> Uuid) -> Vec<Uuid> {
     (0..count).map(|_| make()).collect()
 }
 
-/// Makes some, is cloned, and makes more.
-fn cloned(make: &dyn Fn() -> Uuid) -> [Vec<Uuid>; 2] {
+/// Copies the process, calls `then` in both copies, and makes UUIDs.
+fn cloned(make: Make<'_>, then: fn()) -> [Vec<Uuid>; 2] {
     let prepare = || {
         times(BEFORE, make);
         freeze();
         lose_marks();
         become_twins();
+        then();
     };
     both(prepare, || times(AFTER, make))
 }
 
-/// Is cloned inside a request, at the second seed.
+/// Copies the process inside a request, when the request draws its second seed.
 fn cloned_in_bulk() -> [Vec<Uuid>; 2] {
     let prepare = || {
         let _ = new_v4();
@@ -211,10 +216,10 @@ fn cloned_in_bulk() -> [Vec<Uuid>; 2] {
     both(prepare, make)
 }
 
-/// The kernel's bytes, to see that they are the same for both.
+/// Makes a UUID of 16 bytes of the kernel.
 fn kernel() -> Uuid {
     let mut bytes = [0; 16];
-    // SAFETY: writes 16 bytes to where there is room for them.
+    // SAFETY: the kernel writes at most 16 bytes to an array that has room for them.
     let got = unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
     assert_eq!(got, 16);
     Uuid::from_bytes(bytes)
@@ -224,25 +229,34 @@ fn are_clones_as_promised() -> bool {
     let unbuffered = Generator::unbuffered();
     let generator = Generator::new();
     let all_ready = SLOTS - BEFORE;
-    let kernel = cloned(&kernel);
-    assert_eq!(kernel[0], kernel[1], "not the same kernel");
-    [
-        is_as_promised("new_v4", cloned(&new_v4), all_ready),
-        is_as_promised("Generator::new", cloned(&|| generator.new_v4()), all_ready),
-        is_as_promised("now_v7", cloned(&now_v7), all_ready),
-        is_as_promised("unbuffered", cloned(&|| unbuffered.new_v4()), 0),
-        is_as_promised("unbuffered now_v7", cloned(&|| unbuffered.now_v7()), 0),
-        is_as_promised("fill_v4", cloned_in_bulk(), BLOCKS_PER_SEED),
-    ]
-    .iter()
-    .all(|&kept| kept)
+    let nothing = || {};
+    let kernel = cloned(&kernel, nothing);
+    assert_eq!(kernel[0], kernel[1], "the kernel tells the copies apart");
+    let v6 = || now_v6(&random_node());
+    let v1 = || now_v1(&random_node());
+    let kinds: [(_, Make<'_>, fn(), _); 7] = [
+        ("new_v4", &new_v4, nothing, all_ready),
+        ("Generator::new", &|| generator.new_v4(), nothing, all_ready),
+        ("now_v7", &now_v7, nothing, all_ready),
+        ("unbuffered", &|| unbuffered.new_v4(), nothing, 0),
+        ("unbuffered now_v7", &|| unbuffered.now_v7(), nothing, 0),
+        ("now_v6, after reseed", &v6, reseed, 0),
+        ("now_v1, after reseed", &v1, reseed, 0),
+    ];
+    kinds
+        .map(|(kind, make, then, limit)| is_within(kind, cloned(make, then), limit))
+        .into_iter()
+        .chain([is_within("fill_v4", cloned_in_bulk(), BLOCKS_PER_SEED)])
+        .fold(true, |all, is_within| all & is_within)
 }
 
-/// Loses the marks, calls `reseed`, makes one, and is copied.
-fn thawed(make: &dyn Fn() -> Uuid) -> [Vec<Uuid>; 2] {
+/// Removes the marks, calls `reseed`, makes a UUID, and copies the process. The clock stands
+/// still, so that it does not tell the copies apart.
+fn thawed(make: Make<'_>) -> [Vec<Uuid>; 2] {
     let prepare = || {
         times(BEFORE, make);
         lose_marks();
+        IS_FROZEN.store(true, Relaxed);
         reseed();
         make();
         become_twins();
@@ -250,12 +264,13 @@ fn thawed(make: &dyn Fn() -> Uuid) -> [Vec<Uuid>; 2] {
     both(prepare, || times(AFTER, make))
 }
 
-/// Is copied while its marks are lost, as two restored processes are, which then
-/// call `reseed`.
-fn thawed_twice(make: &dyn Fn() -> Uuid) -> [Vec<Uuid>; 2] {
+/// Removes the marks and copies the process, so that the two are as two restored processes,
+/// and calls `reseed` in both. The clock stands still here, too.
+fn thawed_twice(make: Make<'_>) -> [Vec<Uuid>; 2] {
     let prepare = || {
         times(BEFORE, make);
         lose_marks();
+        IS_FROZEN.store(true, Relaxed);
         become_twins();
         reseed();
     };
@@ -266,7 +281,7 @@ fn are_thawed_as_promised() -> bool {
     let unbuffered = Generator::unbuffered();
     let v6 = || now_v6(&random_node());
     let v1 = || now_v1(&random_node());
-    let kinds: [(&str, &dyn Fn() -> Uuid); 5] = [
+    let kinds: [(&str, Make<'_>); 5] = [
         ("new_v4", &new_v4),
         ("now_v7", &now_v7),
         ("now_v6", &v6),
@@ -274,21 +289,21 @@ fn are_thawed_as_promised() -> bool {
         ("unbuffered", &|| unbuffered.new_v4()),
     ];
     kinds
-        .iter()
-        .map(|(what, make)| {
-            is_as_promised(&format!("{what}, restored twice"), thawed_twice(make), 0)
-                & is_as_promised(&format!("{what}, then forked"), thawed(make), 0)
+        .map(|(kind, make)| {
+            is_within(&format!("{kind}, restored twice"), thawed_twice(make), 0)
+                & is_within(&format!("{kind}, then forked"), thawed(make), 0)
         })
-        .fold(true, |all, kept| all & kept)
+        .into_iter()
+        .fold(true, |all, is_within| all & is_within)
 }
 
 fn main() {
     println!("{}", status());
     let scene = std::env::args().nth(1);
-    let kept = match scene.as_deref() {
+    let is_promised = match scene.as_deref() {
         Some("cloned") => are_clones_as_promised(),
         Some("thawed") => are_thawed_as_promised(),
-        _ => panic!("twins cloned|thawed"),
+        _ => panic!("cloned or thawed?"),
     };
-    exit(if kept { 0 } else { 1 });
+    exit(i32::from(!is_promised));
 }

@@ -121,6 +121,7 @@ pub fn without_the_proof_before_the_read_foreign_bytes_come_out() {
     guest::assert_broken_by(
         "swapper",
         &["Tracking"],
+        "shown",
         &[(
             "inode",
             "Ok(found) => Ok(found == self.identity),",
@@ -133,6 +134,7 @@ pub fn without_the_proof_after_the_read_foreign_bytes_come_out() {
     guest::assert_broken_by(
         "swapper",
         &["Tracking"],
+        "shown",
         &[(
             "prove-after-read",
             "if !matches!(is_proven, Ok(true)) {",
@@ -148,6 +150,7 @@ pub fn without_the_mark_the_programs_own_device_is_closed() {
     guest::assert_broken_by(
         "swapper",
         &["Foreign"],
+        "closed",
         &[(
             "prove-before-close",
             "match (self.is_proven(), sys::is_marked(self.fd)) {",

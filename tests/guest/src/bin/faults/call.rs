@@ -1,9 +1,9 @@
-//! The calls that the crate makes, and what they can be answered.
+//! The system calls that the crate makes, and the answers to them.
 
-/// A descriptor, by the order in which it was opened.
+/// A descriptor: how many were opened before it.
 pub type Number = usize;
 
-/// A number that was not opened here.
+/// A descriptor that the process has not opened.
 pub const STRANGER: Number = usize::MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +27,20 @@ pub enum Advice {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Not of the crate: here one of its functions is called.
+    /// A mark, not a call of the crate: here this program calls one of its functions.
     Step(usize),
     Getrandom(usize),
-    /// Through symbolic links, and not.
+    /// Follows symbolic links.
     Stat(Path),
+    /// Does not follow them.
     Lstat(Path),
     Open(Path),
     Fstat(Number),
-    /// The flags that it was opened with.
+    /// Reads the flags with which the descriptor was opened.
     Flags(Number),
-    /// To a number of at least 3.
+    /// Duplicates the descriptor to a number of at least 3.
     Move(Number),
-    /// The first takes the place of the second.
+    /// Puts the first descriptor in the place of the second.
     Replace(Number, Number),
     EntropyCount(Number),
     Poll(Number),
@@ -48,21 +49,21 @@ pub enum Call {
     Mmap(Memory),
     Madvise(Advice),
     Munmap,
-    /// Anything else, by its number.
+    /// Any other call, by its number.
     Other(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The kernel's own.
+    /// The kernel answers.
     Real,
-    /// The call is not made.
+    /// The kernel does not see the call, which returns this.
     Return(i64),
-    /// The kernel's own, of a request cut to this.
+    /// The kernel answers a request for at most this many bytes.
     AtMost(usize),
-    /// The kernel's own with one field of the structure changed.
+    /// The kernel answers, and one field of its structure is changed.
     Changed(Field),
-    /// The kernel's own with this entropy count.
+    /// The kernel answers, and the entropy count is changed to this.
     Bits(i32),
 }
 

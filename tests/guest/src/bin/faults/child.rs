@@ -1,4 +1,4 @@
-//! The process that makes UUIDs, and what it tells of them.
+//! The process that makes UUIDs, and its report.
 
 use std::ffi::c_void;
 
@@ -8,12 +8,12 @@ use support::memory::{map_shared, mappings};
 
 use crate::model::{STEPS, UUID, WIPED, error_line};
 
-/// A system call that does not exist, plus the step that begins; the last one
-/// says that a step is over.
+/// A system call that does not exist. With the number of a step added, it marks the
+/// beginning of that step, and [`REST`] marks the end of each step.
 pub const MARK: u64 = 7000;
 pub const REST: u64 = MARK + STEPS.len() as u64;
 
-/// What one step made, written by the child.
+/// The result of one step, which the child writes.
 #[repr(C)]
 pub struct Made {
     pub uuid: [u8; 16],
@@ -35,21 +35,20 @@ impl Made {
 
 pub type Report = [Made; STEPS.len()];
 
-/// A report in memory that a child shares.
+/// Returns a report in memory that a child shares.
 pub fn shared_report() -> &'static mut Report {
-    // SAFETY: new memory, zeroed, which is a valid report; never unmapped.
+    // SAFETY: the memory is new and never unmapped. Zeros are a valid report.
     unsafe { &mut *map_shared(size_of::<Report>()).cast() }
 }
 
-/// Takes the steps, and ends.
+/// Makes the steps, and ends the process.
 pub fn be_traced(is_0_free: bool, has_vdso: bool, report: &mut Report) -> ! {
-    // SAFETY: calls of a process that is about to end; the mark is refused by
-    // the kernel and touches nothing.
+    // SAFETY: the kernel refuses the mark and touches nothing.
     let mark = |number| unsafe { libc::syscall(number as i64) };
     if !has_vdso {
         hide_vdso();
     }
-    // SAFETY: as above.
+    // SAFETY: this process uses no descriptor, and its parent traces it.
     unsafe {
         if is_0_free {
             libc::close(0);
@@ -91,7 +90,8 @@ pub fn be_traced(is_0_free: bool, has_vdso: bool, report: &mut Report) -> ! {
     unsafe { libc::_exit(0) }
 }
 
-/// Without the numbers of this run, and without what depends on no call.
+/// Returns the text of a status, without numbers that differ between runs, and without
+/// facts that depend on no system call.
 fn status_line(status: Status) -> String {
     let line = status.to_string();
     let line = line
@@ -106,24 +106,23 @@ fn status_line(status: Status) -> String {
     }
 }
 
-/// What the kernel does in a forked child.
+/// Zeroes the memory that the kernel zeroes in a forked child.
 fn wipe() {
-    // Not the states of the vDSO, which the kernel may drop: its own matter.
+    // The states of the vDSO are left, because the model does not wipe them.
     for range in mappings(|flags| flags.contains(&"wf") && !flags.contains(&"dp")) {
         let memory = range.start as *mut c_void;
-        // SAFETY: memory of the crate, which expects to be wiped.
+        // SAFETY: the crate expects that this memory may be zeroed at any time.
         unsafe { libc::madvise(memory, range.len(), libc::MADV_DONTNEED) };
     }
 }
 
-/// Takes the vDSO's address out of the auxiliary vector, in which getauxval(3)
-/// looks.
+/// Removes the vDSO's address from the auxiliary vector, which getauxval(3) reads.
 fn hide_vdso() {
     unsafe extern "C" {
         static environ: *const *const c_void;
     }
-    // SAFETY: the vector stands behind the null that ends the environment, for
-    // which no variable was ever set in this process, and ends with AT_NULL.
+    // SAFETY: the vector follows the null pointer that ends the environment, and ends with
+    // AT_NULL. This process has never set a variable, so the environment has not moved.
     unsafe {
         let mut end = environ;
         while !(*end).is_null() {

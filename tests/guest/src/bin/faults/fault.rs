@@ -1,4 +1,4 @@
-//! What can befall each kind of call.
+//! The faults of each kind of call.
 
 use libc::{
     EACCES, EBUSY, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOMEM, ENOSYS, ENOTTY, EPERM, ESPIPE,
@@ -15,10 +15,10 @@ fn fails_if(condition: bool, errno: i32) -> Answer {
     if condition { fails(errno) } else { Real }
 }
 
-/// A name, and the answer to the n-th call of the kind, counted from 0.
+/// A name, and the answer to the n-th call of the kind. The first call is number 0.
 pub type Fault = (&'static str, fn(usize) -> Answer);
 
-/// What there are faults of.
+/// A kind of call that has faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Getrandom,
@@ -58,7 +58,7 @@ impl Kind {
         })
     }
 
-    /// All that may befall the calls; the first is nothing.
+    /// Returns the faults. The first one is that the calls work.
     pub fn faults(self) -> &'static [Fault] {
         match self {
             Self::Getrandom => &[
@@ -126,15 +126,15 @@ impl Kind {
                 ("works", |_| Real),
                 ("EINVAL", |_| fails(EINVAL)),
                 ("accepts anything", |_| Return(0)),
-                // The third piece of advice on each mapping.
+                // It is the third piece of advice on each mapping.
                 ("EINVAL for DONTDUMP", |n| fails_if(n % 3 == 2, EINVAL)),
             ],
         }
     }
 }
 
-/// What stands at a number instead, just before an fstat: with each field that
-/// tells it from the device, or nothing at all.
+/// What fstat answers if a stranger has taken the number: a file that differs from the
+/// device in one field, or no file.
 pub const INSTEAD: [Answer; 5] = [
     Changed(Field::Inode),
     Changed(Field::Type),

@@ -1,15 +1,16 @@
-//! Every combination of faults, against a model.
+//! Tries every combination of faults, and compares what happens with a model.
 //!
-//! A process makes UUIDs; each of its system calls is answered by this program,
-//! truly or with a fault. [`model`] says which calls it makes in which order
-//! and what comes out, and so it must be, to the last call and word.
+//! A process makes UUIDs. This program lets the kernel answer each of its system calls, or
+//! answers with a fault. [`model`] says which calls the process makes in which order, and
+//! what its functions return. Both must be exactly so.
 //!
-//! With an argument, all combinations of at most so many faults. Whatever the
-//! model says, what is observed must also keep promises by itself, see
-//! [`check`].
+//! With an argument, it tries the combinations of at most that many faults. What it observes
+//! must also keep some promises that do not depend on the model, see [`check`]. It prints a
+//! row that counts the combinations in which something was wrong.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::process::exit;
 
 mod call;
@@ -25,7 +26,17 @@ use model::{Model, STEPS, UUID};
 use tracer::PATTERN;
 use world::World;
 
-/// What is wrong with a run that follows the model or not.
+/// What can be wrong with a combination: the keys of the row.
+const WRONGS: [&str; 6] = [
+    "unproven_asked",
+    "unproven_closed",
+    "strange_call",
+    "shown",
+    "not_unique",
+    "unlike_model",
+];
+
+/// Returns what is wrong with a run, whether or not it is as the model says.
 fn check(trace: &[(Call, Answer)], report: &Report) -> Vec<&'static str> {
     let mut wrong = Vec::new();
     for (at, &(call, _)) in trace.iter().enumerate() {
@@ -34,16 +45,16 @@ fn check(trace: &[(Call, Answer)], report: &Report) -> Vec<&'static str> {
             Call::Pread(number, _) | Call::EntropyCount(number) | Call::Poll(number)
                 if !is_proven(before, call, number) =>
             {
-                wrong.push("an unproven number was asked");
+                wrong.push("unproven_asked");
             }
             Call::Close(number) if !is_own(before, number, true) => {
-                wrong.push("an unproven number was closed");
+                wrong.push("unproven_closed");
             }
             Call::Replace(_, number) if !is_own(before, number, false) => {
-                wrong.push("an unproven number was closed");
+                wrong.push("unproven_closed");
             }
             Call::Close(STRANGER) | Call::Fstat(STRANGER) | Call::Other(_) => {
-                wrong.push("a call that is none of the crate's");
+                wrong.push("strange_call");
             }
             _ => {}
         }
@@ -51,19 +62,19 @@ fn check(trace: &[(Call, Answer)], report: &Report) -> Vec<&'static str> {
     let made = report.iter().filter(|made| made.line() == UUID);
     let uuids: Vec<_> = made.map(|made| made.uuid).collect();
     for (index, uuid) in uuids.iter().enumerate() {
-        // Version and variant stand in two of the bytes.
+        // Two of the bytes contain the version and the variant.
         if uuid.windows(5).any(|bytes| bytes == [PATTERN; 5]) {
-            wrong.push("bytes of the descriptor came out");
+            wrong.push("shown");
         }
         if uuid[6] >> 4 != 4 || uuid[8] >> 6 != 2 || uuids[..index].contains(uuid) {
-            wrong.push("no UUID, or one that was there before");
+            wrong.push("not_unique");
         }
     }
     wrong
 }
 
-/// Whether the last call with this number was a proof, in this step; a call
-/// that a signal interrupted has read nothing and is passed over.
+/// Returns whether the last call with this number was a proof, and was in this step. A call
+/// that a signal interrupted does not count, because it has read nothing.
 fn is_proven(before: &[(Call, Answer)], call: Call, number: usize) -> bool {
     let interrupted = (call, Answer::Return(-i64::from(libc::EINTR)));
     let last = before
@@ -84,8 +95,8 @@ fn is_proven(before: &[(Call, Answer)], call: Call, number: usize) -> bool {
     last == Some(&(Call::Fstat(number), Answer::Real))
 }
 
-/// Whether the last two calls proved the device at this number, and that the
-/// crate opened it, if it was not refused to ask for that.
+/// Returns whether the last two calls proved that the number leads to the device and that
+/// the crate opened it. The second call may have been refused if `may_be_refused`.
 fn is_own(before: &[(Call, Answer)], number: usize, may_be_refused: bool) -> bool {
     let [.., proof, flags] = before else {
         return false;
@@ -96,7 +107,7 @@ fn is_own(before: &[(Call, Answer)], number: usize, may_be_refused: bool) -> boo
             || may_be_refused && *flags == (Call::Flags(number), refused))
 }
 
-/// The first difference, in words.
+/// Returns a text that shows the first difference, or `None` if there is none.
 fn difference(
     expected: &(Vec<(Call, Answer)>, Vec<String>),
     trace: &[(Call, Answer)],
@@ -122,8 +133,8 @@ fn difference(
     (!text.is_empty()).then_some(text)
 }
 
-/// Runs the combination that `world` stands at. Returns how many calls the
-/// model has it make, and what is wrong.
+/// Runs the current combination of `world`. Returns how many calls the model makes, what is
+/// wrong, and a text that shows the first difference from the model.
 fn run(
     world: &mut World,
     kernel_has_vdso: bool,
@@ -139,12 +150,12 @@ fn run(
         let mut wrong = check(&world.trace, report);
         let lines: Vec<_> = report.iter().map(child::Made::line).collect();
         let different = difference(&expected, &world.trace, &lines);
-        // Once a minute the kernel takes a new key, and the vDSO another one,
-        // too, if that comes in the middle of its call.
+        // The kernel renews its key once a minute. If it does so during a call of the vDSO,
+        // the vDSO draws a second key, which the model does not know.
         if different.is_some() && std::mem::take(&mut again) {
             continue;
         }
-        wrong.extend(different.is_some().then_some("not as the model says"));
+        wrong.extend(different.is_some().then_some("unlike_model"));
         return (expected.0.len(), wrong, different);
     }
 }
@@ -157,7 +168,7 @@ fn main() {
     let kernel_has_vdso = kernel_has_vdso();
     let mut world = World::default();
     let (mut combinations, mut calls) = (0, 0);
-    let mut wrong = BTreeMap::<&str, u64>::new();
+    let mut wrong = BTreeMap::from(WRONGS.map(|key| (key, 0)));
     loop {
         let (made, found, different) = run(&mut world, kernel_has_vdso, report);
         combinations += 1;
@@ -168,14 +179,17 @@ fn main() {
             println!("[{}]{text}", world.describe());
         }
         for what in found {
-            *wrong.entry(what).or_default() += 1;
+            *wrong.get_mut(what).expect("a key") += 1;
         }
         if !world.next(most) {
             break;
         }
     }
-    println!("{combinations} combinations, {calls} calls; wrong: {wrong:?}");
-    exit(i32::from(!wrong.is_empty()));
+    let mut pairs: Vec<(&str, &dyn Debug)> =
+        vec![("combinations", &combinations), ("calls", &calls)];
+    pairs.extend(WRONGS.map(|key| (key, &wrong[key] as &dyn Debug)));
+    println!("{}", guest::row(&pairs));
+    exit(i32::from(wrong.values().any(|&count| count != 0)));
 }
 
 fn kernel_has_vdso() -> bool {

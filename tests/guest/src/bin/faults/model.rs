@@ -1,13 +1,17 @@
-//! What the crate does, in a few lines: which calls it makes, and what comes
-//! out, for each answer of the kernel.
+//! A model of the crate: the calls that it makes and the results that it returns, for each
+//! answer of the kernel.
 
 use fork_safe_uuid::ErrorKind;
 use libc::{EINTR, EINVAL, EMFILE, ENOSYS, EPERM};
 
-use crate::call::{Advice, Answer, Call, Memory, Number, Path};
+use crate::call::{Advice, Answer, Call, Memory, Number};
 use crate::world::World;
 
-/// Names of what is called, one after the other, in a fresh process.
+mod device;
+
+use device::is_own;
+
+/// The steps that a fresh process makes, one after the other.
 pub const STEPS: [&str; 8] = [
     "try_new_v4",
     "try_new_v4 again",
@@ -19,19 +23,13 @@ pub const STEPS: [&str; 8] = [
     "try_new_v4 as another process",
 ];
 
-/// In this step wiped memory is zero, as in a forked child.
+/// Before this step all wiped memory becomes zero, as in a forked child.
 pub const WIPED: usize = 6;
 
-/// In this step the process has another id, as a child of vfork(2).
+/// In this step the process has another id, like a child of vfork(2).
 pub const FOREIGN: usize = 7;
 
 pub const UUID: &str = "a UUID";
-
-/// How often a read is begun.
-const ATTEMPTS: u32 = 64;
-
-/// So many bits say that the kernel's generator is initialised.
-const ENOUGH: usize = 256;
 
 /// Why there is no entropy.
 #[derive(Clone)]
@@ -57,35 +55,38 @@ fn said(text: &str) -> Failure {
     }
 }
 
-/// What `error` is for the caller: its kind, its errno, its text.
+/// Returns an error as a line of the report.
 pub fn error_line(kind: ErrorKind, errno: Option<i32>, text: &str) -> String {
     format!("{kind:?}, {errno:?}: {text}")
 }
 
-/// Memory of the process.
+/// The state of the process.
 #[derive(Default)]
 pub struct Model {
     has_vdso: bool,
     initialised: bool,
-    /// There is wiped memory, and in it the mark that the record is this process's.
+    /// Whether the record has wiped memory, once it was asked for.
     has_wiped: Option<bool>,
+    /// Whether that memory has the mark that the record is this process's.
     is_marked: bool,
     /// The descriptor in the record.
     tracked: Option<Number>,
     is_foreign: bool,
     /// Whether `prepare` opened the device, once it was called.
     prepared: Option<bool>,
-    /// The thread's pool has memory, or was refused it for good; has UUIDs.
+    /// Whether the thread's pool has memory, once it was asked for.
     pooled: Option<bool>,
+    /// Whether the pool has UUIDs.
     ready: bool,
-    /// The vDSO's state has memory, or was refused it for good; has a key.
+    /// Whether the vDSO's state has memory, once it was asked for.
     vdso: Option<bool>,
     vdso_has_key: bool,
+    /// The source of the last seed, as a status calls it.
     served: &'static str,
 }
 
 impl Model {
-    /// What each step returns; the calls are in the trace of `world`.
+    /// Returns the result of each step. The trace of `world` then has the calls.
     pub fn run(world: &mut World, has_vdso: bool) -> Vec<String> {
         let mut model = Self {
             has_vdso,
@@ -114,8 +115,8 @@ impl Model {
         outcomes.collect()
     }
 
-    /// The device is opened, whatever serves; if it cannot be, that is told unless
-    /// nothing serves.
+    /// Opens the device, whether or not getrandom(2) works. If the device cannot be opened,
+    /// it returns that error, unless there is no source at all.
     fn prepare(&mut self, world: &mut World) -> std::result::Result<String, String> {
         let device = self.keep(world);
         self.prepared = Some(device.is_ok());
@@ -137,15 +138,15 @@ impl Model {
                 Some(true) => "yes",
                 _ => "no",
             },
-            match is_ours(world, number) {
+            match is_own(world, number) {
                 true => "descriptor N, opened by process P",
                 false => "descriptor N was closed or replaced",
             },
         ))
     }
 
-    /// Marks all memory again that is wiped: the vDSO's states, the record's mark,
-    /// the pool.
+    /// Discards the keys, and marks all wiped memory again: the vDSO's states, the record's
+    /// mark, and the pool.
     fn reseed(&mut self, world: &mut World) {
         self.ready = false;
         self.vdso_has_key = false;
@@ -156,21 +157,8 @@ impl Model {
         }
     }
 
-    /// Reads until what was read from is still there.
-    fn keep(&mut self, world: &mut World) -> Result<()> {
-        for _ in 0..ATTEMPTS {
-            self.device(world, 1)?;
-            if self.tracked.is_some_and(|number| is_ours(world, number)) {
-                return Ok(());
-            }
-        }
-        Err(said(
-            "/dev/urandom: openat(2): its descriptor cannot be kept, because this process shares \
-             its memory with another one, or other threads close the descriptor",
-        ))
-    }
-
-    /// A seed makes many UUIDs ready. Without wiped memory nothing is kept.
+    /// Makes a UUID by the pool. A seed makes many UUIDs ready. Without wiped memory the pool
+    /// keeps nothing.
     fn pooled(&mut self, world: &mut World) -> std::result::Result<(), String> {
         if self.ready {
             return Ok(());
@@ -183,8 +171,8 @@ impl Model {
         Ok(())
     }
 
-    /// Where the parent had UUIDs ready, the kernel serves the first one of a child,
-    /// and the pool only what it refuses.
+    /// Makes the first UUID of a child. If the parent had UUIDs ready, the kernel makes it.
+    /// The pool is only used if the kernel refuses.
     fn first_of_a_child(&mut self, world: &mut World) -> std::result::Result<(), String> {
         if self.ready && self.pooled == Some(true) {
             self.ready = false;
@@ -196,7 +184,7 @@ impl Model {
         self.pooled(world)
     }
 
-    /// From the vDSO, else as a seed is drawn.
+    /// Makes a UUID by the vDSO, or as a seed is drawn.
     fn unbuffered(&mut self, world: &mut World) -> std::result::Result<(), String> {
         if self.vdso(world) {
             self.served = "kernel";
@@ -205,7 +193,7 @@ impl Model {
         self.draw(world)
     }
 
-    /// getrandom(2); where it is refused, and at each refusal anew, the device.
+    /// Draws by getrandom(2), and by the device each time that getrandom(2) is refused.
     fn draw(&mut self, world: &mut World) -> std::result::Result<(), String> {
         let errno = match getrandom(world, 16) {
             Ok(()) => {
@@ -254,127 +242,9 @@ impl Model {
         Ok(())
     }
 
-    fn device(&mut self, world: &mut World, mut wanted: usize) -> Result<()> {
-        while wanted > 0 {
-            wanted -= self.read(world, wanted)?;
-        }
-        Ok(())
-    }
-
-    /// Proven, read, proven again; whatever else it was is opened anew.
-    fn read(&mut self, world: &mut World, wanted: usize) -> Result<usize> {
-        for _ in 0..ATTEMPTS {
-            let Some((number, is_kept)) = self.check_out(world)? else {
-                continue;
-            };
-            let read = uninterrupted(world, Call::Pread(number, wanted));
-            if !is_ours(world, number) {
-                continue;
-            }
-            if !is_kept {
-                close(world, number);
-            }
-            return match read {
-                Ok(0) => Err(said("/dev/urandom: pread(2): a read returned no byte")),
-                Ok(length) => Ok(length),
-                Err(errno) => Err(os("/dev/urandom: pread(2)", errno)),
-            };
-        }
-        Err(said(&format!(
-            "/dev/urandom: pread(2): another descriptor was put at its number \
-             {ATTEMPTS} times in a row"
-        )))
-    }
-
-    /// The tracked descriptor, or a new one, which takes the place of an inherited
-    /// one; or `None` where a stranger took the number.
-    fn check_out(&mut self, world: &mut World) -> Result<Option<(Number, bool)>> {
-        let has_wiped = *self.has_wiped.get_or_insert_with(|| wiped_memory(world));
-        if !has_wiped {
-            // Asked each time whether there is some.
-            self.has_wiped = None;
-        }
-        let is_own = self.is_marked || !has_wiped;
-        if is_own
-            && !self.is_foreign
-            && let Some(number) = self.tracked
-            && is_ours(world, number)
-        {
-            return Ok(Some((number, true)));
-        }
-        let mut inherited = self.tracked.filter(|_| !is_own);
-        let taken = inherited.filter(|&number| is_marked(world, number));
-        let opened = self.open(world).or_else(|error| {
-            inherited
-                .take_if(|&mut number| error.errno == Some(EMFILE) && is_marked(world, number))
-                .map(Some)
-                .ok_or(error)
-        });
-        let Some(mut number) = opened? else {
-            return Ok(None);
-        };
-        let taken = taken.and(inherited);
-        if self.is_foreign && is_own {
-            return Ok(Some((number, false)));
-        }
-        if let Some(inherited) = taken
-            && is_marked(world, inherited)
-        {
-            if call(world, Call::Replace(number, inherited)).is_ok() {
-                let replaced = world.newest();
-                close(world, number);
-                number = replaced;
-            } else if is_marked(world, inherited) {
-                world.answer(Call::Close(inherited));
-            }
-        }
-        self.tracked = Some(number);
-        self.is_marked = has_wiped;
-        let is_proven = taken.is_none() || is_ours(world, number);
-        Ok(is_proven.then_some((number, true)))
-    }
-
-    /// At a number of at least 3, and initialised; or `None` where a stranger
-    /// took the number meanwhile.
-    fn open(&mut self, world: &mut World) -> Result<Option<Number>> {
-        let Some(mut number) = open_node(world, Path::Urandom)? else {
-            return Ok(None);
-        };
-        if world.is_at_0(number) {
-            let moved = call(world, Call::Move(number)).map(|_| world.newest());
-            close(world, number);
-            number = moved.map_err(|errno| os("/dev/urandom: fcntl(2)", errno))?;
-            if !is_ours(world, number) {
-                return Ok(None);
-            }
-        }
-        let ready = self.wait_until_initialised(world, number);
-        if !is_ours(world, number) {
-            return Ok(None);
-        }
-        if !matches!(ready, Ok(true)) {
-            close(world, number);
-        }
-        ready.map(|ready| ready.then_some(number))
-    }
-
-    /// Asked of the device, and once for the process waited for.
-    fn wait_until_initialised(&mut self, world: &mut World, number: Number) -> Result<bool> {
-        let bits = call(world, Call::EntropyCount(number)).unwrap_or(0);
-        if bits < ENOUGH && !self.initialised {
-            let Some(random) = open_node(world, Path::Random)? else {
-                return Ok(false);
-            };
-            let waited = uninterrupted(world, Call::Poll(random));
-            close(world, random);
-            waited.map_err(|errno| os("/dev/random: ppoll(2)", errno))?;
-        }
-        self.initialised = true;
-        Ok(true)
-    }
-
-    /// The first call maps a state, and the kernel's function fetches a key; if
-    /// that fails, it makes the system call that it is there to save.
+    /// Draws by the vDSO, and returns whether it could. The first call maps a state, and the
+    /// kernel's function draws a key. If that fails, the function makes the system call for
+    /// the caller's bytes.
     fn vdso(&mut self, world: &mut World) -> bool {
         let mapped = |world: &mut World| call(world, Call::Mmap(Memory::Vdso)).is_ok();
         if !self.has_vdso || !*self.vdso.get_or_insert_with(|| mapped(world)) {
@@ -395,7 +265,7 @@ impl Model {
     }
 }
 
-/// The result of a call: a length, a number of bits, or 0.
+/// Returns the result of a call: a length, a number of bits, or 0.
 fn call(world: &mut World, call: Call) -> std::result::Result<usize, i32> {
     match (world.answer(call), call) {
         (Answer::Return(result), _) => usize::try_from(result).map_err(|_| -result as i32),
@@ -409,7 +279,7 @@ fn call(world: &mut World, call: Call) -> std::result::Result<usize, i32> {
     }
 }
 
-/// The same, made again after each signal.
+/// Returns the result of a call that is made again after each signal.
 fn uninterrupted(world: &mut World, made: Call) -> std::result::Result<usize, i32> {
     loop {
         let result = call(world, made);
@@ -419,7 +289,7 @@ fn uninterrupted(world: &mut World, made: Call) -> std::result::Result<usize, i3
     }
 }
 
-/// All of it, or an errno, or no byte.
+/// Draws all bytes. The error is an errno, or `None` if a call returned no byte.
 fn getrandom(world: &mut World, mut wanted: usize) -> std::result::Result<(), Option<i32>> {
     while wanted > 0 {
         match uninterrupted(world, Call::Getrandom(wanted)).map_err(Some)? {
@@ -430,7 +300,8 @@ fn getrandom(world: &mut World, mut wanted: usize) -> std::result::Result<(), Op
     Ok(())
 }
 
-/// Only from a kernel that wipes, and refuses advice that does not exist.
+/// Maps wiped memory, and returns whether the kernel has it. A kernel that accepts advice
+/// which does not exist is not believed.
 fn wiped_memory(world: &mut World) -> bool {
     if call(world, Call::Mmap(Memory::Wiped)).is_err() {
         return false;
@@ -442,7 +313,7 @@ fn wiped_memory(world: &mut World) -> bool {
     true
 }
 
-/// What is not to be wiped may be dumped.
+/// Marks memory as wiped, and as not dumped if that succeeds.
 fn mark_wiped(world: &mut World) -> bool {
     let is_marked = call(world, Call::Madvise(Advice::WipeOnFork)).is_ok();
     if is_marked {
@@ -451,45 +322,8 @@ fn mark_wiped(world: &mut World) -> bool {
     is_marked
 }
 
-fn is_ours(world: &mut World, number: Number) -> bool {
-    world.answer(Call::Fstat(number)) == Answer::Real
-}
-
-/// The device, and opened by the crate.
-fn is_marked(world: &mut World, number: Number) -> bool {
-    is_ours(world, number) && world.answer(Call::Flags(number)) == Answer::Real
-}
-
-/// Never without a proof of its own. Whether it is the crate's may be refused.
-fn close(world: &mut World, number: Number) {
-    let is_ours = is_ours(world, number);
-    let flags = world.answer(Call::Flags(number));
-    if is_ours && flags != Answer::Return(0) {
-        world.answer(Call::Close(number));
-    }
-}
-
-/// Looked at, opened, proven.
-fn open_node(world: &mut World, path: Path) -> Result<Option<Number>> {
-    let name = match path {
-        Path::Urandom => "/dev/urandom",
-        Path::Random => "/dev/random",
-    };
-    match world.answer(Call::Stat(path)) {
-        Answer::Real => {}
-        Answer::Return(result) => return Err(os(&format!("{name}: statx(2)"), -result as i32)),
-        _ => {
-            world.answer(Call::Lstat(path));
-            return Err(said(&format!("{name}: is not the kernel's {name}")));
-        }
-    }
-    uninterrupted(world, Call::Open(path))
-        .map_err(|errno| os(&format!("{name}: openat(2)"), errno))?;
-    let number = world.newest();
-    Ok(is_ours(world, number).then_some(number))
-}
-
-/// What to do, whether `prepare` was called or not; empty where it depends on that.
+/// Returns the advice to the user, or an empty text if it depends on whether `prepare` was
+/// called.
 fn advice(device: &Failure) -> Option<&'static str> {
     match device.errno {
         Some(EMFILE) => Some(""),

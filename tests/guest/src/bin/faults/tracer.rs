@@ -1,4 +1,4 @@
-//! Runs a process whose system calls are answered by a [`World`].
+//! Runs a process, and answers its system calls as a [`World`] says.
 
 use std::ffi::c_void;
 use std::io::Error;
@@ -9,25 +9,25 @@ use crate::child::{MARK, REST, Report, be_traced};
 use crate::model::FOREIGN;
 use crate::world::World;
 
-/// What all bytes that come by pread(2) are.
+/// The value of all bytes that the process reads by pread(2).
 pub const PATTERN: u8 = 0xdb;
 
-/// No model makes so many calls.
+/// More calls than any model makes.
 const ENDLESS: usize = 10_000;
 
-/// Has this program and its children take turns on one processor, as they do.
+/// Keeps this program and its children on one processor. They take turns anyway.
 pub fn keep_to_one_processor() {
     // SAFETY: zeros are an empty set, and the pointers lead to one.
     unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();
         libc::CPU_SET(libc::sched_getcpu() as usize, &mut set);
-        // Refused, it is only slower.
+        // If this is refused, the program is only slower.
         libc::sched_setaffinity(0, size_of_val(&set), &raw const set);
     }
 }
 
-/// Forks a child that takes the steps, and answers its calls, which are then in
-/// the trace of `world`.
+/// Forks a child that makes the steps, and answers its calls. The trace of `world` then has
+/// them.
 pub fn run(world: &mut World, has_vdso: bool, report: &mut Report) {
     // SAFETY: zeros are a valid report.
     *report = unsafe { mem::zeroed() };
@@ -50,11 +50,11 @@ pub fn run(world: &mut World, has_vdso: bool, report: &mut Report) {
 struct Tracer<'a> {
     pid: i32,
     world: &'a mut World,
-    /// The numbers that the child opened, as the kernel and as the world
-    /// count them; the last is the valid one.
+    /// The numbers that the child opened: the kernel's and the world's. If the kernel's
+    /// number is there twice, the last one is valid.
     numbers: Vec<(u64, Number)>,
     recording: bool,
-    /// The process is told another id than it has.
+    /// Whether getpid(2) returns another id than the process has.
     is_foreign: bool,
 }
 
@@ -68,7 +68,7 @@ impl Tracer<'_> {
         while self.resume() {
             let asked = self.registers();
             let Some((call, answer)) = self.enter(&asked) else {
-                // Not recorded; or the last, from which none returns.
+                // The call is not recorded, or it is the exit, which does not return.
                 if !self.resume() {
                     return;
                 }
@@ -97,7 +97,7 @@ impl Tracer<'_> {
             if let Answer::Return(result) = answer {
                 registers.rax = result as u64;
             }
-            // What the call was made with is the caller's own again.
+            // The call must not change these registers of its caller.
             (registers.rsi, registers.rdx) = (asked.rsi, asked.rdx);
             if is_changed {
                 self.set_registers(&registers);
@@ -106,7 +106,7 @@ impl Tracer<'_> {
         }
     }
 
-    /// What the child asks, and what it is answered.
+    /// Returns the child's call and the answer, or `None` if the call is not recorded.
     fn enter(&mut self, registers: &libc::user_regs_struct) -> Option<(Call, Answer)> {
         let number = registers.orig_rax;
         if (MARK..=REST).contains(&number) {
@@ -118,9 +118,9 @@ impl Tracer<'_> {
             }
             return None;
         }
-        // The ids take no part, nor does the clock, for which musl may ask the kernel.
-        let takes_none = [libc::SYS_getpid, libc::SYS_gettid, libc::SYS_clock_gettime];
-        if !self.recording || takes_none.contains(&(number as i64)) {
+        // The model leaves out the ids, and the clock, which musl may read by a system call.
+        let left_out = [libc::SYS_getpid, libc::SYS_gettid, libc::SYS_clock_gettime];
+        if !self.recording || left_out.contains(&(number as i64)) {
             return None;
         }
         let call = self.call(registers);
@@ -175,7 +175,7 @@ impl Tracer<'_> {
         }
     }
 
-    /// What a call left behind is changed as the answer says.
+    /// Changes the result of a call as the answer says.
     fn leave(
         &mut self,
         call: Call,
@@ -183,11 +183,11 @@ impl Tracer<'_> {
         registers: &libc::user_regs_struct,
         result: u64,
     ) {
-        let is_meant = matches!(answer, Answer::Return(_))
-            // A number by itself, which a crate without all of its rules may try.
+        let may_fail = matches!(answer, Answer::Return(_))
+            // These may fail by themselves if a rule has removed a step of the crate.
             || matches!(call, Call::Madvise(Advice::Nonsense) | Call::Replace(..) | Call::Other(_));
         assert!(
-            is_meant || result as i64 >= 0,
+            may_fail || result as i64 >= 0,
             "{call:?} failed by itself: {result:#x}"
         );
         match (call, answer) {
@@ -211,8 +211,8 @@ impl Tracer<'_> {
                     } as u64;
                 let mut bytes = [0; 4];
                 self.read(field, &mut bytes);
-                // A character device becomes a regular file; 1:9 and 1:8, and
-                // whatever the others are, something else.
+                // This turns a character device into a regular file, and any other field
+                // into another value.
                 let other = match answer {
                     Answer::Changed(Field::Type) => libc::S_IFCHR ^ libc::S_IFREG,
                     _ => 0x4000,
@@ -227,8 +227,8 @@ impl Tracer<'_> {
     fn number(&self, number: u64) -> Number {
         let mut numbers = self.numbers.iter().rev();
         numbers
-            .find(|(kernels, _)| *kernels == number & 0xffff_ffff)
-            .map_or(STRANGER, |&(_, ours)| ours)
+            .find(|(of_kernel, _)| *of_kernel == number & 0xffff_ffff)
+            .map_or(STRANGER, |&(_, number)| number)
     }
 
     fn path(&self, address: u64) -> Option<Path> {
@@ -241,8 +241,8 @@ impl Tracer<'_> {
         }
     }
 
-    /// Lets the child go on to the next call, or the end of one; `false` where
-    /// it has ended.
+    /// Lets the child run to the beginning or the end of a call. Returns `false` if it has
+    /// ended.
     fn resume(&self) -> bool {
         self.ptrace(libc::PTRACE_SYSCALL, 0);
         self.wait()
@@ -266,7 +266,7 @@ impl Tracer<'_> {
     }
 
     fn ptrace(&self, request: Request, data: u64) {
-        // SAFETY: a request that takes a number.
+        // SAFETY: `data` is a number or an address, as the request needs it.
         let result = unsafe { libc::ptrace(request, self.pid, 0_u64, data) };
         assert_eq!(result, 0, "{}", Error::last_os_error());
     }
@@ -285,7 +285,7 @@ impl Tracer<'_> {
     fn read(&self, address: u64, bytes: &mut [u8]) {
         let here = iovec(bytes.as_mut_ptr() as u64, bytes.len());
         let there = iovec(address, bytes.len());
-        // SAFETY: writes to `bytes`, which is as long as it says.
+        // SAFETY: the kernel writes to `bytes`, which has this length.
         let read = unsafe { libc::process_vm_readv(self.pid, &here, 1, &there, 1, 0) };
         assert_eq!(read, bytes.len() as isize);
     }
@@ -293,13 +293,13 @@ impl Tracer<'_> {
     fn write(&self, address: u64, bytes: &[u8]) {
         let here = iovec(bytes.as_ptr() as u64, bytes.len());
         let there = iovec(address, bytes.len());
-        // SAFETY: writes to another process.
+        // SAFETY: the kernel writes to another process.
         let written = unsafe { libc::process_vm_writev(self.pid, &here, 1, &there, 1, 0) };
         assert_eq!(written, bytes.len() as isize);
     }
 }
 
-/// Not inherited, never waiting, read only, and the mark of the crate.
+/// The flags with which the crate opens a device. `O_DSYNC` is its mark.
 const OPEN: u64 = (libc::O_CLOEXEC | libc::O_DSYNC | libc::O_NOCTTY | libc::O_NONBLOCK) as u64;
 
 const PRIVATE: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
@@ -312,7 +312,7 @@ type Request = libc::c_int;
 #[cfg(not(target_env = "musl"))]
 type Request = libc::c_uint;
 
-/// Where a read says how much is wanted.
+/// Returns the register with the length that a read asks for.
 fn length_of(call: Call, registers: &mut libc::user_regs_struct) -> &mut u64 {
     match call {
         Call::Getrandom(_) => &mut registers.rsi,

@@ -1,10 +1,10 @@
-//! What each call is answered under a combination of faults.
+//! The answer to each call under a combination of faults.
 
 use crate::call::Answer::{self, Real};
 use crate::call::{Call, Number};
 use crate::fault::{INSTEAD, Kind, OPEN_RETURNS_0};
 
-/// Where there is a choice of faults.
+/// A place where one of several faults can be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Vdso,
@@ -14,7 +14,7 @@ enum Place {
     Proof(usize),
 }
 
-/// One choice: of `of`, which have names.
+/// A fault that was chosen, by its number, of `of` faults.
 #[derive(Clone, Copy)]
 struct Choice {
     place: Place,
@@ -23,22 +23,22 @@ struct Choice {
 }
 
 struct Opened {
-    /// What fstat answers.
+    /// The answer of fstat.
     identity: Answer,
     is_0: bool,
 }
 
-/// A combination of faults, and how far a process has come in it.
+/// A combination of faults, and the state of the process that meets them.
 ///
-/// A choice is made when the call is reached for the first time. So there is no
-/// combination with a fault that nobody meets, and none is met twice.
+/// A fault is chosen when the process makes the call for the first time. So each combination
+/// has only faults that the process meets, and no combination is tried twice.
 #[derive(Default)]
 pub struct World {
     choices: Vec<Choice>,
-    /// The model has been here; a process that goes elsewhere meets no fault
-    /// there.
+    /// Whether the model has chosen all faults. If a process then makes other calls than the
+    /// model, these calls have no fault.
     decided: bool,
-    /// Calls so far, by kind.
+    /// How many calls of each kind were made.
     counts: [usize; Kind::Madvise as usize + 1],
     proofs: usize,
     opened: Vec<Opened>,
@@ -46,8 +46,8 @@ pub struct World {
 }
 
 impl World {
-    /// Goes to the next combination of at most so many faults, or returns
-    /// `false` after the last one.
+    /// Continues with the next combination of at most `most` faults. Returns `false` after
+    /// the last one.
     pub fn next(&mut self, most: usize) -> bool {
         while let Some(mut last) = self.choices.pop() {
             last.taken += 1;
@@ -61,7 +61,7 @@ impl World {
         false
     }
 
-    /// Begins anew, with the same faults.
+    /// Resets the process's state, and keeps the faults.
     pub fn restart(&mut self) {
         *self = Self {
             choices: std::mem::take(&mut self.choices),
@@ -75,7 +75,7 @@ impl World {
         choices.filter(|choice| choice.taken > 0).count()
     }
 
-    /// The faults, for a report.
+    /// Returns the names of the faults.
     pub fn describe(&self) -> String {
         let choices = self.choices.iter().filter(|choice| choice.taken > 0);
         let names = choices.map(|&Choice { place, taken, .. }| match place {
@@ -108,17 +108,17 @@ impl World {
             .map_or(0, |choice| choice.taken)
     }
 
-    /// Whether the process finds getrandom in the vDSO, if the kernel has it.
+    /// Returns whether the process finds getrandom in the vDSO.
     pub fn has_vdso(&mut self, kernel_has_it: bool) -> bool {
         self.choose(Place::Vdso, 1 + usize::from(kernel_has_it)) == 1
     }
 
-    /// Whether the process has no descriptor 0 to begin with.
+    /// Returns whether the process starts without descriptor 0.
     pub fn is_0_free(&self) -> bool {
         self.chosen(Place::Kind(Kind::Open)) == OPEN_RETURNS_0
     }
 
-    /// What `call`, which the process makes now, is answered.
+    /// Returns the answer to `call`, which the process makes now.
     pub fn answer(&mut self, call: Call) -> Answer {
         let answer = match call {
             Call::Fstat(number) => self.proof(number),
@@ -143,7 +143,7 @@ impl World {
         answer
     }
 
-    /// The descriptor that the last call opened.
+    /// Returns the descriptor that was opened last.
     pub fn newest(&self) -> Number {
         self.opened.len() - 1
     }
@@ -160,8 +160,8 @@ impl World {
         faults[taken].1(*count - 1)
     }
 
-    /// Once, or at each proof from the first, a stranger has taken the number
-    /// just now; and there it stays.
+    /// Returns the answer to an fstat. A stranger may have taken the number just before, at
+    /// one proof or at each proof from the first. It then keeps the number.
     fn proof(&mut self, number: Number) -> Answer {
         let n = self.proofs;
         self.proofs += 1;

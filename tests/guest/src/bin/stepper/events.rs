@@ -1,9 +1,8 @@
-//! What comes in.
+//! The events that interrupt a call.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use fork_safe_uuid::reseed;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, apply_filter,
@@ -11,12 +10,12 @@ use seccompiler::{
 use support::SLOTS;
 use support::seccomp::filter;
 
-use crate::log::{draw, draw_at_once, draw_unbuffered, fork};
+use crate::log::{draw, draw_at_once, draw_unbuffered, fork, restart_order};
 
 pub struct Event {
     pub name: &'static str,
     pub run: fn(),
-    /// What comes later, in the child that `run` makes.
+    /// An event that interrupts the child that `run` forks, some instructions later.
     pub second: Option<fn()>,
 }
 
@@ -36,10 +35,15 @@ const fn twice(name: &'static str, second: fn()) -> Event {
     }
 }
 
+fn reseed() {
+    fork_safe_uuid::reseed();
+    restart_order();
+}
+
 pub const EVENTS: [Event; 18] = [
     event("makes one", || draw(1)),
     event("makes two", || draw(2)),
-    // The count is then what the interrupted call saw.
+    // Afterwards the number of ready slots is the one that the interrupted call has read.
     event("makes as many as there are slots", || draw(SLOTS)),
     event("makes seven at once", draw_at_once::<7>),
     event("makes one unbuffered", draw_unbuffered),
@@ -78,7 +82,7 @@ pub const EVENTS: [Event; 18] = [
     event("forks inside getrandom(2)", || answer(&[FORK])),
 ];
 
-/// What a system call is made to answer.
+/// Stands in for the kernel's getrandom(2), and returns its result.
 type Answer = fn(buffer: u64, length: u64) -> i64;
 
 const INTERRUPT: Answer = |_, _| {
@@ -95,17 +99,18 @@ const FORK: Answer = |buffer, length| {
     got
 };
 
-/// A flag that the library does not set tells the filter that this is the real
-/// one.
+/// Makes the system call. It sets a flag that the library does not set, by which the
+/// filter knows that it must not trap this call.
 fn getrandom(buffer: u64, length: u64) -> i64 {
-    // SAFETY: the arguments of the interrupted call.
+    // SAFETY: these are the arguments of the interrupted call.
     unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, libc::GRND_NONBLOCK) }
 }
 
-/// What is left to be answered; a refusal stays.
+/// The answers to the next calls, or 0. A refusal stays.
 static ANSWERS: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
 
-/// Made before any event: a handler must not allocate.
+/// Refuses nothing, but traps getrandom(2). `main` makes it before any event, because a
+/// handler must not allocate.
 pub static TRAPPED: LazyLock<BpfProgram> = LazyLock::new(|| {
     let flags = SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 0);
     let rule = SeccompRule::new(vec![flags.expect("a condition")]).expect("a rule");
@@ -116,7 +121,7 @@ pub static TRAPPED: LazyLock<BpfProgram> = LazyLock::new(|| {
         .expect("a filter")
 });
 
-/// Every process has the same id.
+/// Refuses getpid(2), so that all processes have the same id in the hedge.
 pub static ANONYMOUS: LazyLock<BpfProgram> = LazyLock::new(|| {
     let action = SeccompAction::Errno(1);
     filter(&[libc::SYS_getpid], action, SeccompAction::Allow).expect("x86-64")
@@ -129,14 +134,14 @@ fn answer(answers: &'static [Answer]) {
     apply_filter(&TRAPPED).expect("seccomp");
 }
 
-/// Has the system call be itself again.
+/// Lets the kernel answer all further calls.
 pub fn answer_no_more() {
     ANSWERS.iter().for_each(|place| place.store(0, SeqCst));
 }
 
-/// Stands in for getrandom(2).
+/// Answers a call that the filter trapped.
 pub extern "C" fn on_sys(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: what the kernel gave this handler.
+    // SAFETY: the kernel passed this context to this handler.
     let register = |which| unsafe { guest::register(context, which) };
     let (buffer, length) = (*register(libc::REG_RDI), *register(libc::REG_RSI));
     let next = ANSWERS.iter().find(|place| place.load(SeqCst) != 0);
@@ -145,7 +150,7 @@ pub extern "C" fn on_sys(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_
         if answer != REFUSE as *const () as usize {
             place.store(0, SeqCst);
         }
-        // SAFETY: stored as an `Answer` by `answer`.
+        // SAFETY: `answer` stored an `Answer`.
         unsafe { std::mem::transmute::<usize, Answer>(answer) }
     });
     *register(libc::REG_RAX) = answer(buffer as u64, length as u64);

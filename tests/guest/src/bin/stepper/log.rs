@@ -1,30 +1,57 @@
-//! What the processes of one run tell, in memory that all of them share.
+//! The log of one run: memory that all processes of the run share.
 
 use std::mem;
 use std::ptr;
 use std::slice;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicU32, AtomicUsize,
+    Ordering::{self, SeqCst},
+};
 
 use fork_safe_uuid::{Error, Generator, Uuid, fill_v4, new_v4};
 use support::memory::map_shared;
 
-/// A child of the interrupted call, and a child of that child's, and one more.
+/// The process that makes the call, its child, a child of that child, and one more.
 pub const PROCESSES: usize = 4;
 
-/// Instructions of the longest path.
+/// At least as many instructions as the longest path has.
 const TRACE: usize = 1 << 17;
 
-/// Values of one process.
+const CAPACITY: usize = 2000;
+
+/// The UUIDs that one process made.
 #[repr(C)]
 pub struct Values {
     pub len: AtomicUsize,
-    /// Where the interrupted call's values begin, and how many they are.
+    /// How many there were when the interrupted call began.
+    pub begun: AtomicUsize,
+    /// The place of the first UUID of the interrupted call, and how many it made.
     pub call: AtomicUsize,
     pub made: AtomicUsize,
-    /// How many values there were when the last pool was drawn.
+    /// How many there were when the order of version 7 started again.
+    pub restart: Restart,
+    /// How many there were when the process began to make those of the last pool.
     pub finishing: AtomicUsize,
     pub ended: AtomicUsize,
-    pub ids: [Uuid; 2000],
+    pub ids: [Uuid; CAPACITY],
+    /// How many there were when the call began that made this one.
+    pub begins: [usize; CAPACITY],
+}
+
+impl Values {
+    pub fn ids(&self) -> &[Uuid] {
+        &self.ids[..self.len.load(SeqCst)]
+    }
+}
+
+/// A number plus 1, or 0 if there is none.
+#[repr(transparent)]
+pub struct Restart(AtomicUsize);
+
+impl Restart {
+    pub fn load(&self, order: Ordering) -> Option<usize> {
+        self.0.load(order).checked_sub(1)
+    }
 }
 
 #[repr(C)]
@@ -34,38 +61,39 @@ pub struct Log {
     /// Whether the event came.
     pub came: AtomicUsize,
     pub values: [Values; PROCESSES],
-    /// The instructions of the undisturbed call.
+    /// What `paths::nested` has found, or 0. It is the same in all runs.
+    pub nested: AtomicUsize,
+    /// The instructions of the call that no event interrupts.
     pub steps: AtomicUsize,
     pub trace: [u64; TRACE],
 }
 
 static LOG: AtomicUsize = AtomicUsize::new(0);
 
-/// Which process of the run this one is.
+/// The number of this process in the run.
 static ME: AtomicUsize = AtomicUsize::new(0);
 
-/// Maps the log.
 pub fn map() {
     LOG.store(map_shared(size_of::<Log>()).addr(), SeqCst);
 }
 
-/// Maps numbers that workers share.
+/// Maps numbers that the workers share.
 pub fn map_numbers<const N: usize>() -> &'static [AtomicUsize; N] {
     // SAFETY: zeros are valid numbers, and the memory is never unmapped.
     unsafe { &*map_shared(size_of::<[AtomicUsize; N]>()).cast() }
 }
 
-/// What the runs of a row made in the call and the event, each from a fresh
-/// seed, and at which step.
+/// The UUIDs that the runs of a row made in the call and in the event, with the step of
+/// each. Each run has a fresh seed, so that no two runs may make the same UUID.
 ///
-/// Shared, so that no fork of the many has to copy what is known by then.
+/// The memory is shared, so that the many forks need not copy it.
 pub struct Made {
     room: *mut (Uuid, usize),
     len: usize,
 }
 
 impl Made {
-    /// All that the longest path and the busiest event make.
+    /// More than the longest path makes with any event.
     const CAPACITY: usize = 1 << 26;
 
     pub fn new() -> Self {
@@ -77,14 +105,14 @@ impl Made {
 
     pub fn add(&mut self, id: Uuid, step: usize) {
         assert!(self.len < Self::CAPACITY);
-        // SAFETY: inside the mapping.
+        // SAFETY: the place is inside the mapping.
         unsafe { self.room.add(self.len).write((id, step)) };
         self.len += 1;
     }
 
-    /// Forgets all, and returns the later step of each two that made the same.
+    /// Removes all UUIDs, and returns the later step of each two that made the same.
     pub fn take_repeated(&mut self) -> Vec<usize> {
-        // SAFETY: written by `add`, and borrowed for this call.
+        // SAFETY: `add` has written them, and only this call borrows them.
         let made = unsafe { slice::from_raw_parts_mut(self.room, self.len) };
         self.len = 0;
         made.sort_unstable();
@@ -103,10 +131,10 @@ pub fn me() -> usize {
     ME.load(SeqCst)
 }
 
-/// The log; the places of `ids` and `trace` that a process was given are
-/// written through pointers, and read when all have ended.
+/// Returns the log. Processes write `ids` and `trace` through pointers, and these are read
+/// when all processes have ended.
 pub fn shared() -> &'static Log {
-    // SAFETY: mapped, zeroed, which is a valid log, and never unmapped.
+    // SAFETY: `map` has mapped it. Zeros are a valid log, and it is never unmapped.
     unsafe { &*log() }
 }
 
@@ -121,8 +149,10 @@ pub fn clear() {
     for values in &log.values {
         for word in [
             &values.len,
+            &values.begun,
             &values.call,
             &values.made,
+            &values.restart.0,
             &values.finishing,
             &values.ended,
         ] {
@@ -131,34 +161,58 @@ pub fn clear() {
     }
 }
 
-pub fn put(id: Uuid) {
-    // A handler that logs meanwhile takes the next place.
-    let place = mine().len.fetch_add(1, SeqCst);
-    assert!(place < mine().ids.len());
-    // SAFETY: a place of this process's own, given to nobody else.
-    unsafe { (&raw mut (*log()).values[me()].ids[place]).write(id) };
+/// Makes UUIDs, and puts them into the log.
+fn record<const N: usize>(make: impl FnOnce() -> [Uuid; N]) {
+    let (process, begin) = (me(), mine().len.load(SeqCst));
+    let ids = make();
+    // The log of a child that was forked meanwhile has none that were there before.
+    let begin = if process == me() { begin } else { 0 };
+    ids.into_iter().for_each(|id| put(id, begin));
 }
 
-/// The values of the call that was interrupted.
+fn put(id: Uuid, begin: usize) {
+    // A handler that interrupts this takes the next place.
+    let place = mine().len.fetch_add(1, SeqCst);
+    assert!(place < mine().ids.len());
+    // SAFETY: only this call writes to this place.
+    unsafe {
+        let values = &raw mut (*log()).values[me()];
+        (&raw mut (*values).ids[place]).write(id);
+        (&raw mut (*values).begins[place]).write(begin);
+    }
+}
+
+/// Records where the interrupted call begins.
+pub fn begin_call() {
+    mine().begun.store(mine().len.load(SeqCst), SeqCst);
+}
+
+/// Records that the order of version 7 starts again.
+pub fn restart_order() {
+    mine().restart.0.store(mine().len.load(SeqCst) + 1, SeqCst);
+}
+
+/// Records what the interrupted call made.
 pub fn put_call(ids: &[Uuid]) {
     mine().call.store(mine().len.load(SeqCst), SeqCst);
     mine().made.store(ids.len(), SeqCst);
-    ids.iter().copied().for_each(put);
+    let begin = mine().begun.load(SeqCst);
+    ids.iter().for_each(|id| put(*id, begin));
 }
 
 pub fn put_step(address: u64) {
     let step = shared().steps.fetch_add(1, SeqCst);
     assert!(step < TRACE);
-    // SAFETY: one process, and one thread of it, is traced.
+    // SAFETY: only one thread of one process is traced.
     unsafe { (&raw mut (*log()).trace[step]).write(address) };
 }
 
-/// What is made, of which version.
+/// A function that makes a UUID of some version.
 pub type Make = fn() -> Result<Uuid, Error>;
 
 static MAKE: AtomicUsize = AtomicUsize::new(0);
 
-/// From here on, other UUIDs than version 4 are made.
+/// Makes [`draw`] use `make` instead of `new_v4`.
 pub fn set_make(make: Make) {
     MAKE.store(make as *const () as usize, SeqCst);
 }
@@ -168,23 +222,25 @@ fn make() -> Uuid {
     if make == 0 {
         return new_v4();
     }
-    // SAFETY: stored as a `Make` by `set_make`.
+    // SAFETY: `set_make` stored a `Make`.
     let make = unsafe { mem::transmute::<usize, Make>(make) };
     make().expect("a UUID")
 }
 
 pub fn draw(count: usize) {
-    (0..count).for_each(|_| put(make()));
+    (0..count).for_each(|_| record(|| [make()]));
 }
 
 pub fn draw_at_once<const N: usize>() {
-    let mut ids = [Uuid::nil(); N];
-    fill_v4(&mut ids);
-    ids.into_iter().for_each(put);
+    record(|| {
+        let mut ids = [Uuid::nil(); N];
+        fill_v4(&mut ids);
+        ids
+    });
 }
 
 pub fn draw_unbuffered() {
-    put(Generator::unbuffered().new_v4());
+    record(|| [Generator::unbuffered().new_v4()]);
 }
 
 unsafe extern "C" {
@@ -192,29 +248,33 @@ unsafe extern "C" {
     fn _Fork() -> libc::pid_t;
 }
 
-/// Copies the process; both return into whatever was interrupted. Returns
-/// whether this is the copy.
+/// Copies the process, and returns whether this is the copy. Both return to the code that
+/// the event interrupted.
 pub fn fork() -> bool {
     let index = shared().processes.fetch_add(1, SeqCst);
     assert!(index < PROCESSES);
-    // SAFETY: allowed in a handler, and the child does what a handler may.
+    let is_restarted = mine().restart.load(SeqCst).is_some();
+    // SAFETY: a handler may call it, and the child does only what a handler may do.
     let pid = unsafe { _Fork() };
     assert!(pid >= 0);
     if pid == 0 {
         ME.store(index, SeqCst);
+        if is_restarted {
+            restart_order();
+        }
         set_alarm();
     }
     pid == 0
 }
 
-/// After so many seconds a process hangs.
+/// The seconds after which a process is said to hang.
 static PATIENCE: AtomicU32 = AtomicU32::new(10);
 
 pub fn multiply_patience(factor: u32) {
     PATIENCE.store(factor * PATIENCE.load(SeqCst), SeqCst);
 }
 
-/// Has the kernel end whoever hangs; a forked child has no alarm.
+/// Makes the kernel end this process if it hangs. A forked child inherits no alarm.
 pub fn set_alarm() {
     // SAFETY: touches no memory.
     unsafe { libc::alarm(PATIENCE.load(SeqCst)) };

@@ -1,25 +1,27 @@
-//! What is in the middle of being called.
+//! The calls that the events interrupt.
 
 use std::hint::black_box;
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use fork_safe_uuid::{
-    Error, Generator, Uuid, fill_v4, reseed, try_fill_v7, try_new_v4, try_now_v1, try_now_v7,
-    try_random_node,
+    Error, Generator, Uuid, fill_v4, now_v7, reseed, try_fill_v7, try_new_v4, try_now_v1,
+    try_now_v7, try_random_node,
 };
 use support::SLOTS;
 
+use crate::clock;
+use crate::injection::{armed, disarm, finish, interrupt};
 use crate::log::{self, Make, draw, draw_unbuffered};
-use crate::{armed, disarm, finish};
+use crate::verdict::word_of;
 
 pub struct Path {
     pub name: &'static str,
     pub call: fn(),
     pub long: bool,
-    /// At so many instructions at the most a fork leaves the call's values in
-    /// both processes: those between the last question for `alive` and the
-    /// caller. Of the fast path it is the branch, the store of the state, and
-    /// what the compiler puts behind it.
+    /// A fork may leave the call's UUIDs in both processes at this many instructions: those
+    /// after the last load of `alive`, up to the end of the call. In the fast path these are
+    /// a branch, the store of the state, and what the compiler puts behind it.
     pub committed: usize,
 }
 
@@ -32,10 +34,10 @@ const fn path(name: &'static str, call: fn(), long: bool, committed: usize) -> P
     }
 }
 
-/// Blocks after which a seed is renewed, and the slots are used up.
+/// How many blocks are made before the seed is renewed.
 const BLOCKS_PER_SEED: usize = 4096;
 
-pub const PATHS: [Path; 24] = [
+pub const PATHS: [Path; 28] = [
     path("fast", || after(5, one), false, 12),
     path("last slot", || after(SLOTS - 1, one), false, 12),
     path("refill", || after(SLOTS, one), true, 80),
@@ -98,15 +100,15 @@ pub const PATHS: [Path; 24] = [
     ),
     path("first unbuffered", one_unbuffered, true, 120),
     path("end of a thread", || in_thread(the_end, || {}), true, 0),
-    // By another thread: glibc takes malloc's locks only where there are two,
-    // and what a heap of its own does is the same each time.
+    // In a second thread, because glibc takes malloc's locks only if there are two, and
+    // because a thread with its own heap does the same each time.
     path(
         "malloc",
         || in_thread(|| allocate(2000), || finish()),
         true,
         0,
     ),
-    // Complete: there are few instructions, and the lock is held at most of them.
+    // It is not `long`: it has few instructions, and holds the lock at most of them.
     path(
         "malloc after many keys",
         || {
@@ -139,7 +141,57 @@ pub const PATHS: [Path; 24] = [
         true,
         120,
     ),
+    path(
+        "version 7, clock set back",
+        || {
+            log::set_make(try_now_v7);
+            clock::set_ahead(1000);
+            // The handler's UUID has the later time, too.
+            let _ = interrupt(nested(), || _ = now_v7(), now_v7);
+            clock::set_ahead(0);
+            one_v7();
+        },
+        false,
+        30,
+    ),
+    path(
+        "version 7, clock set back in a handler",
+        || {
+            log::set_make(try_now_v7);
+            clock::set_ahead(1000);
+            let handler = || {
+                clock::set_ahead(0);
+                draw(2);
+            };
+            let _ = interrupt(nested(), handler, now_v7);
+            one_v7();
+        },
+        false,
+        30,
+    ),
+    path(
+        "version 7 in a handler of version 7",
+        || {
+            of(try_now_v7, 5, || _ = interrupt(nested(), one_v7, now_v7));
+        },
+        false,
+        30,
+    ),
     path("version 1", || of(v1, 5, one_v1), true, 120),
+    path(
+        "version 1, clock set back",
+        || {
+            // The event makes version 4, not version 1: a forked child continues the interrupted
+            // call with its parent's node, and in one run of 16,384 it draws the clock sequence
+            // of UUIDs that the parent makes later.
+            clock::set_ahead(1000);
+            let _ = v1();
+            clock::set_ahead(0);
+            one_v1();
+        },
+        false,
+        60,
+    ),
     path(
         "first version 1 after others",
         || {
@@ -162,13 +214,31 @@ fn of(make: Make, count: usize, call: fn()) {
     after(count, call);
 }
 
-/// With a node that is this copy's: the clock sequence alone would be equal in
-/// one run of 16,384.
+/// Uses the random node of this process. The clock sequences of two processes alone are
+/// equal in one run of 16,384.
 fn v1() -> Result<Uuid, Error> {
     try_now_v1(&try_random_node()?)
 }
 
-/// Makes the call, and nothing else, while armed.
+/// Returns the number of an instruction of `now_v7` at which a handler finds the order
+/// of the thread in use.
+///
+/// The clock stands still, so that the handler and the interrupted call then continue from
+/// the same UUID, with the same timestamp and counter.
+fn nested() -> usize {
+    static OF_HANDLER: AtomicU64 = AtomicU64::new(0);
+    let handler = || OF_HANDLER.store(word_of(now_v7()), SeqCst);
+    let is_nested =
+        |at: &usize| word_of(interrupt(*at, handler, now_v7)) == OF_HANDLER.load(SeqCst);
+    let known = &log::shared().nested;
+    if known.load(SeqCst) == 0 {
+        let found = (1..1000).find(is_nested);
+        known.store(found.expect("the order is used"), SeqCst);
+    }
+    known.load(SeqCst)
+}
+
+/// Calls `make`, and nothing else, while the process is armed.
 #[inline(always)]
 fn one_by(make: impl Fn() -> Result<Uuid, Error>) {
     armed();
@@ -210,7 +280,7 @@ fn many<const COUNT: usize>() {
     log::put_call(if filled.is_ok() { &ids } else { &[] });
 }
 
-/// Tells of the first and the last few: of two seeds.
+/// Puts the first and the last few UUIDs into the log, which come from two seeds.
 #[inline(never)]
 fn more_than_a_seed() {
     const FEW: usize = 5;
@@ -228,7 +298,8 @@ fn one_unbuffered() {
     one_by(|| generator.try_new_v4());
 }
 
-/// An allocation with its lock held; an event makes its thread's first UUID.
+/// Allocates, which holds a lock of malloc(3). The event then makes the thread's first
+/// UUID.
 #[inline(never)]
 fn allocate(size: usize) {
     armed();
@@ -237,9 +308,9 @@ fn allocate(size: usize) {
     disarm();
 }
 
-/// More keys than a thread's descriptor has room for: glibc allocates when a thread
-/// sets the value of a later one. By the thread, so that std's own key, which would
-/// have it allocate at another time, comes before them.
+/// Creates more keys than a thread's descriptor has room for: glibc allocates when a thread
+/// sets the value of a later key. The thread does this itself, so that std's own key comes
+/// before these. Otherwise glibc would allocate at another time.
 fn create_keys() {
     for _ in 0..40 {
         let mut key = 0;
@@ -254,11 +325,11 @@ fn in_thread(call: fn(), then: fn()) {
         then();
     })
     .join()
-    .expect("ends the process");
+    .expect("no panic");
 }
 
 fn in_child(call: fn()) {
-    // SAFETY: one thread; the pointer leads to an int.
+    // SAFETY: this process has one thread. The pointer leads to an int.
     unsafe {
         let pid = libc::fork();
         if pid != 0 {
@@ -271,8 +342,8 @@ fn in_child(call: fn()) {
     call();
 }
 
-/// Armed for the rest of the thread, up to the destructor of a key that is
-/// younger than the library's.
+/// Keeps the thread armed until it ends, in the destructor of a key that is younger than
+/// the library's keys.
 #[inline(never)]
 fn the_end() {
     extern "C" fn last(_: *mut libc::c_void) {
@@ -282,7 +353,7 @@ fn the_end() {
     draw(5);
     draw_unbuffered();
     let mut key = 0;
-    // SAFETY: the pointer leads to a key; the destructor takes any value.
+    // SAFETY: the pointer leads to a key. The destructor takes any value.
     unsafe {
         assert_eq!(libc::pthread_key_create(&raw mut key, Some(last)), 0);
         assert_eq!(
