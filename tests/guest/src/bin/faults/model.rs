@@ -81,6 +81,8 @@ pub struct Model {
     /// Whether the vDSO's state has memory, once it was asked for.
     vdso: Option<bool>,
     vdso_has_key: bool,
+    /// Whether the clock sequence and the node have memory, which `prepare` maps.
+    gregorian: bool,
     /// The source of the last seed, as a status calls it.
     served: &'static str,
 }
@@ -121,6 +123,8 @@ impl Model {
         let device = self.keep(world);
         self.prepared = Some(device.is_ok());
         self.pooled(world)?;
+        // The thread has asked for the vDSO's state before.
+        self.gregorian = wiped_memory(world);
         if let Err(device) = device {
             let advice = match advice(&device) {
                 Some("") => "free a descriptor or raise the limit",
@@ -146,11 +150,12 @@ impl Model {
     }
 
     /// Discards the keys, and marks all wiped memory again: the vDSO's states, the record's
-    /// mark, and the pool.
+    /// mark, the pool, the clock sequence and the node.
     fn reseed(&mut self, world: &mut World) {
         self.ready = false;
         self.vdso_has_key = false;
-        for memory in [self.vdso, self.has_wiped, self.pooled] {
+        let gregorian = Some(self.gregorian);
+        for memory in [self.vdso, self.has_wiped, self.pooled, gregorian] {
             if memory == Some(true) {
                 mark_wiped(world);
             }
