@@ -56,7 +56,7 @@ pub(crate) struct Reading {
     nanos: u32,
 }
 
-/// Both kinds of timestamp have 60 bits.
+/// The end of the ticks that have a timestamp: both kinds have 60 bits.
 const TICKS_END: i64 = 1 << 60;
 
 /// The seconds that the clock may be behind the last timestamp before timestamps go back with
@@ -130,7 +130,7 @@ impl Reading {
 }
 
 impl Range {
-    /// [`HELD`] in ticks.
+    /// Returns [`HELD`] in ticks.
     const fn held(&self) -> u64 {
         HELD * self.per_second as u64
     }

@@ -6,12 +6,13 @@
 //! inherits the counts. They take 128 KiB, of which usually one page is used.
 //!
 //! **If the clock was set back, the process steps to another clock sequence**
-//! (section 6.1), one whose count is not ahead of the clock. No count is ever
-//! lowered: a thread that still has the former clock sequence continues its
+//! (section 6.1), one whose count is not ahead of the clock. The count of a clock sequence is
+//! never lowered: a thread that still has the former clock sequence continues its
 //! count, or starts over.
 //!
 //! **Each process has its own clock sequence and random node**, which are drawn at their first
-//! use and wiped at fork.
+//! use and wiped at fork. Without wiped memory, each UUID has its own clock sequence, and one
+//! count goes back with the clock.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -36,7 +37,9 @@ enum Drawn {
     Node,
 }
 
-/// All words are Relaxed: none of them guards another, and each is changed by an exchange.
+/// The counts, the clock sequence and the node of a process.
+///
+/// All words are Relaxed, because none of them guards another.
 pub(crate) struct Gregorian {
     /// The last count that was taken with each clock sequence.
     lasts: [AtomicU64; SEQUENCES as usize],
@@ -61,8 +64,8 @@ impl Gregorian {
         }
     }
 
-    /// Returns a count and a clock sequence that no other call in this process gets. `draw`
-    /// returns random bits.
+    /// Returns a count and a clock sequence that no other call in this process gets, if there is
+    /// wiped memory. `draw` returns random bits.
     #[inline]
     pub(crate) fn next(
         &self,

@@ -26,8 +26,8 @@ const HELD: u64 = V7.held() << COUNTER_BITS | COUNTER;
 /// cache.
 static RESTARTS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes the next word of each [`Order`] of this process be the clock's, if the last word is
-/// ahead of the clock.
+/// Makes each [`Order`] of this process start again at the clock, if its last word is ahead of
+/// the clock.
 pub(crate) fn restart() {
     RESTARTS.fetch_add(1, Relaxed);
 }
@@ -69,8 +69,9 @@ impl Order {
         if self.busy.load(Relaxed) {
             return self.next_nested(now, count);
         }
-        // [P6 busy-first] Before the words are read. Otherwise a handler that comes in between
-        // stores its word in `last`, and this call overwrites it with a word that is less.
+        // [P6 busy-first] The order is claimed before the words are read. Otherwise a handler
+        // that comes in between stores its word in `last`, and this call overwrites it with a
+        // word that is less.
         self.busy.store(true, Relaxed);
         compiler_fence(SeqCst);
         // [P6 greater-word] If a handler interrupted an earlier call, its last word is in
@@ -87,8 +88,9 @@ impl Order {
                 first
             })
         };
-        // [P6 busy-last] After `last` is stored. Otherwise a handler that comes in between
-        // stores its word in `last`, and this call overwrites it with a word that is less.
+        // [P6 busy-last] The claim ends after `last` is stored. Otherwise a handler that comes in
+        // between stores its word in `last`, and this call overwrites it with a word that is
+        // less.
         compiler_fence(SeqCst);
         self.busy.store(false, Relaxed);
         first
@@ -110,8 +112,7 @@ impl Order {
         // then within the limit, and the order continues from it.
         let first = after(up_to(limit, last).max(up_to(limit, nested)), now);
         let end = first.checked_add(count)?;
-        // `last` first: a handler that comes between the two stores, or after them, then
-        // continues from this word, and not from the clock again.
+        // `last` first, so that a handler which comes between the two stores gets another word.
         self.last.store(end - 1, Relaxed);
         compiler_fence(SeqCst);
         if nested > limit {
@@ -127,9 +128,9 @@ impl Order {
     fn next_nested(&self, now: u64, count: u64) -> Option<u64> {
         let mut nested = self.nested.load(Relaxed);
         loop {
-            // [P6 handler-continues] From the interrupted call's last word, unless that is too
-            // far ahead. A handler leaves `last` and the count of steps to the interrupted call,
-            // which may be about to change them.
+            // [P6 handler-continues] A handler continues from the last word before the interrupted
+            // call, unless that is too far ahead. It leaves `last` and the count of steps to the
+            // interrupted call, which may be about to change them.
             let last = up_to(held(now), self.last.load(Relaxed));
             let first = after(last.max(up_to(held(now), nested)), now);
             let end = first.checked_add(count)?;
@@ -158,7 +159,7 @@ fn held(now: u64) -> u64 {
     now.saturating_add(HELD)
 }
 
-/// Returns 0, which is no word, if the word is above the limit.
+/// Returns the word, or 0, which is no word, if it is above the limit.
 fn up_to(limit: u64, word: u64) -> u64 {
     if word > limit { 0 } else { word }
 }

@@ -92,6 +92,7 @@ impl Pool {
         }
     }
 
+    #[inline]
     pub(crate) fn take_missed(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
         let mut block = [Block::default()];
         self.fill_missed(&mut block, miss, source, as_it_is)?;
