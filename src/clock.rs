@@ -124,7 +124,7 @@ impl Reading {
         match ticks {
             Some(ticks @ 0..TICKS_END) => Ok(ticks as u64),
             _ if self.seconds < 0 => Err(out_of_range(Cause::Before(range.begin))),
-            _ => Err(range.is_over()),
+            _ => Err(range.past_the_end()),
         }
     }
 }
@@ -137,7 +137,7 @@ impl Range {
 
     /// Returns the error for a timestamp after the last one. The clock itself may have gone
     /// back a little since.
-    fn is_over(&self) -> Error {
+    fn past_the_end(&self) -> Error {
         out_of_range(Cause::After(self.end))
     }
 }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_before_1970_counts_back_by_seconds() {
+    fn the_seconds_of_a_time_before_1970_are_rounded_down() {
         let time = SystemTime::UNIX_EPOCH - Duration::from_nanos(100);
         let Reading { seconds, nanos } = time.into();
         assert_eq!((seconds, nanos), (-1, 999_999_900));

@@ -214,14 +214,6 @@ impl Error {
     }
 
     /// Returns what failed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// if let Err(error) = fork_safe_uuid::prepare() {
-    ///     println!("{:?}", error.kind());
-    /// }
-    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self.0 {
@@ -235,13 +227,6 @@ impl Error {
 
     /// Returns the errno of the last call that failed, if it had one. If the kind is
     /// [`ErrorKind::NoSource`], that call was on the device.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let error = fork_safe_uuid::Error::custom(std::io::Error::from_raw_os_error(5));
-    /// assert_eq!(error.raw_os_error(), Some(5));
-    /// ```
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         match &self.0 {

@@ -22,7 +22,7 @@ impl Form {
     /// The compiler makes one vector operation of the loop over bytes; a u128 would go
     /// through two other registers.
     #[inline(always)]
-    pub(crate) fn give(&self, block: &mut Block) {
+    pub(crate) fn apply(&self, block: &mut Block) {
         for (byte, (keep, set)) in block.iter_mut().zip(self.keep.iter().zip(&self.set)) {
             *byte = *byte & keep | set;
         }

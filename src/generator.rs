@@ -80,7 +80,7 @@ impl Generator {
     /// ```
     #[must_use]
     pub const fn unbuffered() -> Self {
-        Self::with_pool(Pool::none())
+        Self::with_pool(Pool::unbuffered())
     }
 
     /// Returns this generator with `source` as its only source of entropy.
@@ -112,23 +112,6 @@ impl Generator {
 
     /// Returns this generator with `clock` for its [`now_v7`](Self::now_v7). This is meant
     /// for tests and for simulated time; see [`Clock`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::{SystemTime, UNIX_EPOCH};
-    ///
-    /// struct Epoch;
-    ///
-    /// impl fork_safe_uuid::clock::Clock for Epoch {
-    ///     fn now(&self) -> SystemTime {
-    ///         UNIX_EPOCH
-    ///     }
-    /// }
-    ///
-    /// let generator = fork_safe_uuid::Generator::new().with_clock(Epoch);
-    /// assert!(generator.now_v7().to_string().starts_with("00000000-0000-7"));
-    /// ```
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock + Send + 'static) -> Self {
         self.clock = Some(Box::new(clock));

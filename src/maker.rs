@@ -27,7 +27,7 @@ pub(crate) trait Maker {
     fn make_v4(&self) -> Uuid {
         match self.with_pool(Pool::take) {
             Ok(bits) => Uuid::from_bytes(bits.to_ne_bytes()),
-            Err(miss) => error::or_panic(self.missed(miss)),
+            Err(miss) => error::or_panic(self.make_after_miss(miss)),
         }
     }
 
@@ -35,14 +35,14 @@ pub(crate) trait Maker {
     fn try_make_v4(&self) -> Result<Uuid, Error> {
         match self.with_pool(Pool::take) {
             Ok(bits) => Ok(Uuid::from_bytes(bits.to_ne_bytes())),
-            Err(miss) => self.missed(miss),
+            Err(miss) => self.make_after_miss(miss),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn missed(&self, miss: Miss) -> Result<Uuid, Error> {
-        self.with_pool(|pool| pool.take_missed(miss, self.source()))
+    fn make_after_miss(&self, miss: Miss) -> Result<Uuid, Error> {
+        self.with_pool(|pool| pool.take_after_miss(miss, self.source()))
             .map(Uuid::from_bytes)
     }
 
@@ -50,15 +50,15 @@ pub(crate) trait Maker {
     fn try_make_all_v4(&self, dest: &mut [Uuid]) -> Result<(), Error> {
         match self.with_pool(|pool| pool.take_all(pool::blocks_of(dest), pool::as_it_is)) {
             Ok(()) => Ok(()),
-            Err(miss) => self.fill_missed(dest, miss),
+            Err(miss) => self.fill_after_miss(dest, miss),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn fill_missed(&self, dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
+    fn fill_after_miss(&self, dest: &mut [Uuid], miss: Miss) -> Result<(), Error> {
         pool::fill(dest, |blocks| {
-            self.with_pool(|pool| pool.fill_missed(blocks, miss, self.source(), pool::as_it_is))
+            self.with_pool(|pool| pool.fill_after_miss(blocks, miss, self.source(), pool::as_it_is))
         })
     }
 

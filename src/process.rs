@@ -52,11 +52,6 @@ use crate::thread;
 ///   [`ErrorKind::Device`](crate::ErrorKind::Device), and its text says which call failed.
 ///   A program whose sandbox allows getrandom(2) may ignore it: its pool is filled.
 ///
-/// # References
-///
-/// [seccomp(2)](https://man7.org/linux/man-pages/man2/seccomp.2.html),
-/// [chroot(2)](https://man7.org/linux/man-pages/man2/chroot.2.html)
-///
 /// # Examples
 ///
 /// ```
@@ -98,10 +93,6 @@ pub fn prepare() -> Result<Status, Error> {
 /// ([`Status::hardware_random`]), or because the hypervisor told their kernels of the clone
 /// (`vmgenid`), or else by what the clock shows when they are drawn. `reseed` does not reach
 /// another copy of this crate in the process, such as that of a plugin.
-///
-/// # References
-///
-/// [madvise(2)](https://man7.org/linux/man-pages/man2/madvise.2.html), `MADV_WIPEONFORK`
 ///
 /// # Examples
 ///

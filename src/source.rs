@@ -74,7 +74,7 @@ pub(crate) enum Source<'a> {
 /// The source that filled a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Served {
+pub(crate) enum Answered {
     Kernel = 1,
     Device,
     Custom,
@@ -86,7 +86,7 @@ static LAST: AtomicU8 = AtomicU8::new(0);
 
 /// Sets [`LAST`], but writes only a change, because the kernel would copy the memory for a
 /// forked child.
-fn remember(served: Served) {
+fn remember(served: Answered) {
     if LAST.load(Relaxed) != served as u8 {
         LAST.store(served as u8, Relaxed);
     }
@@ -97,16 +97,16 @@ impl Source<'_> {
     pub(crate) fn draw_by_call(self, dest: &mut [u8]) -> bool {
         let is_filled = matches!(self, Source::System) && Kernel.fill(dest).is_ok();
         if is_filled {
-            remember(Served::Kernel);
+            remember(Answered::Kernel);
         }
         is_filled
     }
 
     /// Fills `seed`, and returns which source did.
-    pub(crate) fn draw(self, seed: &mut [u8; 16]) -> Result<Served, Error> {
+    pub(crate) fn draw(self, seed: &mut [u8; 16]) -> Result<Answered, Error> {
         let mut from_kernel = [0; 16];
         let served = self.draw_by(&mut from_kernel, seed)?;
-        if served == Served::Kernel {
+        if served == Answered::Kernel {
             *seed = from_kernel;
         }
         from_kernel.zeroize();
@@ -115,15 +115,15 @@ impl Source<'_> {
 
     /// Fills `dest` if the kernel answers, or else `seed` from another source. The result says
     /// which.
-    fn draw_by(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
+    fn draw_by(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Answered, Error> {
         let served = match self {
-            Source::Custom(source) => return source.fill(seed).map(|()| Served::Custom),
+            Source::Custom(source) => return source.fill(seed).map(|()| Answered::Custom),
             // [P1 kernel-first] The kernel is asked at each draw: while it answers, no descriptor
             // is used, and the process may enter a sandbox that refuses it at any time.
             Source::System => match Kernel.fill(dest) {
-                Ok(()) => Served::Kernel,
+                Ok(()) => Answered::Kernel,
                 Err(refusal) if refusal.is_refusal() => match Device.fill(seed) {
-                    Ok(()) => Served::Device,
+                    Ok(()) => Answered::Device,
                     Err(error) => return Err(refusal.then(error)),
                 },
                 Err(error) => return Err(error),
@@ -135,10 +135,14 @@ impl Source<'_> {
 
     /// Fills `dest` from the vDSO or from the kernel, or else `seed` from another source. The
     /// result says which.
-    pub(crate) fn draw_output(self, dest: &mut [u8], seed: &mut [u8; 16]) -> Result<Served, Error> {
+    pub(crate) fn draw_output(
+        self,
+        dest: &mut [u8],
+        seed: &mut [u8; 16],
+    ) -> Result<Answered, Error> {
         if matches!(self, Source::System) && vdso::fill(dest) {
-            remember(Served::Kernel);
-            return Ok(Served::Kernel);
+            remember(Answered::Kernel);
+            return Ok(Answered::Kernel);
         }
         self.draw_by(dest, seed)
     }
@@ -155,10 +159,10 @@ pub(crate) fn mark_again() {
     device::mark_again();
 }
 
-pub(crate) fn last_served() -> Option<Served> {
+pub(crate) fn last_answered() -> Option<Answered> {
     match LAST.load(Relaxed) {
-        1 => Some(Served::Kernel),
-        2 => Some(Served::Device),
+        1 => Some(Answered::Kernel),
+        2 => Some(Answered::Device),
         _ => None,
     }
 }

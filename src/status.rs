@@ -5,7 +5,7 @@ use core::fmt;
 use crate::clock;
 use crate::engine::hardware;
 use crate::engine::pool;
-use crate::source::{self, Served, TrackedDevice};
+use crate::source::{self, Answered, TrackedDevice};
 use crate::sys;
 
 /// The entropy source in use, and what the calling thread has ready.
@@ -46,14 +46,14 @@ pub enum SystemSource {
 impl Status {
     pub(crate) fn new(pooled: bool) -> Self {
         Self {
-            source: match source::last_served() {
-                Some(Served::Kernel) => Some(SystemSource::Kernel),
-                Some(Served::Device) => Some(SystemSource::Device),
+            source: match source::last_answered() {
+                Some(Answered::Kernel) => Some(SystemSource::Kernel),
+                Some(Answered::Device) => Some(SystemSource::Device),
                 _ => None,
             },
             pooled,
             device: source::tracked(),
-            hardware_random: sys::keeping_errno(hardware::serves),
+            hardware_random: sys::keeping_errno(hardware::works),
             missed_reseeds: pool::missed_reseeds(),
             clock_steps: clock::steps(),
         }
@@ -61,13 +61,6 @@ impl Status {
 
     /// Returns the system's source that answered the last draw, or `None` before the first one. A
     /// forked child starts with its parent's answer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let id = fork_safe_uuid::new_v4();
-    /// assert!(fork_safe_uuid::status().source().is_some());
-    /// ```
     #[must_use]
     pub fn source(&self) -> Option<SystemSource> {
         self.source
@@ -75,13 +68,6 @@ impl Status {
 
     /// Returns whether the calling thread has a pool. It has one from its first UUID on,
     /// unless the memory was refused; then each UUID is drawn from the source.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let id = fork_safe_uuid::new_v4();
-    /// println!("{}", fork_safe_uuid::status().pooled());
-    /// ```
     #[must_use]
     pub fn pooled(&self) -> bool {
         self.pooled
@@ -106,14 +92,6 @@ impl Status {
 
     /// Returns whether this process tracks a descriptor of /dev/urandom that still leads
     /// there.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// if !fork_safe_uuid::status().device_is_open() {
-    ///     println!("no descriptor is tracked");
-    /// }
-    /// ```
     #[must_use]
     pub fn device_is_open(&self) -> bool {
         matches!(self.device, TrackedDevice::Open { .. })
@@ -140,12 +118,6 @@ impl Status {
 
     /// Returns how often this process could not draw a new seed and continued with the key
     /// that it had.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// assert_eq!(fork_safe_uuid::status().missed_reseeds(), 0);
-    /// ```
     #[must_use]
     pub fn missed_reseeds(&self) -> u64 {
         self.missed_reseeds
@@ -158,12 +130,6 @@ impl Status {
     /// versions 6 and 1, which the process has in common. A loop that runs ahead of the clock
     /// makes such steps, too ([`now_v1`](crate::now_v1)). A forked child continues its
     /// parent's count.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// println!("the clock was set back {} times", fork_safe_uuid::status().clock_steps());
-    /// ```
     #[must_use]
     pub fn clock_steps(&self) -> u64 {
         self.clock_steps

@@ -141,7 +141,7 @@ pub fn try_fill_v4(dest: &mut [Uuid]) -> Result<(), Error> {
 
 /// Fills the calling thread's pool.
 pub(crate) fn fill_pool() -> Result<(), Error> {
-    Thread.missed(Miss::Unclaimed).map(drop)
+    Thread.make_after_miss(Miss::Unclaimed).map(drop)
 }
 
 /// Returns whether the calling thread has memory for a pool.

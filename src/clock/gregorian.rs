@@ -130,7 +130,7 @@ impl Gregorian {
         loop {
             let next = now.max(last + 1);
             if next >= super::TICKS_END as u64 {
-                return Err(GREGORIAN.is_over());
+                return Err(GREGORIAN.past_the_end());
             }
             // [P6 count-exchange] Another thread, or a handler, may have taken this count.
             match word.compare_exchange_weak(last, next, Relaxed, Relaxed) {

@@ -166,5 +166,5 @@ fn up_to(limit: u64, word: u64) -> u64 {
 
 #[inline]
 pub(crate) fn word(now: Reading, next: impl FnOnce(u64) -> Option<u64>) -> Result<u64, Error> {
-    next(now.ticks(&V7)? << COUNTER_BITS).ok_or_else(|| V7.is_over())
+    next(now.ticks(&V7)? << COUNTER_BITS).ok_or_else(|| V7.past_the_end())
 }

@@ -21,7 +21,7 @@ pub(crate) fn number() -> Option<u64> {
 }
 
 /// Returns whether the processor has random numbers, and they differ.
-pub(crate) fn serves() -> bool {
+pub(crate) fn works() -> bool {
     let numbers = [(); 4].map(|()| number());
     numbers.iter().all(Option::is_some) && numbers.windows(2).all(|pair| pair[0] != pair[1])
 }
@@ -32,6 +32,6 @@ mod tests {
 
     #[test]
     fn numbers_that_the_processor_returns_differ() {
-        assert_eq!(number().is_some(), serves());
+        assert_eq!(number().is_some(), works());
     }
 }

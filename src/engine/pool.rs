@@ -4,8 +4,8 @@
 //! memory, says how many slots are ready, or that a call is under way. A call takes these
 //! steps:
 //!
-//! 1. If `state` is [`BUSY`], this call is that of a signal handler which interrupted another
-//!    one, or the pool has no page or no key. Draw from the source and change nothing.
+//! 1. If `state` is [`BUSY`], a signal handler has interrupted another call, or the pool has no
+//!    page or no key. Draw from the source and change nothing.
 //! 2. Set `state` to [`BUSY`].
 //! 3. If too few slots are ready, refill: set `alive`, draw a seed if there is no key or it has
 //!    made 4096 blocks, and make the next key and the slots. If `alive` has changed by then,
@@ -36,7 +36,7 @@ use crate::engine::drbg::{self, Key};
 use crate::engine::hedge::{self, Mixer};
 use crate::error::Error;
 use crate::format::{Block, V4};
-use crate::source::{Served, Source};
+use crate::source::{Answered, Source};
 use crate::sys;
 use crate::wipe::{Borrower, Refusal};
 
@@ -77,7 +77,7 @@ impl Pool {
     }
 
     /// Returns a pool that has no slots. It draws each request from the source.
-    pub(crate) const fn none() -> Self {
+    pub(crate) const fn unbuffered() -> Self {
         Self {
             state: AtomicUsize::new(BUSY),
             ..Self::new()
@@ -93,9 +93,9 @@ impl Pool {
     }
 
     #[inline]
-    pub(crate) fn take_missed(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
+    pub(crate) fn take_after_miss(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
         let mut block = [Block::default()];
-        self.fill_missed(&mut block, miss, source, as_it_is)?;
+        self.fill_after_miss(&mut block, miss, source, as_it_is)?;
         Ok(block[0])
     }
 
@@ -108,11 +108,11 @@ impl Pool {
     ) -> Result<(), Error> {
         match self.take_all(dest, &shape) {
             Ok(()) => Ok(()),
-            Err(miss) => self.fill_missed(dest, miss, source, shape),
+            Err(miss) => self.fill_after_miss(dest, miss, source, shape),
         }
     }
 
-    pub(crate) fn fill_missed(
+    pub(crate) fn fill_after_miss(
         &self,
         dest: &mut [Block],
         miss: Miss,
@@ -165,7 +165,7 @@ impl Pool {
                     return filled;
                 }
             };
-            let filled = fill_by(page, dest, &mut ready, source, shape);
+            let filled = fill_from_page(page, dest, &mut ready, source, shape);
             compiler_fence(SeqCst);
             self.state.store(ready, Relaxed);
             filled
@@ -201,7 +201,7 @@ impl Pool {
     }
 }
 
-fn fill_by(
+fn fill_from_page(
     page: &Page,
     dest: &mut [Block],
     ready: &mut usize,
@@ -215,8 +215,8 @@ fn fill_by(
         let mut done = 0;
         while done < dest.len() {
             let was_wiped = page.seed(secret, source)?;
-            // [P2 start-over] If there was a fork between two seeds of the request, the parent
-            // also returns the blocks that were made before the fork.
+            // [P2 start-over] If there was a fork between two seeds, the parent also returns the
+            // blocks that were made before the fork.
             if was_wiped && done != 0 {
                 continue 'request;
             }
@@ -237,9 +237,8 @@ fn fill_by(
                 reseeds += 1;
             }
         }
-        // [P2 shape-first] The blocks are shaped before `alive` is read for the last time.
-        // Shaping takes long, and if a handler forked meanwhile, both processes would return the
-        // same UUIDs.
+        // [P2 shape-first] Before `alive` is read for the last time: shaping takes long, and if a
+        // handler forked meanwhile, both processes would return the same UUIDs.
         shape(dest);
         compiler_fence(SeqCst);
         if !page.is_wiped() {
@@ -259,7 +258,7 @@ fn fill_stateless(
     sys::keeping_errno(|| {
         let mixer = Mixer::new();
         let mut seed = Block::default();
-        if source.draw_output(dest.as_flattened_mut(), &mut seed)? == Served::Kernel {
+        if source.draw_output(dest.as_flattened_mut(), &mut seed)? == Answered::Kernel {
             mix_into(dest, &mixer);
         } else {
             // [P1 key-only] Bytes from a descriptor or from the program's own source become a
@@ -267,8 +266,7 @@ fn fill_stateless(
             hedge::fold_into(&mut seed);
             let mut key = Key::default();
             drbg::xor_and_clear(&mut key, &mut seed);
-            // Each 4096 blocks have their own nonce, as in a pool, so that machines which are
-            // cloned meanwhile repeat no more than these.
+            // Each 4096 blocks have their own nonce, so cloned machines repeat no more than these.
             for (blocks, count) in dest.chunks_mut(BLOCKS_PER_SEED).zip(0..) {
                 drbg::generate(&mut key, hedge::nonce(count), V4, blocks);
             }
@@ -297,6 +295,6 @@ fn mix_into(dest: &mut [Block], mixer: &Mixer) {
     for block in dest {
         // [P5 hardware-in-output] The kernel of a clone may return the same bytes.
         mixer.mix_into(block);
-        V4.give(block);
+        V4.apply(block);
     }
 }

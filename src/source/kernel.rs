@@ -34,11 +34,11 @@ pub struct Kernel;
 
 impl EntropySource for Kernel {
     fn fill(&self, dest: &mut [u8]) -> Result<(), Error> {
-        fill_by(sys::getrandom, dest)
+        fill_with(sys::getrandom, dest)
     }
 }
 
-fn fill_by(
+fn fill_with(
     mut getrandom: impl FnMut(&mut [u8]) -> Result<usize, i32>,
     mut dest: &mut [u8],
 ) -> Result<(), Error> {
@@ -76,7 +76,7 @@ mod tests {
     fn more_bytes_than_were_asked_for_are_an_error() {
         let mut dest = [0; 16];
         let mut results = [10, 7].into_iter();
-        let error = fill_by(|_| Ok(results.next().expect("two calls")), &mut dest)
+        let error = fill_with(|_| Ok(results.next().expect("two calls")), &mut dest)
             .expect_err("17 of 16 bytes");
         assert_eq!(error.kind(), ErrorKind::Kernel);
         assert_eq!(error.raw_os_error(), None);
@@ -91,7 +91,7 @@ mod tests {
         let mut dest = [0; 16];
         let mut results = [Ok(1), Err(sys::EINTR), Ok(14), Ok(1)].into_iter();
         let mut asked = Vec::new();
-        let filled = fill_by(
+        let filled = fill_with(
             |rest| {
                 asked.push(rest.len());
                 results.next().expect("four calls")

@@ -21,7 +21,7 @@ static STATES: WipedSlab<VdsoState, 64> = WipedSlab::new();
 /// `reseed` sees it.
 static DISCARDS: AtomicU32 = AtomicU32::new(0);
 
-struct Lent {
+struct ThreadState {
     /// Whether a call is under way. It stays set for good if the thread was refused a state.
     busy: Cell<bool>,
     state: Cell<Option<&'static VdsoState>>,
@@ -30,8 +30,8 @@ struct Lent {
 }
 
 thread_local! {
-    static LENT: Lent = const {
-        Lent {
+    static THREAD: ThreadState = const {
+        ThreadState {
             busy: Cell::new(false),
             state: Cell::new(None),
             discards: Cell::new(0),
@@ -41,20 +41,20 @@ thread_local! {
 
 /// Fills all of `dest`, or returns `false` if the system call must be made instead.
 pub(super) fn fill(dest: &mut [u8]) -> bool {
-    LENT.with(|lent| {
+    THREAD.with(|thread| {
         // [P2 claim-state] The vDSO's own flag is in the state, which a fork wipes. If a handler
         // forks, its calls in the child would use the state of the interrupted call.
-        if lent.busy.get() {
+        if thread.busy.get() {
             return false;
         }
-        lent.busy.set(true);
+        thread.busy.set(true);
         compiler_fence(SeqCst);
-        let state = match lent.state.get() {
+        let state = match thread.state.get() {
             Some(state) => state,
-            None => match lent.ask() {
+            None => match thread.ask() {
                 Ok(state) => state,
                 Err(Refusal::UnknownThread) => {
-                    lent.busy.set(false);
+                    thread.busy.set(false);
                     return false;
                 }
                 // The thread stays busy, so that later calls do not ask again.
@@ -62,21 +62,21 @@ pub(super) fn fill(dest: &mut [u8]) -> bool {
             },
         };
         let discards = DISCARDS.load(Relaxed);
-        if discards != lent.discards.get() {
+        if discards != thread.discards.get() {
             // [P5 clear-state] Both copies of a process that is restored twice have the same
             // key. The thread itself clears it: if another thread did, the function might use a
             // key of zeros.
             state.clear();
-            lent.discards.set(discards);
+            thread.discards.set(discards);
         }
-        let filled = fill_by(state, dest);
+        let filled = fill_from_state(state, dest);
         compiler_fence(SeqCst);
-        lent.busy.set(false);
+        thread.busy.set(false);
         filled
     })
 }
 
-fn fill_by(state: &VdsoState, mut dest: &mut [u8]) -> bool {
+fn fill_from_state(state: &VdsoState, mut dest: &mut [u8]) -> bool {
     while !dest.is_empty() {
         match sys::vdso_getrandom(dest, state) {
             Some(filled @ 1..) => dest = &mut dest[filled..],
@@ -89,16 +89,16 @@ fn fill_by(state: &VdsoState, mut dest: &mut [u8]) -> bool {
 
 /// Maps a state for the calling thread, if the vDSO has getrandom.
 pub(crate) fn prepare() {
-    LENT.with(|lent| {
-        if lent.busy.get() || lent.state.get().is_some() {
+    THREAD.with(|thread| {
+        if thread.busy.get() || thread.state.get().is_some() {
             return;
         }
-        lent.busy.set(true);
+        thread.busy.set(true);
         compiler_fence(SeqCst);
         // Without a state, system calls are made.
-        let _ = lent.ask();
+        let _ = thread.ask();
         compiler_fence(SeqCst);
-        lent.busy.set(false);
+        thread.busy.set(false);
     });
 }
 
@@ -112,7 +112,7 @@ pub(super) fn mark_again() {
     STATES.mark_again();
 }
 
-impl Lent {
+impl ThreadState {
     #[cold]
     fn ask(&self) -> Result<&'static VdsoState, Refusal> {
         let state = STATES.lend(Borrower::Thread)?;

@@ -135,7 +135,7 @@ fn after_all_clock_sequences_the_count_is_held_until_the_clock_has_come_past() {
 }
 
 #[test]
-fn after_forget_the_count_is_the_clocks_but_for_a_clock_sequence_that_was_used() {
+fn after_forget_a_new_clock_sequence_starts_at_the_clock_and_a_used_one_continues() {
     let Some(state) = keeping() else { return };
     let dice = Dice::default();
     let next = |now| state.next(|| at(now), || dice.draw()).expect("in range");

@@ -1,10 +1,10 @@
 use super::*;
 
 const fn at(nanos: u32) -> Reading {
-    after(0, nanos)
+    at_second(0, nanos)
 }
 
-const fn after(seconds: i64, nanos: u32) -> Reading {
+const fn at_second(seconds: i64, nanos: u32) -> Reading {
     Reading { seconds, nanos }
 }
 
@@ -38,9 +38,9 @@ fn a_clock_that_stands_or_goes_back_gives_the_last_word_plus_one() {
 #[test]
 fn ten_seconds_back_are_held_and_a_tick_more_is_followed() {
     let (later, exactly, more) = (
-        after(YEAR, 245),
-        after(YEAR - 10, 245),
-        after(YEAR - 10, 244),
+        at_second(YEAR, 245),
+        at_second(YEAR - 10, 245),
+        at_second(YEAR - 10, 244),
     );
     // The last word is the first of its tick, or the last.
     for words in [1, 16] {
@@ -67,7 +67,7 @@ fn ten_seconds_back_are_held_and_a_tick_more_is_followed() {
 fn a_clock_that_jumps_to_and_fro_is_followed_each_time() {
     let order = Order::new();
     for year in [9, 1, 8, 2, 7, 0, 8900, 0, 8900] {
-        let now = after(year * YEAR + 1, 0);
+        let now = at_second(year * YEAR + 1, 0);
         for more in 0..3 {
             assert_eq!(next(&order, now), Some(fresh(now) + more));
         }
@@ -76,7 +76,7 @@ fn a_clock_that_jumps_to_and_fro_is_followed_each_time() {
 
 #[test]
 fn after_restart_an_order_begins_at_the_clock_once() {
-    let (later, now) = (after(YEAR, 0), after(YEAR - 9, 0));
+    let (later, now) = (at_second(YEAR, 0), at_second(YEAR - 9, 0));
     let order = Order::new();
     next(&order, later);
     assert_eq!(next(&order, now), Some(fresh(later) + 1), "held");
@@ -95,7 +95,7 @@ fn after_restart_an_order_begins_at_the_clock_once() {
 /// with a nested word, and after it.
 #[test]
 fn handlers_inside_a_step_back_are_in_order_and_the_next_call_continues_from_them() {
-    let (later, now) = (after(YEAR, 0), after(YEAR - 11, 0));
+    let (later, now) = (at_second(YEAR, 0), at_second(YEAR - 11, 0));
     for (last, nested, first) in [
         (fresh(later), 0, fresh(now)),
         (fresh(later), fresh(later) + 5, fresh(now)),
@@ -118,7 +118,11 @@ fn handlers_inside_a_step_back_are_in_order_and_the_next_call_continues_from_the
 
 #[test]
 fn a_step_back_drops_the_nested_word_that_it_saw_and_no_later_one() {
-    let (later, now, near) = (after(YEAR, 0), after(YEAR - 11, 0), after(YEAR - 5, 0));
+    let (later, now, near) = (
+        at_second(YEAR, 0),
+        at_second(YEAR - 11, 0),
+        at_second(YEAR - 5, 0),
+    );
     let order = Order::new();
     order.nested.store(fresh(later), Relaxed);
     assert_eq!(next(&order, now), Some(fresh(now)));
@@ -137,14 +141,14 @@ fn a_step_back_drops_the_nested_word_that_it_saw_and_no_later_one() {
 fn after_the_last_word_there_is_none_while_the_clock_is_near_it() {
     let order = Order::new();
     // 1 ns before 2^48 ms.
-    let end = after(281_474_976_710, 655_999_999);
+    let end = at_second(281_474_976_710, 655_999_999);
     let first = next(&order, end).expect("in range");
     assert_eq!(first, u64::MAX - 15);
     for more in 1..15 {
         assert_eq!(next(&order, end).expect("in range"), first + more);
     }
     assert!(next(&order, end).is_none());
-    assert!(next(&order, after(281_474_976_701, 0)).is_none());
+    assert!(next(&order, at_second(281_474_976_701, 0)).is_none());
     assert_eq!(next(&order, at(0)), Some(1));
     assert_eq!(next(&order, end), Some(first));
 }

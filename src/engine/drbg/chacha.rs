@@ -53,5 +53,5 @@ pub(super) fn stream(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]
         rest.copy_from_slice(&wide[..rest.len()]);
     }
     wide.zeroize();
-    dest.iter_mut().for_each(|block| form.give(block));
+    dest.iter_mut().for_each(|block| form.apply(block));
 }

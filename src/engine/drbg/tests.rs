@@ -41,7 +41,7 @@ fn assert_block(block: &[u8], expected: u128) {
 }
 
 #[test]
-fn each_bit_of_a_stream_is_proven() {
+fn is_stream_notices_each_wrong_bit() {
     let block = |i| counter(NONCE, i);
     let mut key = key();
     key[..16].copy_from_slice(&block(0));
@@ -127,7 +127,7 @@ fn expected(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
         key[..16].copy_from_slice(&encrypt(0));
         for (block, i) in dest.iter_mut().zip(1..) {
             *block = encrypt(i);
-            form.give(block);
+            form.apply(block);
         }
     }
 }

@@ -262,8 +262,8 @@ pub const RULES: &[Rule] = &[
         name: "the vDSO's state is claimed in memory that is not wiped",
         changes: &[(
             "claim-state",
-            "lent.busy.get()",
-            "!WITHOUT && lent.busy.get()",
+            "thread.busy.get()",
+            "!WITHOUT && thread.busy.get()",
         )],
         program: STEPPER,
         arguments: &["1", "unbuffered", "forks, makes one unbuffered in both"],

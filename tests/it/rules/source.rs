@@ -222,8 +222,8 @@ pub const RULES: &[Rule] = &[
         &[(
             "kernel-first",
             "Source::System => match Kernel.fill(dest) {",
-            "Source::System if WITHOUT && last_served() == Some(Served::Device) => {
-                return Device.fill(dest).map(|()| Served::Device);
+            "Source::System if WITHOUT && last_answered() == Some(Answered::Device) => {
+                return Device.fill(dest).map(|()| Answered::Device);
             }
             Source::System => match Kernel.fill(dest) {",
         )],
