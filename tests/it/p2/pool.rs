@@ -21,6 +21,10 @@ support::scenarios![
         possible: on_x86_64,
         seconds: 600
     },
+    a_fork_at_every_instruction_of_a_refill_leaves_its_value_in_both_at_few {
+        possible: on_x86_64,
+        seconds: 600
+    },
     an_event_at_every_instruction_of_few_turns_repeats_nothing {
         possible: on_x86_64,
         seconds: 4 * 3600,
@@ -56,6 +60,23 @@ fn an_event_at_any_instruction_repeats_nothing() {
 /// both processes have the UUID of the interrupted call, and no other.
 fn a_fork_at_every_instruction_of_an_unbuffered_call_repeats_only_the_last() {
     guest::assert_passes("stepper", &["turns", "unbuffered", "forks"]);
+}
+
+/// The bound is that of the program's path. What the compiler inlines decides how many
+/// instructions follow the last look at `alive`.
+fn a_fork_at_every_instruction_of_a_refill_leaves_its_value_in_both_at_few() {
+    let stepper = guest::build("stepper", &[]);
+    for path in [
+        "refill",
+        "first call",
+        "first call of a forked child",
+        "after reseed",
+        "bulk past slots",
+        "bulk over two seeds",
+    ] {
+        let output = guest::run(&stepper, &["turns", path, "forks"]);
+        assert!(output.status.success(), "{}", guest::text(&output));
+    }
 }
 
 fn an_event_at_every_instruction_of_few_turns_repeats_nothing() {
