@@ -24,8 +24,9 @@
 
 // From top to bottom; each module imports only from those below it.
 //
-// A comment with a tag, such as [P2 alive-first], gives the reason for the code below it.
-// `tests/it/rules` leaves that code out and asserts which program then fails; see CONTRIBUTING.md.
+// A comment that begins with a tag (brackets with the number of a promise and a name) gives the
+// reason for the code below it. `tests/it/rules` leaves that code out and asserts which program
+// then fails; see CONTRIBUTING.md.
 mod process;
 mod status;
 
