@@ -10,25 +10,30 @@ use support::ok;
 
 use crate::timestamps::{SECOND, YEAR, new_year, time_of, word_of};
 
-/// Calls `handler` each 20 µs from now on. It may use nothing but atomics and a generator.
-fn repeat_alarm(handler: extern "C" fn(i32)) {
-    let interval = libc::timeval {
+/// Makes `handler` the handler of alarms, and sets the first one. The handler may use nothing but
+/// atomics, a generator and [`set_alarm`].
+fn begin_alarms(handler: extern "C" fn(i32)) {
+    // SAFETY: a handler may use these.
+    unsafe { libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t) };
+    set_alarm();
+}
+
+/// Sets one alarm in 20 µs. A handler sets the next one itself, because on a slow machine a
+/// repeated timer would leave no time for anything else.
+fn set_alarm() {
+    let never = libc::timeval {
         tv_sec: 0,
-        tv_usec: 20,
+        tv_usec: 0,
     };
     let timer = libc::itimerval {
-        it_interval: interval,
-        it_value: interval,
+        it_interval: never,
+        it_value: libc::timeval {
+            tv_sec: 0,
+            tv_usec: 20,
+        },
     };
-    // SAFETY: the handler uses atomics and a generator, which a handler may use.
-    unsafe {
-        libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t);
-        ok(libc::setitimer(
-            libc::ITIMER_REAL,
-            &raw const timer,
-            null_mut(),
-        ));
-    }
+    // SAFETY: the pointer leads to a timer.
+    ok(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, null_mut()) });
 }
 
 pub fn a_handler_at_any_time_keeps_the_order() {
@@ -42,6 +47,7 @@ pub fn a_handler_at_any_time_keeps_the_order() {
         let word = word_of(generator.now_v7());
         DISORDER.fetch_add(u64::from(LAST.swap(word, Relaxed) >= word), Relaxed);
         CALLS.fetch_add(1, Relaxed);
+        set_alarm();
     }
     struct Frozen;
     impl Clock for Frozen {
@@ -52,7 +58,7 @@ pub fn a_handler_at_any_time_keeps_the_order() {
     // The clock stands still, so that a lost increment of the counter shows as disorder.
     let generator = Generator::new().with_clock(Frozen);
     GENERATOR.store((&raw const generator).cast_mut(), Relaxed);
-    repeat_alarm(handler);
+    begin_alarms(handler);
     let mut last = 0;
     while CALLS.load(Relaxed) < 20_000 {
         let before = LAST.load(Relaxed).max(last);
@@ -74,7 +80,7 @@ pub fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
     static STEPPING: AtomicBool = AtomicBool::new(false);
     extern "C" fn handler(_: i32) {
         if AHEAD.load(Relaxed) {
-            return;
+            return set_alarm();
         }
         // SAFETY: it was set before the timer, to a generator of this thread.
         let generator = unsafe { &*GENERATOR.load(Relaxed) };
@@ -86,6 +92,7 @@ pub fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
         }
         CALLS.fetch_add(1, Relaxed);
         INSIDE.fetch_add(u64::from(STEPPING.load(Relaxed)), Relaxed);
+        set_alarm();
     }
     /// Returns the time that the clock shows, since 1970.
     fn shown(ahead: bool) -> Duration {
@@ -100,7 +107,7 @@ pub fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
     }
     let generator = Generator::new().with_clock(Jumping);
     GENERATOR.store((&raw const generator).cast_mut(), Relaxed);
-    repeat_alarm(handler);
+    begin_alarms(handler);
     while CALLS.load(Relaxed) < 20_000 {
         AHEAD.store(true, Relaxed);
         let _ = generator.now_v7();
