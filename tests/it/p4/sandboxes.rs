@@ -11,6 +11,7 @@ use support::ok;
 use support::process::{fork, in_copy, pipe};
 use support::sandbox::{refuse, refuse_getrandom};
 use support::seccomp::{SYS_MMAP, SYS_OPEN};
+use support::text_of;
 use support::uuids::{assert_all_good, make};
 
 mod prepare;
@@ -79,11 +80,6 @@ fn getrandom_refused_after_the_first_thousand_uuids() {
     assert_eq!(fork_safe_uuid::status().missed_reseeds(), 0);
     ids.extend(in_copy(fork, || make(1000)));
     assert_all_good(&ids);
-}
-
-/// Returns the libc's text for an error number.
-fn text_of(errno: i32) -> String {
-    std::io::Error::from_raw_os_error(errno).to_string()
 }
 
 fn another_failure_of_getrandom_is_an_error_that_names_it() {
@@ -240,16 +236,13 @@ fn without_memory_for_a_pool_uuids_are_made() {
     // The scenario itself needs memory, which it gets before mmap(2) is refused.
     drop(vec![0_u8; 100_000]);
     in_copy(fork, || {
-        let ids: [uuid::Uuid; 100] = {
-            let mut ids = [uuid::Uuid::nil(); 100];
-            refuse(&[SYS_MMAP], libc::ENOMEM);
-            ids.fill_with(fork_safe_uuid::new_v4);
-            // Nor is there memory for the state of the vDSO's function.
-            ids[0] = Generator::unbuffered().new_v4();
-            ids
-        };
+        let mut ids = vec![uuid::Uuid::nil(); 100];
+        refuse(&[SYS_MMAP], libc::ENOMEM);
+        ids.fill_with(fork_safe_uuid::new_v4);
+        // Nor is there memory for the state of the vDSO's function.
+        ids[0] = Generator::unbuffered().new_v4();
         assert!(!fork_safe_uuid::status().pooled());
-        ids.to_vec()
+        ids
     });
 }
 

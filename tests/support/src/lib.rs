@@ -33,6 +33,26 @@ pub use tempfile;
 /// `snapshots::a_clone_repeats_at_most_the_pool` fails if the two differ.
 pub const SLOTS: usize = 251;
 
+/// Returns the text of an error number that the crate writes on Linux. It is that of glibc, also
+/// where the libc is musl.
+#[cfg(target_os = "linux")]
+pub fn text_of(errno: i32) -> String {
+    let text = match errno {
+        libc::EIO => "Input/output error",
+        libc::ENOMEM => "Cannot allocate memory",
+        libc::EBUSY => "Device or resource busy",
+        libc::EMFILE => "Too many open files",
+        libc::ENOTTY => "Inappropriate ioctl for device",
+        libc::ESPIPE => "Illegal seek",
+        libc::ENAMETOOLONG => "File name too long",
+        libc::ELOOP => "Too many levels of symbolic links",
+        libc::EOVERFLOW => "Value too large for defined data type",
+        // The libcs agree on the others that the scenarios use.
+        _ => return std::io::Error::from_raw_os_error(errno).to_string(),
+    };
+    format!("{text} (os error {errno})")
+}
+
 /// Returns what a C function returned, or panics with `errno` if that is negative.
 #[cfg(target_os = "linux")]
 #[track_caller]

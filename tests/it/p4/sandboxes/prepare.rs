@@ -8,13 +8,13 @@ use fork_safe_uuid::{ErrorKind, Generator, SystemSource, Uuid};
 use support::descriptors::device_number;
 use support::harness::turns;
 use support::namespaces::unshare;
-use support::ok;
 use support::process::status_of;
 use support::sandbox::{allow_only, refuse, refuse_getrandom};
 use support::seccomp::SYS_OPEN;
 use support::uuids::{assert_all_good, make};
+use support::{ok, text_of};
 
-use super::{assert_served_by, limit_descriptors, text_of};
+use super::{assert_served_by, limit_descriptors};
 
 /// Enters an empty directory as the root, and refuses getrandom(2) and the opening of files.
 fn enter_empty_chroot() {

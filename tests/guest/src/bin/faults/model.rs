@@ -41,9 +41,8 @@ struct Failure {
 type Result<T> = std::result::Result<T, Failure>;
 
 fn os(call: &str, errno: i32) -> Failure {
-    let error = std::io::Error::from_raw_os_error(errno);
     Failure {
-        text: format!("{call}: {error}"),
+        text: format!("{call}: {}", support::text_of(errno)),
         errno: Some(errno),
     }
 }
