@@ -130,7 +130,7 @@ impl Generator {
         self.make_v4()
     }
 
-    /// Returns a random UUID (version 4, RFC 9562 section 5.4), or an error that says why there is
+    /// Returns a random UUID (version 4), or an error that says why there is
     /// no entropy.
     ///
     /// # Errors
@@ -141,7 +141,7 @@ impl Generator {
         self.try_make_v4()
     }
 
-    /// Overwrites `dest` with random UUIDs (version 4, RFC 9562 section 5.4), which is faster
+    /// Overwrites `dest` with random UUIDs (version 4), which is faster
     /// than one by one.
     ///
     /// # Panics
@@ -153,7 +153,7 @@ impl Generator {
         error::or_panic(self.try_fill_v4(dest));
     }
 
-    /// Overwrites `dest` with random UUIDs (version 4, RFC 9562 section 5.4), or returns an error
+    /// Overwrites `dest` with random UUIDs (version 4), or returns an error
     /// that says why there is no entropy.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl Generator {
         self.make_v7()
     }
 
-    /// Returns a version 7 UUID for the current time (RFC 9562 section 5.7), or an error that says
+    /// Returns a version 7 UUID for the current time, or an error that says
     /// why there is none.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl Generator {
         self.try_make_v7()
     }
 
-    /// Overwrites `dest` with version 7 UUIDs (RFC 9562 section 5.7) for the current time in
+    /// Overwrites `dest` with version 7 UUIDs for the current time in
     /// increasing order, which is faster than one by one.
     ///
     /// What [`fill_v7`](crate::fill_v7) says of randomness holds here.
@@ -213,7 +213,7 @@ impl Generator {
         error::or_panic(self.try_fill_v7(dest));
     }
 
-    /// Overwrites `dest` with version 7 UUIDs (RFC 9562 section 5.7) for the current time in
+    /// Overwrites `dest` with version 7 UUIDs for the current time in
     /// increasing order, or returns an error that says why there are none.
     ///
     /// # Errors

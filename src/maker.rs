@@ -62,7 +62,8 @@ pub(crate) trait Maker {
         })
     }
 
-    #[inline]
+    // Otherwise the UUID would be returned through memory, which takes 4 ns of 40 on Zen 3.
+    #[inline(always)]
     #[track_caller]
     fn make_v7(&self) -> Uuid {
         let word = error::or_panic(self.next_word(1));
@@ -87,8 +88,9 @@ pub(crate) trait Maker {
 
     #[inline(always)]
     fn next_word(&self, len: usize) -> Result<u64, Error> {
+        let count = order::words_for(len);
         order::word(self.now()?, |now| {
-            self.with_order(|order| order.next(now, len))
+            self.with_order(|order| order.next(now, count))
         })
     }
 }

@@ -61,11 +61,12 @@ impl Order {
         }
     }
 
-    /// Returns the first word for `len` UUIDs, or `None` if there are no more words. It is the
+    /// Returns the first of `count` words, or `None` if there are no more words. It is the
     /// clock's word if that is later than the last one, or earlier by more than [`HELD`].
-    #[inline]
-    pub(crate) fn next(&self, now: u64, len: usize) -> Option<u64> {
-        let count = len.div_ceil(UUIDS_PER_WORD) as u64;
+    ///
+    /// It is not inlined, because `LocalKey::with` then is, which saves 2 ns of 40 on Zen 3.
+    #[inline(never)]
+    pub(crate) fn next(&self, now: u64, count: u64) -> Option<u64> {
         if self.busy.load(Relaxed) {
             return self.next_nested(now, count);
         }
@@ -98,6 +99,7 @@ impl Order {
 
     /// Does the work of [`Order::next`] if the clock was set back, or after [`restart`].
     #[cold]
+    #[inline(never)]
     fn start_over(&self, now: u64, count: u64, nested: u64, restarts: u64) -> Option<u64> {
         let last = self.last.load(Relaxed);
         if last.max(nested) > held(now) {
@@ -125,6 +127,7 @@ impl Order {
     }
 
     #[cold]
+    #[inline(never)]
     fn next_nested(&self, now: u64, count: u64) -> Option<u64> {
         let mut nested = self.nested.load(Relaxed);
         loop {
@@ -162,6 +165,12 @@ fn held(now: u64) -> u64 {
 /// Returns the word, or 0, which is no word, if it is above the limit.
 fn up_to(limit: u64, word: u64) -> u64 {
     if word > limit { 0 } else { word }
+}
+
+/// Returns how many words `len` UUIDs need.
+#[inline]
+pub(crate) fn words_for(len: usize) -> u64 {
+    len.div_ceil(UUIDS_PER_WORD) as u64
 }
 
 #[inline]

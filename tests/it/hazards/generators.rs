@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::OnceLock;
 
 use fork_safe_uuid::Uuid;
-use libloading::os::unix::{Library, Symbol};
+use support::libloading::os::unix::{Library, Symbol};
 
 /// Makes a UUID of version 4.
 pub type Make = fn() -> Uuid;

@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use fork_safe_uuid::Uuid;
-use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
+use support::libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
 use support::memory;
 use support::process::status_of;
 use support::uuids::assert_all_good;

@@ -22,6 +22,9 @@ pub mod seccomp;
 #[cfg(all(feature = "scenarios", target_os = "linux"))]
 pub mod uuids;
 
+/// Loads shared libraries. The published lock file is smaller without this dependency, too.
+#[cfg(all(feature = "scenarios", target_os = "linux"))]
+pub use libloading;
 /// Files and directories that are deleted at the end of a test. The published lock file of the
 /// crate is smaller without this dependency.
 #[cfg(feature = "scenarios")]
