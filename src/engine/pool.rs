@@ -92,6 +92,7 @@ impl Pool {
         }
     }
 
+    // Inlined, because a fork in a call after the last look at `alive` leaves both with the UUID.
     #[inline]
     pub(crate) fn take_after_miss(&self, miss: Miss, source: Source<'_>) -> Result<Block, Error> {
         let mut block = [Block::default()];
@@ -194,8 +195,7 @@ impl Pool {
     pub(crate) fn retire(&mut self) {
         self.state.store(BUSY, Relaxed);
         if let Some(page) = self.page.take() {
-            // SAFETY: the pool is borrowed mutably, so no call is under way, and it no longer
-            // refers to the page.
+            // SAFETY: with `&mut self` no call is under way, and the pool has lost the page.
             unsafe { PAGES.take_back(page) };
         }
     }
