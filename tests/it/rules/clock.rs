@@ -1,4 +1,4 @@
-//! The rules of the time-ordered versions: their order, also in signal handlers.
+//! The rules of the time-based versions: their order, also in signal handlers.
 
 use super::Shows::{Finds, Grows};
 use super::{Rule, STEPPER, Shows, always};
