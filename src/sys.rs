@@ -16,7 +16,6 @@
 //! | `VdsoState`, `map_vdso_states`, `vdso_getrandom` | getrandom without a system call, its state, and memory for states; or `None` |
 //! | `known_thread` | the calling thread's number, of up to 22 bits, or `None` if the thread runs with another thread's variables |
 //! | `is_gone` | whether a thread of this process has ended, for certain |
-//! | `clear_registers` | clears the registers that a called function need not preserve |
 //! | `write_os_error` | the text of an errno, without allocating on Linux and Android |
 //! | `keeping_errno` | makes a call and restores the thread's errno |
 //! | `hardware_random` | 64 random bits of the processor, or `None` |
@@ -37,9 +36,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[allow(unsafe_code)]
 mod hardware;
 pub(crate) use hardware::*;
-
-mod registers;
-pub(crate) use registers::*;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;

@@ -193,19 +193,17 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         }
         // If the kernel says that even the caller is gone, its answers are of no use: the
         // process shares its memory with another one, or a sandbox answers.
-        if let Some(caller) = owner.or_else(Caller::new)
-            && !sys::is_gone(caller.process, caller.thread)
-        {
+        let known = |caller: &Caller| !sys::is_gone(caller.process, caller.thread);
+        if let Some(caller) = owner.or_else(Caller::new).filter(known) {
             for group in mapped() {
                 group.take_back_from_ended(caller, is_thread);
             }
         }
         let free = mapped().map(|group| group.lent.load(Relaxed).count_zeros());
         // If few values are free, each new thread would soon ask the kernel again.
-        if free.sum::<u32>() < GROUP as u32 / 4
-            && let Some(group) = self.0.iter().find(|group| group.values.get().is_none())
-        {
-            group.values.get_or_map();
+        if free.sum::<u32>() < GROUP as u32 / 4 {
+            let unmapped = self.0.iter().find(|group| group.values.get().is_none());
+            unmapped.map(|group| group.values.get_or_map());
         }
         mapped()
             .find_map(|group| group.lend(owner))

@@ -15,28 +15,37 @@
 //!
 //! | processor | cipher | file |
 //! | --- | --- | --- |
-//! | x86 with AES instructions | AES-128, one, two or four blocks in a register | `aes_ni` |
+//! | 64-bit x86 with AES instructions | AES-128, one, two or four blocks in a register | `aes_x86` |
 //! | 64-bit Arm with AES instructions | AES-128 | `aes_arm` |
 //! | any other | ChaCha8, with a key of 32 bytes | `chacha` |
 //!
 //! A UUID has 122 random bits, so a cipher of 128-bit strength is enough.
 #![allow(unsafe_code)]
 
-use core::hint::black_box;
-
 use zeroize::Zeroize;
 
-use crate::format::{Block, Form};
-use crate::sys;
+use crate::format::{Block, Form, V4};
 
-#[cfg(target_arch = "aarch64")]
-mod aes_arm;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-mod aes_ni;
 mod backend;
 mod chacha;
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod aes_x86;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+use aes_x86::AES;
+
+#[cfg(all(target_arch = "aarch64", target_pointer_width = "64"))]
+mod aes_arm;
+#[cfg(all(target_arch = "aarch64", target_pointer_width = "64"))]
+use aes_arm::AES;
+
+#[cfg(not(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64"
+)))]
+const AES: &[Backend] = &[];
 
 use backend::Backend;
 
@@ -60,43 +69,32 @@ fn counter(nonce: Nonce, i: u32) -> Block {
 }
 
 /// Fills `dest` with output of the given form, replaces `key` by the next one,
-/// and leaves no part of either on the stack or in registers.
+/// and leaves no part of either anywhere else.
 pub(crate) fn generate(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
     // [P2 erase-key] The next key replaces this one, so that a child which reads the memory
     // later cannot compute what was handed out before.
     stream(Backend::best(), key, nonce, form, dest);
-    clear_stack();
-    sys::clear_registers();
 }
 
-/// Not inlined, so that its remains on the stack are in the range that `clear_stack` clears.
-#[inline(never)]
-fn stream(backend: Backend, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
+fn stream(backend: &Backend, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
     for dest in dest.chunks_mut(BLOCKS_PER_KEY) {
-        // SAFETY: the caller asked `Backend::is_there`, as `Backend::best` does.
-        unsafe { backend.stream(key, nonce, form, dest) };
+        // SAFETY: the caller asked `is_there`, as `Backend::best` does.
+        unsafe { backend.stream(key, counter(nonce, 0), form, dest) };
     }
 }
 
-/// Clears the stack below the caller's frame, where the cipher leaves round keys.
-///
-/// `black_box` keeps the compiler from dropping the array, which is never read.
-#[inline(never)]
-fn clear_stack() {
-    /// The cipher uses some 1,200 bytes, and without optimisation 10,000. This is not much
-    /// more, because a handler's alternate stack may be small.
-    const DEPTH: usize = if cfg!(debug_assertions) {
-        12 << 10
-    } else {
-        2 << 10
-    };
-    black_box(&mut [0_u64; DEPTH / 8]);
+/// Returns the value of a pseudorandom function for `block` under `key`: the next key of a stream
+/// without blocks.
+pub(crate) fn prf(key: &Block, block: Block) -> Block {
+    prf_by(Backend::best(), key, block)
 }
 
-/// Returns the value of a pseudorandom function for `block` under `key`.
-pub(crate) fn prf(key: &Block, block: Block) -> Block {
-    // SAFETY: the processor has the instructions, as `Backend::best` found out.
-    unsafe { Backend::best().prf(key, block) }
+fn prf_by(backend: &Backend, key: &Block, block: Block) -> Block {
+    let mut next = Key::default();
+    next[..16].copy_from_slice(key);
+    // SAFETY: the caller asked `is_there`, as `Backend::best` does.
+    unsafe { backend.stream(&mut next, block, V4, &mut []) };
+    *next.first_chunk().expect("32 bytes")
 }
 
 /// Adds `seed` to `key` by exclusive or, and clears `seed`.

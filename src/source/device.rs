@@ -141,11 +141,10 @@ impl CheckedOut {
         let tracked = record::look();
         // [P1 prove-before-read] Another file may have taken the number since the last
         // use.
-        if let Tracked::Own(opened, seen) = tracked
-            && passed_over != Some(seen)
-            && opened.is_proven()?
-        {
-            return Ok(Some(Self::kept(opened, Some(seen))));
+        if let Tracked::Own(opened, seen) = tracked {
+            if passed_over != Some(seen) && opened.is_proven()? {
+                return Ok(Some(Self::kept(opened, Some(seen))));
+            }
         }
         Self::open(tracked, purpose)
     }

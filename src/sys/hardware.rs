@@ -18,22 +18,28 @@ pub(crate) fn hardware_random() -> Option<u64> {
     }
 }
 
+/// # Safety
+///
+/// The processor has the instruction.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "rdrand")]
-fn rdrand() -> Option<u64> {
+unsafe fn rdrand() -> Option<u64> {
     let mut number = 0;
-    // SAFETY: the caller has the feature; safe without this block since Rust 1.90.
+    // SAFETY: the caller's promise; safe without this block since Rust 1.90.
     #[allow(unused_unsafe)]
     let is_ready = unsafe { core::arch::x86_64::_rdrand64_step(&mut number) == 1 };
     is_ready.then_some(number)
 }
 
+/// # Safety
+///
+/// The processor has the instruction.
 #[cfg(target_arch = "x86")]
 #[target_feature(enable = "rdrand")]
-fn rdrand() -> Option<u64> {
+unsafe fn rdrand() -> Option<u64> {
     let half = || {
         let mut number = 0;
-        // SAFETY: the caller has the feature; safe without this block since Rust 1.90.
+        // SAFETY: the caller's promise; safe without this block since Rust 1.90.
         #[allow(unused_unsafe)]
         let is_ready = unsafe { core::arch::x86::_rdrand32_step(&mut number) == 1 };
         is_ready.then_some(u64::from(number))

@@ -14,12 +14,28 @@ use rows::Rows;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
+/// A way to compile a program.
+pub struct Way<'a> {
+    pub name: &'static str,
+    /// What the release profile of Cargo has in place of its own.
+    pub profile: &'static [&'static str],
+    /// The flags of rustc.
+    pub flags: &'a [&'a str],
+}
+
+pub const RELEASE: Way<'static> = Way {
+    name: "opt-level 3",
+    profile: &[],
+    flags: &[],
+};
+
 /// Builds a program of this workspace with optimisation, and returns its path.
 pub fn build(program: &str, flags: &[&str]) -> PathBuf {
     let _turn = turn();
     // Cargo builds everything again if the flags change.
     let target = format!("guest{}", flags.concat());
-    let [program] = build_at(Path::new(ROOT), &target, [program], flags);
+    let way = Way { flags, ..RELEASE };
+    let [program] = build_at(Path::new(ROOT), &target, [program], &way);
     program
 }
 
@@ -34,16 +50,16 @@ fn build_at<const N: usize>(
     root: &Path,
     target: &str,
     programs: [&str; N],
-    flags: &[&str],
+    way: &Way,
 ) -> [PathBuf; N] {
     let mut what = vec!["--package", "guest"];
     what.extend(programs.iter().flat_map(|program| ["--bin", program]));
-    let directory = run_cargo(root, target, &what, flags);
+    let directory = run_cargo(root, target, &what, way);
     programs.map(|program| keep(&directory.join(program)))
 }
 
-/// Builds with optimisation, and returns the directory of the results.
-fn run_cargo(root: &Path, target: &str, what: &[&str], flags: &[&str]) -> PathBuf {
+/// Builds in the release profile, and returns the directory of the results.
+fn run_cargo(root: &Path, target: &str, what: &[&str], way: &Way) -> PathBuf {
     let cargo = env::var_os("CARGO").expect("run by cargo");
     let target = Path::new(TEMPORARY).join(target);
     // With a target, Cargo does not use the flags for build scripts and macros.
@@ -56,11 +72,16 @@ fn run_cargo(root: &Path, target: &str, what: &[&str], flags: &[&str]) -> PathBu
     let output = Command::new(cargo)
         .current_dir(root)
         .args(["build", "--quiet", "--release"])
+        .args(
+            way.profile
+                .iter()
+                .map(|entry| format!("--config=profile.release.{entry}")),
+        )
         .args(what)
         .args(["--target", &triple])
         .arg("--target-dir")
         .arg(&target)
-        .env("RUSTFLAGS", flags.join(" "))
+        .env("RUSTFLAGS", way.flags.join(" "))
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .output()
         .expect("cargo");
@@ -81,7 +102,7 @@ fn keep(built: &Path) -> PathBuf {
 /// Builds the shared library of `tests/plugin` with optimisation, and returns its path.
 pub fn build_library() -> PathBuf {
     let _turn = turn();
-    let directory = run_cargo(Path::new(ROOT), "guest", &["--package", "loaded"], &[]);
+    let directory = run_cargo(Path::new(ROOT), "guest", &["--package", "loaded"], &RELEASE);
     keep(&directory.join("libloaded.so"))
 }
 
@@ -106,7 +127,12 @@ pub fn build_objects() -> PathBuf {
     // The directories of other scenarios have older builds, too.
     let target = Path::new(TEMPORARY).join("objects");
     let _ = fs::remove_dir_all(&target);
-    let directory = run_cargo(Path::new(ROOT), "objects", &["--package", "loaded"], &[]);
+    let directory = run_cargo(
+        Path::new(ROOT),
+        "objects",
+        &["--package", "loaded"],
+        &RELEASE,
+    );
     directory.join("deps")
 }
 
@@ -150,6 +176,15 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
     programs: [&str; N],
     changes: &[Change<S>],
 ) -> [PathBuf; N] {
+    build_changed_in(&RELEASE, programs, changes)
+}
+
+/// Compiles in another way what [`build_changed`] builds.
+pub fn build_changed_in<S: AsRef<str>, const N: usize>(
+    way: &Way,
+    programs: [&str; N],
+    changes: &[Change<S>],
+) -> [PathBuf; N] {
     let _turn = turn();
     // All copies are in one directory, and Cargo tells them apart only by the times of their
     // files. So the copy is made after other scenarios have built theirs.
@@ -183,7 +218,7 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
         assert!(text.contains(from), "{place} has no {from:?} any more");
         fs::write(&path, text.replace(from, to)).expect("a copy");
     }
-    build_at(&copy, "guest-changed", programs, &[])
+    build_at(&copy, "guest-changed", programs, way)
 }
 
 /// Asserts that `program` fails with `changes`, and that its rows then count `key`.

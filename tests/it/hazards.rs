@@ -46,7 +46,7 @@ support::scenarios![
     a_snapshot_of_which_the_kernel_is_not_told {
         possible: || on_x86_64() && may_unshare()
     },
-    a_core_dump,
+    a_core_dump { seconds: 600 },
 ];
 
 /// What happens to a generator, in the terms of docs/hazards.md.

@@ -1,113 +1,152 @@
 //! AES-128 in counter mode with the instructions of 64-bit Arm (`FEAT_AES`).
+//!
+//! It is written in assembler for the same reason as that of x86. All round keys and eight
+//! blocks fit into registers, so no secret is in memory.
 
-use core::arch::aarch64::*;
+use core::arch::asm;
+use core::mem::offset_of;
 
-use super::Nonce;
+use super::Key;
+use super::backend::Backend;
 use crate::format::{Block, Form};
+use crate::sys;
 
-const ROUNDS: usize = 10;
+pub(super) const AES: &[Backend] = &[Backend {
+    name: "AES of Arm",
+    is_there: sys::has_aes,
+    any: by_1,
+    wide: &[(8, by_8)],
+}];
 
-/// The key of each round, and the one before the first.
-type RoundKeys = [uint8x16_t; ROUNDS + 1];
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn load(block: &Block) -> uint8x16_t {
-    // SAFETY: `block` has 16 bytes, and the instruction needs no alignment.
-    unsafe { vld1q_u8(block.as_ptr()) }
+/// What the assembler reads. None of it is secret.
+#[repr(C, align(16))]
+struct Work {
+    /// The counter block of the next key.
+    first: Block,
+    /// What to add to it for the next block.
+    step: [u32; 4],
+    /// What to add after the first group.
+    back: [u32; 4],
+    keep: Block,
+    set: Block,
 }
 
-#[inline]
-#[target_feature(enable = "neon")]
-fn store(block: &mut Block, value: uint8x16_t) {
-    // SAFETY: `block` has 16 bytes, and the instruction needs no alignment.
-    unsafe { vst1q_u8(block.as_mut_ptr(), value) };
-}
-
-/// Returns counter block `i`.
-#[inline]
-#[target_feature(enable = "neon")]
-fn count(nonce: Nonce, i: u32) -> uint8x16_t {
-    load(&super::counter(nonce, i))
-}
-
-/// Returns the round keys of the key schedule (FIPS 197, section 5.2). On four equal columns, `AESE` is `SubWord`,
-/// because `ShiftRows` does not change them.
-#[inline]
-#[target_feature(enable = "aes")]
-fn expand(key: &Block) -> RoundKeys {
-    const ROUND_CONSTANTS: [u32; ROUNDS] = [1, 2, 4, 8, 16, 32, 64, 128, 27, 54];
-    let zero = vdupq_n_u8(0);
-    let mut words = {
-        let (words, _) = key.as_chunks::<4>();
-        [words[0], words[1], words[2], words[3]].map(u32::from_le_bytes)
+/// Encrypts the blocks in these registers. `aese` adds its key before the round, not after it.
+macro_rules! encrypt {
+    ($blocks:literal) => {
+        encrypt!($blocks: 16 17 18 19 20 21 22 23 24)
     };
-    let mut keys = [load(key); ROUNDS + 1];
-    for (constant, key) in ROUND_CONSTANTS.into_iter().zip(&mut keys[1..]) {
-        let rotated = vreinterpretq_u8_u32(vdupq_n_u32(words[3].rotate_right(8)));
-        let substituted = vgetq_lane_u32::<0>(vreinterpretq_u32_u8(vaeseq_u8(rotated, zero)));
-        words[0] ^= substituted ^ constant;
-        for i in 1..4 {
-            words[i] ^= words[i - 1];
-        }
-        let mut block = Block::default();
-        for (bytes, word) in block.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *bytes = word.to_le_bytes();
-        }
-        *key = load(&block);
-    }
-    keys
+    ($blocks:literal: $($key:literal)*) => {
+        concat!(
+            $(
+                ".irp n, ", $blocks, "\n",
+                "aese v\\n\\().16b, v", $key, ".16b\n",
+                "aesmc v\\n\\().16b, v\\n\\().16b\n",
+                ".endr\n",
+            )*
+            ".irp n, ", $blocks, "\n",
+            "aese v\\n\\().16b, v25.16b\n",
+            "eor v\\n\\().16b, v\\n\\().16b, v26.16b\n",
+            ".endr",
+        )
+    };
 }
 
-/// Encrypts blocks. `AESE` adds its key before the round, not after it.
-#[inline]
-#[target_feature(enable = "aes")]
-fn encrypt<const N: usize>(keys: &RoundKeys, mut blocks: [uint8x16_t; N]) -> [uint8x16_t; N] {
-    for &key in &keys[..ROUNDS - 1] {
-        for block in &mut blocks {
-            *block = vaesmcq_u8(vaeseq_u8(*block, key));
+/// Defines a function that makes `$group` blocks at once, in the registers `$blocks`.
+macro_rules! by {
+    ($name:ident: $group:literal, $blocks:literal) => {
+        #[target_feature(enable = "aes")]
+        unsafe fn $name(key: &mut Key, first: Block, form: Form, dest: &mut [Block]) {
+            let groups = dest.len().div_ceil($group);
+            // The last group need not be a whole one. So the second one begins before the first
+            // one ends, and makes the same blocks there.
+            let back = groups * $group - dest.len();
+            let work = Work {
+                first,
+                step: [1, 0, 0, 0],
+                back: [(back as u32).wrapping_neg(), 0, 0, 0],
+                keep: form.keep,
+                set: form.set,
+            };
+            // SAFETY: the caller promises that the processor has the instructions, and that
+            // `dest` is empty or has room for a group. They write to the first half of `key`, to
+            // the `groups` groups of `dest`, of which `back` blocks are made twice, and to
+            // registers that are declared as clobbered.
+            unsafe {
+                asm!(
+                    // The key schedule (FIPS 197, section 5.2). On four equal columns, `aese` is
+                    // `SubWord`, because `ShiftRows` does not change them.
+                    "ld1 {{v16.16b}}, [x1]",
+                    "mov v0.16b, v16.16b",
+                    "movi v1.4s, #0",
+                    "movi v2.4s, #1",
+                    ".irp key, 17,18,19,20,21,22,23,24,25,26",
+                    "dup v3.4s, v0.s[3]",
+                    "aese v3.16b, v1.16b",
+                    "ushr v4.4s, v3.4s, #8",
+                    "sli v4.4s, v3.4s, #24",
+                    "eor v4.16b, v4.16b, v2.16b",
+                    "ext v5.16b, v1.16b, v0.16b, #12",
+                    "eor v0.16b, v0.16b, v5.16b",
+                    "ext v5.16b, v1.16b, v0.16b, #8",
+                    "eor v0.16b, v0.16b, v5.16b",
+                    "eor v0.16b, v0.16b, v4.16b",
+                    "mov v\\key\\().16b, v0.16b",
+                    "shl v2.4s, v2.4s, #1",
+                    ".if \\key == 24",
+                    "movi v2.4s, #27",
+                    ".endif",
+                    ".endr",
+                    "ldr q27, [x0, {first}]",
+                    "ldr q28, [x0, {step}]",
+                    "ldr q29, [x0, {back}]",
+                    "ldr q30, [x0, {keep}]",
+                    "ldr q31, [x0, {set}]",
+                    "mov v0.16b, v27.16b",
+                    encrypt!("0"),
+                    "st1 {{v0.16b}}, [x1]",
+                    "cbz x3, 3f",
+                    "add v27.4s, v27.4s, v28.4s",
+                    "2:",
+                    concat!(".irp n, ", $blocks),
+                    "mov v\\n\\().16b, v27.16b",
+                    "add v27.4s, v27.4s, v28.4s",
+                    ".endr",
+                    encrypt!($blocks),
+                    concat!(".irp n, ", $blocks),
+                    "and v\\n\\().16b, v\\n\\().16b, v30.16b",
+                    "orr v\\n\\().16b, v\\n\\().16b, v31.16b",
+                    "str q\\n, [x2], #16",
+                    ".endr",
+                    "sub x2, x2, x4",
+                    "mov x4, #0",
+                    "add v27.4s, v27.4s, v29.4s",
+                    "movi v29.4s, #0",
+                    "subs x3, x3, #1",
+                    "b.ne 2b",
+                    "3:",
+                    // [P2 clear-round-keys] From a round key, a child that inherits registers
+                    // could compute its parent's ready UUIDs.
+                    ".irp n, 0,1,2,3,4,5,6,7,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+                    "movi v\\n\\().2d, #0",
+                    ".endr",
+                    first = const offset_of!(Work, first),
+                    step = const offset_of!(Work, step),
+                    back = const offset_of!(Work, back),
+                    keep = const offset_of!(Work, keep),
+                    set = const offset_of!(Work, set),
+                    in("x0") &raw const work,
+                    in("x1") key.as_mut_ptr(),
+                    inout("x2") dest.as_mut_ptr() => _,
+                    inout("x3") groups => _,
+                    inout("x4") back * 16 => _,
+                    clobber_abi("C"),
+                    options(nostack)
+                );
+            }
         }
-    }
-    for block in &mut blocks {
-        *block = veorq_u8(vaeseq_u8(*block, keys[ROUNDS - 1]), keys[ROUNDS]);
-    }
-    blocks
+    };
 }
 
-#[target_feature(enable = "aes")]
-pub(super) fn prf(key: &Block, block: Block) -> Block {
-    let [encrypted] = encrypt(&expand(key), [load(&block)]);
-    let mut hash = block;
-    store(&mut hash, encrypted);
-    hash
-}
-
-/// Makes eight blocks at once, and the rest one by one.
-#[target_feature(enable = "aes")]
-pub(super) fn stream(key: &mut Block, nonce: Nonce, form: Form, dest: &mut [Block]) {
-    const GROUP: usize = 8;
-
-    let keys = expand(key);
-    let [next] = encrypt(&keys, [count(nonce, 0)]);
-    store(key, next);
-
-    let (keep, set) = (load(&form.keep), load(&form.set));
-    let shaped = |block| vorrq_u8(vandq_u8(block, keep), set);
-    let (groups, rest) = dest.as_chunks_mut::<GROUP>();
-    let mut i = 1;
-    for group in groups {
-        let mut blocks = [vdupq_n_u8(0); GROUP];
-        for block in &mut blocks {
-            *block = count(nonce, i);
-            i += 1;
-        }
-        for (to, block) in group.iter_mut().zip(encrypt(&keys, blocks)) {
-            store(to, shaped(block));
-        }
-    }
-    for to in rest {
-        let [block] = encrypt(&keys, [count(nonce, i)]);
-        store(to, shaped(block));
-        i += 1;
-    }
-}
+by!(by_1: 1, "0");
+by!(by_8: 8, "0,1,2,3,4,5,6,7");

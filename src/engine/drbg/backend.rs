@@ -2,68 +2,43 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-use std::arch::is_x86_feature_detected as has;
-
-#[cfg(target_arch = "aarch64")]
-use super::aes_arm;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-use super::aes_ni;
-use super::{Key, Nonce, chacha, counter};
+use super::chacha::CHACHA;
+use super::{AES, Key, Nonce, counter, prf_by};
 use crate::format::{Block, Form};
-#[cfg(target_arch = "aarch64")]
-use crate::sys;
 
-/// A cipher, and the instructions that it uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Backend {
-    #[cfg(target_arch = "x86_64")]
-    Vaes512,
-    #[cfg(target_arch = "x86_64")]
-    Vaes256,
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    AesNi,
-    #[cfg(target_arch = "aarch64")]
-    AesArm,
-    ChaCha,
+/// A cipher in counter mode. A function of it leaves no part of a key or of a block anywhere but in
+/// `key` and `dest`; [`chacha`](super::chacha) says what it cannot promise.
+pub(super) struct Backend {
+    #[allow(dead_code)] // Tests say which ciphers they could not try.
+    pub(super) name: &'static str,
+    /// Returns whether the processor has the instructions.
+    pub(super) is_there: fn() -> bool,
+    /// Makes any number of blocks, also none.
+    pub(super) any: Stream,
+    /// Make at least so many blocks at once, the widest first.
+    pub(super) wide: &'static [(usize, Stream)],
 }
 
-impl Backend {
-    /// All ciphers of this architecture, the fastest first.
-    pub(super) const ALL: &[Self] = &[
-        #[cfg(target_arch = "x86_64")]
-        Self::Vaes512,
-        #[cfg(target_arch = "x86_64")]
-        Self::Vaes256,
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Self::AesNi,
-        #[cfg(target_arch = "aarch64")]
-        Self::AesArm,
-        Self::ChaCha,
-    ];
+/// Replaces `key` by the encryption of the counter block `first`, and fills `dest` with the
+/// encryptions of the counter blocks that follow, in the given form.
+///
+/// # Safety
+///
+/// The processor has the instructions, and `dest` has at least as many blocks as the loop needs.
+pub(super) type Stream = unsafe fn(key: &mut Key, first: Block, form: Form, dest: &mut [Block]);
 
-    /// Returns whether the processor has the instructions. `std` caches the answer, and
-    /// neither locks nor allocates.
-    #[inline]
-    pub(super) fn is_there(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Vaes512 => has!("vaes") && has!("avx512f") && Self::Vaes256.is_there(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Vaes256 => has!("vaes") && has!("avx2") && Self::AesNi.is_there(),
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Self::AesNi => has!("aes") && has!("ssse3"),
-            #[cfg(target_arch = "aarch64")]
-            Self::AesArm => sys::has_aes(),
-            Self::ChaCha => true,
-        }
+impl Backend {
+    /// Returns all ciphers of this architecture, the fastest first.
+    #[cfg(test)]
+    pub(super) fn all() -> impl Iterator<Item = &'static Self> {
+        AES.iter().chain([&CHACHA])
     }
 
     /// Returns the fastest cipher that the processor has and that is right.
     #[inline]
-    pub(super) fn best() -> Self {
-        /// The cipher's place in `Self::ALL`, counted from 1, or 0 before it is found.
-        /// Relaxed: each thread finds the same.
+    pub(super) fn best() -> &'static Self {
+        /// The cipher's place in `AES`, counted from 1, or 0 before it is found; a place past
+        /// the end stands for ChaCha. Relaxed: each thread finds the same.
         static FOUND: AtomicUsize = AtomicUsize::new(0);
         let place = match FOUND.load(Relaxed) {
             0 => {
@@ -73,30 +48,25 @@ impl Backend {
             }
             place => place,
         };
-        Self::ALL[place - 1]
+        AES.get(place - 1).unwrap_or(&CHACHA)
     }
 
     #[cold]
     fn find() -> usize {
-        // The last one needs no instruction and no proof.
-        let last = Self::ALL.len() - 1;
         let first = match () {
-            () if cfg!(fork_safe_uuid_backend = "chacha") => last,
-            () if cfg!(fork_safe_uuid_backend = "aes") => last.saturating_sub(1),
-            () if cfg!(fork_safe_uuid_backend = "vaes256") => last.saturating_sub(2),
+            () if cfg!(fork_safe_uuid_backend = "chacha") => AES.len(),
+            () if cfg!(fork_safe_uuid_backend = "aes") => AES.len().saturating_sub(1),
+            () if cfg!(fork_safe_uuid_backend = "vaes256") => AES.len().saturating_sub(2),
             () => 0,
         };
-        let found = (first..last).find(|&place| {
-            let backend = Self::ALL[place];
-            backend.is_there() && backend.is_right()
-        });
-        found.unwrap_or(last) + 1
+        let usable = |place: &usize| (AES[*place].is_there)() && AES[*place].is_right();
+        (first..AES.len()).find(usable).unwrap_or(AES.len()) + 1
     }
 
-    /// Returns whether the cipher makes the right stream. qemu 7.2 claims VAES, and encrypts
-    /// only one block of two.
+    /// Returns whether the cipher is AES-128 and makes the right stream. qemu 7.2 claims VAES, and
+    /// encrypts only one block of two.
     #[cold]
-    pub(super) fn is_right(self) -> bool {
+    pub(super) fn is_right(&self) -> bool {
         // FIPS 197, appendix C.1.
         const KEY: u128 = 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f;
         const PLAIN: u128 = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff;
@@ -107,68 +77,43 @@ impl Backend {
             set: [0; 16],
         };
         let half = KEY.to_be_bytes();
-        let mut key = Key::default();
-        key[..16].copy_from_slice(&half);
-        // More than one group of each loop, and a rest.
-        let mut blocks = [Block::default(); 39];
-        super::stream(self, &mut key, nonce, form, &mut blocks);
-        // SAFETY: the caller asked `is_there`.
-        let encrypt = |block| unsafe { self.prf(&half, block) };
+        let encrypt = |block| prf_by(self, &half, block);
+        let is_stream_of = |stream: Stream| {
+            let mut key = Key::default();
+            key[..16].copy_from_slice(&half);
+            // More than one group of each loop, and a rest.
+            let mut blocks = [Block::default(); 39];
+            // SAFETY: the caller asked `is_there`, and no loop needs more blocks.
+            unsafe { stream(&mut key, counter(nonce, 0), form, &mut blocks) };
+            is_stream(&key, &blocks, |i| encrypt(counter(nonce, i)))
+        };
         encrypt(PLAIN.to_be_bytes()) == ENCRYPTED.to_be_bytes()
-            && is_stream(&key, &blocks, |i| encrypt(counter(nonce, i)))
+            && is_stream_of(self.any)
+            && self.wide.iter().all(|&(_, stream)| is_stream_of(stream))
     }
 
-    /// Fills `dest` with the cipher's stream, and replaces `key` by the next one.
+    /// Makes a stream by the widest loop for so many blocks.
     ///
     /// # Safety
     ///
-    /// [`Backend::is_there`] must have returned `true`.
+    /// `is_there` must have returned `true`.
     #[inline]
-    #[allow(unused_unsafe)] // Some architectures have only ChaCha.
-    pub(super) unsafe fn stream(self, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
-        // SAFETY: the caller promises that the processor has the instructions.
-        unsafe {
-            match self {
-                #[cfg(target_arch = "x86_64")]
-                Self::Vaes512 => aes_ni::stream_by_512(first_half(key), nonce, form, dest),
-                #[cfg(target_arch = "x86_64")]
-                Self::Vaes256 => aes_ni::stream_by_256(first_half(key), nonce, form, dest),
-                #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-                Self::AesNi => aes_ni::stream(first_half(key), nonce, form, dest),
-                #[cfg(target_arch = "aarch64")]
-                Self::AesArm => aes_arm::stream(first_half(key), nonce, form, dest),
-                Self::ChaCha => chacha::stream(key, nonce, form, dest),
-            }
-        }
-    }
-
-    /// Returns the value of a pseudorandom function for `block` under `key`.
-    ///
-    /// # Safety
-    ///
-    /// [`Backend::is_there`] must have returned `true`.
-    #[allow(unused_unsafe)]
-    pub(super) unsafe fn prf(self, key: &Block, block: Block) -> Block {
-        // SAFETY: the caller promises that the processor has the instructions.
-        unsafe {
-            match self {
-                Self::ChaCha => chacha::prf(key, block),
-                #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-                _ => aes_ni::prf(key, block),
-                #[cfg(target_arch = "aarch64")]
-                _ => aes_arm::prf(key, block),
-            }
-        }
+    pub(super) unsafe fn stream(
+        &self,
+        key: &mut Key,
+        first: Block,
+        form: Form,
+        dest: &mut [Block],
+    ) {
+        let wide = self.wide.iter().find(|(least, _)| *least <= dest.len());
+        let stream = wide.map_or(self.any, |&(_, stream)| stream);
+        // SAFETY: the caller promises that the processor has the instructions, and `dest` has
+        // enough blocks.
+        unsafe { stream(key, first, form, dest) }
     }
 }
 
 /// Returns whether the next key is block 0, and the output is the blocks that follow.
 pub(super) fn is_stream(key: &Key, blocks: &[Block], block: impl Fn(u32) -> Block) -> bool {
     key[..16] == block(0) && blocks.iter().zip(1..).all(|(made, i)| *made == block(i))
-}
-
-/// Returns the part of the key that AES uses.
-#[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64"))]
-fn first_half(key: &mut Key) -> &mut Block {
-    key.first_chunk_mut().expect("32 bytes")
 }
