@@ -17,14 +17,9 @@ mod src {
     pub mod format;
 }
 
-#[path = "../../src/sys/registers.rs"]
-mod registers;
-
+/// Replaces that of `src`.
+#[cfg(target_arch = "aarch64")]
 mod sys {
-    pub(crate) use crate::registers::clear_registers;
-
-    /// Replaces the function of `src/sys`, for 64-bit Arm, on which nobody fuzzes yet.
-    #[cfg(target_arch = "aarch64")]
     pub(crate) fn has_aes() -> bool {
         std::arch::is_aarch64_feature_detected!("aes")
     }
