@@ -45,7 +45,7 @@ use aes_arm::AES;
     any(target_arch = "x86_64", target_arch = "aarch64"),
     target_pointer_width = "64"
 )))]
-const AES: &[Backend] = &[];
+static AES: &[Backend] = &[];
 
 use backend::Backend;
 

@@ -11,7 +11,7 @@ use super::backend::Backend;
 use crate::format::{Block, Form};
 use crate::sys;
 
-pub(super) const AES: &[Backend] = &[Backend {
+pub(super) static AES: &[Backend] = &[Backend {
     name: "AES of Arm",
     is_there: sys::has_aes,
     any: by_1,

@@ -14,7 +14,7 @@ use super::backend::Backend;
 use crate::format::{Block, Form};
 
 /// The fastest first. `std` caches what the processor has, and neither locks nor allocates.
-pub(super) const AES: &[Backend] = &[
+pub(super) static AES: &[Backend] = &[
     Backend {
         name: "VAES-512",
         is_there: || has!("aes") && has!("vaes") && has!("avx2") && has!("avx512f"),

@@ -17,7 +17,7 @@ use crate::format::{Block, Form};
 
 type Cipher = ChaChaCore<R8, Ietf>;
 
-pub(super) const CHACHA: Backend = Backend {
+pub(super) static CHACHA: Backend = Backend {
     name: "ChaCha8",
     is_there: || true,
     any: stream,
