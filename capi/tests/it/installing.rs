@@ -107,7 +107,7 @@ fn a_staged_installation_names_the_final_paths() {
     let stage = tempfile::tempdir().expect("a directory");
     library::run(
         install()
-            .arg("/usr")
+            .args(["/usr", "--locked", "--offline"])
             .env("DESTDIR", stage.path())
             .env("LIBDIR", "/usr/lib/multiarch"),
     );

@@ -5,6 +5,7 @@
 
 mod answers;
 mod archive;
+mod blocked;
 mod installing;
 mod library;
 mod loading;

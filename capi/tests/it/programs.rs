@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use fork_safe_uuid::Uuid;
 use support::{namespaces, uuids};
 
-use crate::library;
+use crate::{blocked, library};
 
 /// The daemon, which is not in an ordinary user's `PATH`.
 const UUIDD: &str = "/usr/sbin/uuidd";
@@ -118,17 +119,13 @@ fn a_daemons_new_descriptors_are_neither_read_nor_written() {
         directory.path().join("ledger"),
     );
     compile("daemon.c", &daemon, &["-luuid"], "cc");
-    // Returns what the daemon printed, or nothing if it did not end in time.
+    // Returns what the daemon printed, or nothing if it waits for another message.
     let run = |preload: &str, what: &[&str]| {
-        let mut limited = Command::new("timeout");
-        limited.arg("5").arg(&daemon).args(what);
-        let output = limited
-            .env("LD_PRELOAD", preload)
-            .output()
-            .expect("timeout");
-        assert!(matches!(output.status.code(), Some(0 | 124)), "{output:?}");
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
-        output.status.success().then_some(text)
+        let mut command = Command::new(&daemon);
+        command.args(what).env("LD_PRELOAD", preload);
+        let output = blocked::run(&mut command, &[libc::SYS_read])?;
+        assert!(output.status.success(), "{output:?}");
+        Some(String::from_utf8(output.stdout).expect("UTF-8"))
     };
     let ours = library::ours();
     let ours = ours.to_str().expect("UTF-8");
@@ -347,7 +344,7 @@ fn uuidd_hands_out_ranges_that_do_not_overlap() {
         .arg(&socket)
         .spawn()
         .expect("uuidd");
-    while !socket.exists() {
+    while UnixStream::connect(&socket).is_err() {
         assert!(daemon.try_wait().expect("a child").is_none(), "it ended");
         thread::sleep(Duration::from_millis(10));
     }

@@ -6,12 +6,12 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use support::{namespaces, ok, process};
 use tempfile::TempDir;
 
-use crate::{library, programs};
+use crate::{blocked, library, programs};
 
 support::scenarios![
     without_entropy_the_process_ends_and_says_why,
@@ -35,9 +35,6 @@ const GENERATORS: [&str; 6] = [
     "uuid_generate_time_v6",
     "uuid_generate_time_v7",
 ];
-
-/// The exit status of timeout(1) if the program did not end within 5 s.
-const LATE: Option<i32> = Some(124);
 
 /// Returns whether gdb is installed.
 fn has_gdb() -> bool {
@@ -64,17 +61,14 @@ impl Programs {
         self.0.path().join(name)
     }
 
-    /// Returns the command that runs a program with preloaded libraries, for at most 5 s.
+    /// Returns the command that runs a program with preloaded libraries.
     fn with(&self, preload: &[&Path], words: &[&str]) -> Command {
         let preload: Vec<_> = preload.iter().map(|path| path.to_str()).collect();
         let preload: Option<Vec<_>> = preload.into_iter().collect();
-        let mut command = Command::new("timeout");
+        let mut command = Command::new(self.at(words[0]));
         command
-            .arg("5")
-            .arg("env")
-            .arg(format!("LD_PRELOAD={}", preload.expect("UTF-8").join(":")))
-            .arg(self.at(words[0]))
             .args(&words[1..])
+            .env("LD_PRELOAD", preload.expect("UTF-8").join(":"))
             .stdin(Stdio::null());
         command
     }
@@ -88,12 +82,6 @@ impl Programs {
     }
 }
 
-/// Returns the signal that ended a program under timeout(1), if one did.
-fn signal(output: &Output) -> Option<i32> {
-    let code = output.status.code().filter(|&code| code > 128);
-    output.status.signal().or(code.map(|code| code - 128))
-}
-
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
@@ -101,8 +89,8 @@ fn text(bytes: &[u8]) -> &str {
 /// Asserts that `SIGABRT` ended a program, and returns what it printed.
 #[track_caller]
 fn aborted(command: &mut Command) -> String {
-    let output = command.output().expect("timeout");
-    assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");
+    let output = command.output().expect("a program");
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
     text(&output.stdout).to_owned()
 }
 
@@ -126,11 +114,10 @@ fn without_entropy_the_process_ends_and_says_why() {
         let output = programs
             .with(&[&library::ours()], &["refused", name])
             .output()
-            .expect("timeout");
-        assert_eq!(signal(&output), Some(libc::SIGABRT), "{name}: {output:?}");
-        let lines: Vec<_> = text(&output.stderr).split_inclusive('\n').collect();
-        assert_is_reason(lines[0]);
-        assert!(lines[1..].iter().all(|line| !line.contains("libuuid")));
+            .expect("a program");
+        let signal = output.status.signal();
+        assert_eq!(signal, Some(libc::SIGABRT), "{name}: {output:?}");
+        assert_is_reason(text(&output.stderr));
     }
 }
 
@@ -204,17 +191,22 @@ fn another_file_with_the_inode_of_standard_error_is_not_written_to() {
 fn the_process_aborts_when_standard_error_cannot_be_written() {
     let programs = Programs::new(&["refused"]);
     let ours = library::ours();
-    let run = |what: &str, setting: &str, stderr: Stdio| {
-        let mut shell = Command::new("timeout");
+    let shell = |what: &str, setting: &str, stderr: Stdio| {
+        let mut shell = Command::new("sh");
         let line = format!(
             "{setting} LD_PRELOAD='{}' exec '{}' {what}",
             ours.display(),
             programs.at("refused").display()
         );
-        shell.args(["5", "sh", "-c", &line]).stdin(Stdio::null());
-        let output = shell.stdout(Stdio::piped()).stderr(stderr).output();
-        let output = output.expect("timeout");
-        (output.status.code(), signal(&output))
+        shell
+            .args(["-c", &line])
+            .stdin(Stdio::null())
+            .stderr(stderr);
+        shell
+    };
+    let run = |what: &str, setting: &str, stderr: Stdio| {
+        let output = shell(what, setting, stderr).output().expect("a program");
+        output.status.signal()
     };
     let full = || {
         let (output, mut input) = process::pipe();
@@ -232,24 +224,19 @@ fn the_process_aborts_when_standard_error_cannot_be_written() {
     let limited = || Stdio::from(tempfile::tempfile().expect("a file"));
 
     let (_reader, stderr) = full();
-    assert_eq!(run("uuid_generate", "", stderr).1, Some(libc::SIGABRT));
-    assert_eq!(run("uuid_generate", "", unread()).1, Some(libc::SIGABRT));
+    assert_eq!(run("uuid_generate", "", stderr), Some(libc::SIGABRT));
+    assert_eq!(run("uuid_generate", "", unread()), Some(libc::SIGABRT));
     let limit = "ulimit -f 0;";
-    assert_eq!(
-        run("uuid_generate", limit, limited()).1,
-        Some(libc::SIGABRT)
-    );
+    assert_eq!(run("uuid_generate", limit, limited()), Some(libc::SIGABRT));
     let closed = "exec 2>&-;";
-    assert_eq!(
-        run("uuid_generate", closed, limited()).1,
-        Some(libc::SIGABRT)
-    );
+    assert_eq!(run("uuid_generate", closed, limited()), Some(libc::SIGABRT));
 
     // The control: a program that just writes a line ends otherwise.
     let (_reader, stderr) = full();
-    assert_eq!(run("write", "", stderr).0, LATE);
-    assert_eq!(run("write", "", unread()).1, Some(libc::SIGPIPE));
-    assert_eq!(run("write", limit, limited()).1, Some(libc::SIGXFSZ));
+    let waits = blocked::run(&mut shell("write", "", stderr), &[libc::SYS_write]);
+    assert!(waits.is_none(), "{waits:?}");
+    assert_eq!(run("write", "", unread()), Some(libc::SIGPIPE));
+    assert_eq!(run("write", limit, limited()), Some(libc::SIGXFSZ));
 }
 
 fn debuggers_find_the_reason_in_memory() {
@@ -293,10 +280,10 @@ fn reporting_the_reason_allocates_nothing() {
         for _ in 0..50 {
             aborted(&mut programs.with(&[&ours], &["malloc", place, "uuid"]));
         }
-        // The control: a call that allocates hangs.
+        // The control: a call that allocates waits for the lock, which is never released.
         let mut command = programs.with(&[&ours], &["malloc", place, "allocate"]);
-        let output = command.output().expect("timeout");
-        assert_eq!(output.status.code(), LATE, "{place}: {output:?}");
+        let hangs = blocked::run(&mut command, &[libc::SYS_futex]);
+        assert!(hangs.is_none(), "{place}: {hangs:?}");
     }
 }
 
@@ -307,10 +294,9 @@ fn two_threads_and_a_vforked_child_may_abort() {
         let output = programs
             .with(&[&ours], &["refused", "threads"])
             .output()
-            .expect("timeout");
-        assert_eq!(signal(&output), Some(libc::SIGABRT), "{output:?}");
-        let mut lines: Vec<_> = text(&output.stderr).split_inclusive('\n').collect();
-        lines.retain(|line| !line.starts_with("timeout: "));
+            .expect("a program");
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
+        let lines: Vec<_> = text(&output.stderr).split_inclusive('\n').collect();
         assert!((1..3).contains(&lines.len()), "{lines:?}");
         lines.into_iter().for_each(assert_is_reason);
     }
