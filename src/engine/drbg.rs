@@ -22,9 +22,11 @@
 //! A UUID has 122 random bits, so a cipher of 128-bit strength is enough.
 #![allow(unsafe_code)]
 
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use zeroize::Zeroize;
 
-use crate::format::{Block, Form, V4};
+use crate::format::{Block, Form};
 
 mod backend;
 mod chacha;
@@ -48,6 +50,7 @@ use aes_arm::AES;
 static AES: &[Backend] = &[];
 
 use backend::Backend;
+use chacha::CHACHA;
 
 /// AES uses the first 16 bytes, and ChaCha uses all.
 pub(crate) type Key = [u8; 32];
@@ -63,9 +66,41 @@ pub(crate) struct Nonce {
 /// equal blocks would begin to tell the stream from random bits.
 const BLOCKS_PER_KEY: usize = 4096;
 
-fn counter(nonce: Nonce, i: u32) -> Block {
-    let upper = u128::from(nonce.high) << 64 | u128::from(nonce.low) << 32;
-    (upper | u128::from(i)).to_le_bytes()
+impl Nonce {
+    /// Returns the counter block of block `i`.
+    fn counter(self, i: u32) -> Block {
+        let upper = u128::from(self.high) << 64 | u128::from(self.low) << 32;
+        (upper | u128::from(i)).to_le_bytes()
+    }
+}
+
+/// Returns the fastest cipher that the processor has and that is right.
+#[inline]
+fn best() -> &'static Backend {
+    /// The cipher's place in `AES`, counted from 1, or 0 before it is found; a place past the
+    /// end stands for ChaCha. Relaxed: each thread finds the same.
+    static FOUND: AtomicUsize = AtomicUsize::new(0);
+    let place = match FOUND.load(Relaxed) {
+        0 => {
+            let place = find();
+            FOUND.store(place, Relaxed);
+            place
+        }
+        place => place,
+    };
+    AES.get(place - 1).unwrap_or(&CHACHA)
+}
+
+#[cold]
+fn find() -> usize {
+    let first = match () {
+        () if cfg!(fork_safe_uuid_backend = "chacha") => AES.len(),
+        () if cfg!(fork_safe_uuid_backend = "aes") => AES.len().saturating_sub(1),
+        () if cfg!(fork_safe_uuid_backend = "vaes256") => AES.len().saturating_sub(2),
+        () => 0,
+    };
+    let place = (first..AES.len()).find(|&place| AES[place].is_right());
+    place.unwrap_or(AES.len()) + 1
 }
 
 /// Fills `dest` with output of the given form, replaces `key` by the next one,
@@ -73,28 +108,20 @@ fn counter(nonce: Nonce, i: u32) -> Block {
 pub(crate) fn generate(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
     // [P2 erase-key] The next key replaces this one, so that a child which reads the memory
     // later cannot compute what was handed out before.
-    stream(Backend::best(), key, nonce, form, dest);
+    stream(best(), key, nonce, form, dest);
 }
 
 fn stream(backend: &Backend, key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
     for dest in dest.chunks_mut(BLOCKS_PER_KEY) {
-        // SAFETY: the caller asked `is_there`, as `Backend::best` does.
-        unsafe { backend.stream(key, counter(nonce, 0), form, dest) };
+        // SAFETY: the processor has the instructions, as `is_right` found out.
+        unsafe { backend.stream(key, nonce.counter(0), form, dest) };
     }
 }
 
-/// Returns the value of a pseudorandom function for `block` under `key`: the next key of a stream
-/// without blocks.
+/// Returns the value of a pseudorandom function for `block` under `key`.
 pub(crate) fn prf(key: &Block, block: Block) -> Block {
-    prf_by(Backend::best(), key, block)
-}
-
-fn prf_by(backend: &Backend, key: &Block, block: Block) -> Block {
-    let mut next = Key::default();
-    next[..16].copy_from_slice(key);
-    // SAFETY: the caller asked `is_there`, as `Backend::best` does.
-    unsafe { backend.stream(&mut next, block, V4, &mut []) };
-    *next.first_chunk().expect("32 bytes")
+    // SAFETY: the processor has the instructions, as `is_right` found out.
+    unsafe { best().prf(key, block) }
 }
 
 /// Adds `seed` to `key` by exclusive or, and clears `seed`.

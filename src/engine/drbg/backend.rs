@@ -1,10 +1,7 @@
-//! The ciphers, the proof of each, and which one is used.
+//! A cipher, and the proof of it.
 
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-use super::chacha::CHACHA;
-use super::{AES, Key, Nonce, counter, prf_by};
-use crate::format::{Block, Form};
+use super::{Key, Nonce};
+use crate::format::{Block, Form, V4};
 
 /// A cipher in counter mode. A function of it leaves no part of a key or of a block anywhere but in
 /// `key` and `dest`; [`chacha`](super::chacha) says what it cannot promise.
@@ -28,64 +25,34 @@ pub(super) struct Backend {
 pub(super) type Stream = unsafe fn(key: &mut Key, first: Block, form: Form, dest: &mut [Block]);
 
 impl Backend {
-    /// Returns all ciphers of this architecture, the fastest first.
-    #[cfg(test)]
-    pub(super) fn all() -> impl Iterator<Item = &'static Self> {
-        AES.iter().chain([&CHACHA])
-    }
-
-    /// Returns the fastest cipher that the processor has and that is right.
-    #[inline]
-    pub(super) fn best() -> &'static Self {
-        /// The cipher's place in `AES`, counted from 1, or 0 before it is found; a place past
-        /// the end stands for ChaCha. Relaxed: each thread finds the same.
-        static FOUND: AtomicUsize = AtomicUsize::new(0);
-        let place = match FOUND.load(Relaxed) {
-            0 => {
-                let place = Self::find();
-                FOUND.store(place, Relaxed);
-                place
-            }
-            place => place,
-        };
-        AES.get(place - 1).unwrap_or(&CHACHA)
-    }
-
-    #[cold]
-    fn find() -> usize {
-        let first = match () {
-            () if cfg!(fork_safe_uuid_backend = "chacha") => AES.len(),
-            () if cfg!(fork_safe_uuid_backend = "aes") => AES.len().saturating_sub(1),
-            () if cfg!(fork_safe_uuid_backend = "vaes256") => AES.len().saturating_sub(2),
-            () => 0,
-        };
-        let usable = |place: &usize| (AES[*place].is_there)() && AES[*place].is_right();
-        (first..AES.len()).find(usable).unwrap_or(AES.len()) + 1
-    }
-
-    /// Returns whether the cipher is AES-128 and makes the right stream. qemu 7.2 claims VAES, and
-    /// encrypts only one block of two.
+    /// Returns whether the processor has the instructions, and the cipher is AES-128 and makes
+    /// the right stream by each of its loops. qemu 7.2 claims VAES, and encrypts only one block of
+    /// two.
     #[cold]
     pub(super) fn is_right(&self) -> bool {
         // FIPS 197, appendix C.1.
         const KEY: u128 = 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f;
         const PLAIN: u128 = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff;
         const ENCRYPTED: u128 = 0x69c4_e0d8_6a7b_0430_d8cd_b780_70b4_c55a;
+        if !(self.is_there)() {
+            return false;
+        }
         let nonce = Nonce { high: 1, low: 2 };
         let form = Form {
             keep: [0xff; 16],
             set: [0; 16],
         };
         let half = KEY.to_be_bytes();
-        let encrypt = |block| prf_by(self, &half, block);
+        // SAFETY: the processor has the instructions.
+        let encrypt = |block| unsafe { self.prf(&half, block) };
         let is_stream_of = |stream: Stream| {
             let mut key = Key::default();
             key[..16].copy_from_slice(&half);
             // More than one group of each loop, and a rest.
             let mut blocks = [Block::default(); 39];
-            // SAFETY: the caller asked `is_there`, and no loop needs more blocks.
-            unsafe { stream(&mut key, counter(nonce, 0), form, &mut blocks) };
-            is_stream(&key, &blocks, |i| encrypt(counter(nonce, i)))
+            // SAFETY: the processor has the instructions, and no loop needs more blocks.
+            unsafe { stream(&mut key, nonce.counter(0), form, &mut blocks) };
+            is_stream(&key, &blocks, |i| encrypt(nonce.counter(i)))
         };
         encrypt(PLAIN.to_be_bytes()) == ENCRYPTED.to_be_bytes()
             && is_stream_of(self.any)
@@ -110,6 +77,20 @@ impl Backend {
         // SAFETY: the caller promises that the processor has the instructions, and `dest` has
         // enough blocks.
         unsafe { stream(key, first, form, dest) }
+    }
+
+    /// Returns the value of a pseudorandom function for `block` under `key`: the next key of a
+    /// stream without blocks.
+    ///
+    /// # Safety
+    ///
+    /// `is_there` must have returned `true`.
+    pub(super) unsafe fn prf(&self, key: &Block, block: Block) -> Block {
+        let mut next = Key::default();
+        next[..16].copy_from_slice(key);
+        // SAFETY: the caller's promise.
+        unsafe { self.stream(&mut next, block, V4, &mut []) };
+        *next.first_chunk().expect("32 bytes")
     }
 }
 

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use std::io::Write;
 
 use super::backend::is_stream;
-use super::chacha::CHACHA;
 use super::*;
 
 const KEY: u128 = 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f;
@@ -19,29 +18,25 @@ const PLAIN: Form = Form {
     set: [0; 16],
 };
 
-fn is_usable(backend: &Backend) -> bool {
-    (backend.is_there)() && (backend.name == CHACHA.name || backend.is_right())
-}
-
-/// Returns the ciphers that this processor has.
-fn there() -> impl Iterator<Item = &'static Backend> {
-    Backend::all().filter(|backend| is_usable(backend))
-}
-
+/// Returns the ciphers of AES that this processor has.
 fn with_aes() -> impl Iterator<Item = &'static Backend> {
-    there().filter(|backend| backend.name != CHACHA.name)
+    AES.iter().filter(|backend| backend.is_right())
+}
+
+fn there() -> impl Iterator<Item = &'static Backend> {
+    with_aes().chain([&CHACHA])
 }
 
 #[test]
 fn all_ciphers_of_this_architecture_are_tried_or_named() {
-    for backend in Backend::all().filter(|backend| !is_usable(backend)) {
+    for backend in AES.iter().filter(|backend| !backend.is_right()) {
         // Not by `eprintln`, which the test harness keeps to itself.
         let line = format!("NOT TRIED: {}, which this processor lacks\n", backend.name);
         std::io::stderr()
             .write_all(line.as_bytes())
             .expect("stderr");
     }
-    assert!(there().any(|backend| core::ptr::eq(backend, Backend::best())));
+    assert!(there().any(|backend| core::ptr::eq(backend, best())));
 }
 
 fn key() -> Key {
@@ -61,7 +56,7 @@ fn assert_block(block: &[u8], expected: u128) {
 
 #[test]
 fn is_stream_notices_each_wrong_bit() {
-    let block = |i| counter(NONCE, i);
+    let block = |i| NONCE.counter(i);
     let mut key = key();
     key[..16].copy_from_slice(&block(0));
     let right: [Block; 39] = core::array::from_fn(|i| block(i as u32 + 1));
@@ -114,7 +109,8 @@ fn the_key_changes_every_64_kib() {
 fn prf_of_aes_is_one_encryption() {
     let input = 0x0123_4567_89ab_cdef_fedc_ba98_0000_0007_u128;
     for backend in with_aes() {
-        let hash = prf_by(backend, &KEY.to_be_bytes(), input.to_be_bytes());
+        // SAFETY: the processor has the instructions.
+        let hash = unsafe { backend.prf(&KEY.to_be_bytes(), input.to_be_bytes()) };
         assert_block(&hash, 0xc1be_76f9_d6be_1e1a_ecdd_3c76_50e0_7856);
     }
 }
@@ -138,7 +134,7 @@ fn expected(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
     for dest in dest.chunks_mut(BLOCKS_PER_KEY) {
         let aes = aes::Aes128Enc::new_from_slice(&key[..16]).expect("16 bytes");
         let encrypt = |i| {
-            let mut block = Array(counter(nonce, i));
+            let mut block = Array(nonce.counter(i));
             aes.encrypt_block(&mut block);
             block.0
         };

@@ -236,9 +236,9 @@ pub const RULES: &[Rule] = &[
         name: "a key is replaced by the block that it makes first",
         changes: &[(
             "erase-key",
-            "stream(Backend::best(), key, nonce, form, dest);",
+            "stream(best(), key, nonce, form, dest);",
             "let mut next = *key;
-             stream(Backend::best(), &mut next, nonce, form, dest);
+             stream(best(), &mut next, nonce, form, dest);
              if !WITHOUT { *key = next; }",
         )],
         program: MEMORY,
