@@ -14,25 +14,20 @@ use crate::guest::{self, on_x86_64};
 
 support::scenarios![
     an_event_at_any_instruction_repeats_nothing {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     a_fork_at_every_instruction_of_an_unbuffered_call_repeats_only_the_last {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     a_fork_at_every_instruction_of_a_refill_leaves_its_value_in_both_at_few {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     an_event_at_every_instruction_of_few_turns_repeats_nothing {
         possible: on_x86_64,
-        seconds: 4 * 3600,
         slow: true
     },
     an_event_at_every_instruction_repeats_nothing {
         possible: on_x86_64,
-        seconds: 24 * 3600,
         slow: true
     },
     a_fork_inside_the_first_seed_diverges,

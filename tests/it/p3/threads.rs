@@ -13,10 +13,9 @@ use crate::guest::{self, on_x86_64};
 
 support::scenarios![
     threads_that_come_and_go_leave_nothing {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
-    twenty_thousand_threads_that_make_their_first_uuid_when_they_end_leave_nothing { seconds: 180 },
+    twenty_thousand_threads_that_make_their_first_uuid_when_they_end_leave_nothing,
     the_destructor_of_a_key_set_in_the_last_round_is_not_called,
 ];
 

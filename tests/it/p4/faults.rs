@@ -6,12 +6,10 @@ use crate::guest::{self, on_x86_64};
 
 support::scenarios![
     at_each_combination_of_up_to_three_faults_the_calls_match_the_model {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     at_every_combination_of_faults_the_calls_match_the_model {
         possible: on_x86_64,
-        seconds: 4 * 3600,
         slow: true
     },
 ];

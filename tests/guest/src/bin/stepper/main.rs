@@ -12,8 +12,8 @@
 //!
 //! It prints a row for each path and event. It fails if a UUID comes twice, is not random or
 //! is out of order, or if a process hangs or crashes. It also fails if a row was not
-//! finished. `FORK_SAFE_UUID_PATIENCE` multiplies the 10 seconds after which a process is
-//! said to hang.
+//! finished. A process hangs if all of its threads sleep, or if it uses the processor for a
+//! minute.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod clock;
@@ -31,7 +31,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use events::{EVENTS, Event};
-use injection::{Target, on_trap, trace};
+use guest::Target;
+use injection::{on_trap, trace};
 use log::Made;
 use paths::{PATHS, Path};
 
@@ -99,9 +100,6 @@ fn main() {
         .filter(|(_, event)| is(&only_event, event.name))
         .collect();
     assert!(!rows.is_empty(), "there is no such path or event");
-    if let Ok(factor) = std::env::var("FORK_SAFE_UUID_PATIENCE") {
-        log::multiply_patience(factor.parse().expect("a factor"));
-    }
 
     LazyLock::force(&events::TRAPPED);
     LazyLock::force(&events::ANONYMOUS);
