@@ -6,7 +6,7 @@
 
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
 use support::SLOTS;
-use support::harness::{step, turns};
+use support::harness::step;
 
 support::scenarios![
     a_million_uuids_are_fair,
