@@ -92,7 +92,7 @@ pub fn a_signal_handler() {
                 ptr::null_mut(),
             ));
         }
-        while HANDLED.load(Relaxed) < turns(200_000) && COUNT.load(Relaxed) < ROOM {
+        while HANDLED.load(Relaxed) < turns(100_000) && COUNT.load(Relaxed) < ROOM {
             (0..100).for_each(|_| make_and_keep());
         }
         // SAFETY: the signal is ignored from now on.

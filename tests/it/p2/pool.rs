@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, Generator, Uuid};
 use support::SLOTS;
+use support::harness::takes_all_turns;
 use support::process::{fork, pipe};
 use support::uuids::assert_all_good;
 
@@ -35,10 +36,6 @@ support::scenarios![
     a_fork_inside_a_bulk_request_diverges,
 ];
 
-/// The program steps at one in so many instructions of the long paths, and at each instruction
-/// of the fast path.
-const STRIDE: &str = "499";
-
 /// Runs the stepper without the processor's random numbers, which would hide that a key is
 /// known.
 fn step(stride: &str) {
@@ -47,8 +44,10 @@ fn step(stride: &str) {
     assert!(output.status.success(), "{}", guest::text(&output));
 }
 
+/// The program stops at one in so many instructions of the long paths, and at each instruction
+/// of the fast path.
 fn an_event_at_any_instruction_repeats_nothing() {
-    step(STRIDE);
+    step(if takes_all_turns() { "499" } else { "4999" });
 }
 
 /// Here the processor's random numbers are in use. If the fork comes after they were drawn,

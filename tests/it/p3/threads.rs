@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use fork_safe_uuid::{Generator, new_v4, status};
-use support::harness::{is_emulated, turns};
+use support::harness::{is_emulated, step, turns};
 
 use crate::guest::{self, on_x86_64};
 
@@ -26,7 +26,10 @@ const ROUNDS: usize = 4;
 /// Runs `count` threads, one after the other. Each calls `LAST` in its last round of
 /// destructors, after which nothing is called.
 fn end_threads(count: usize, key: libc::pthread_key_t) {
-    for _ in 0..count {
+    for number in 0..count {
+        if number % 500 == 0 {
+            step(format_args!("{number} of {count} threads have ended"));
+        }
         let ends = thread::spawn(move || {
             let first = ptr::without_provenance_mut::<c_void>(1);
             // SAFETY: the key is never deleted, and its values are numbers.
