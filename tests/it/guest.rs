@@ -235,6 +235,17 @@ pub fn build_changed<S: AsRef<str>, const N: usize>(
         assert!(text.contains(from), "{place} has no {from:?} any more");
         fs::write(&path, text.replace(from, to)).expect("a copy");
     }
+    // All copies are built in one directory. Cargo tells them apart by their versions.
+    let version = concat!(
+        "name = \"fork-safe-uuid\"\nversion = \"",
+        env!("CARGO_PKG_VERSION")
+    );
+    let own = format!("{version}+{}", scenario().replace('_', "-"));
+    for file in ["Cargo.toml", "Cargo.lock"].map(|name| copy.join(name)) {
+        let text = fs::read_to_string(&file).expect("a file of Cargo");
+        assert!(text.contains(version));
+        fs::write(file, text.replace(version, &own)).expect("a copy");
+    }
     // Cargo compiles what has a new time. So each scenario keeps its copy, and writes only the
     // files that differ from those of the last run.
     let kept = Path::new(TEMPORARY).join(scenario());
