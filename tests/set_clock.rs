@@ -1,7 +1,8 @@
 //! A machine boots with a wrong time, and its clock is set right later.
 //!
 //! The free functions read the clock of the system. So this program defines clock_gettime(2)
-//! itself, and the linker uses its function instead of the libc's.
+//! itself, and the linker uses its function instead of the libc's. The clock advances by a
+//! microsecond each time that it is read, however long the machine takes.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![allow(missing_docs)]
 
@@ -13,8 +14,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fork_safe_uuid::{Generator, Uuid, fill_v7, now_v1, now_v6, now_v7, reseed, status};
 
-/// The seconds from the system's time to the time that is right in a test.
-static RIGHT: AtomicI64 = AtomicI64::new(0);
+/// The time that is right in a test, in seconds since 1970.
+static RIGHT: AtomicI64 = AtomicI64::new(1_800_000_000);
+/// How often the clock was read.
+static READ: AtomicI64 = AtomicI64::new(0);
 /// The seconds by which the clock is ahead of the right time.
 static AHEAD: AtomicI64 = AtomicI64::new(0);
 
@@ -24,13 +27,18 @@ static AHEAD: AtomicI64 = AtomicI64::new(0);
 // SAFETY: the function has the type of the libc's.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(id: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
-    // SAFETY: the caller promises that the pointer is valid.
-    let result = unsafe { libc::syscall(libc::SYS_clock_gettime, id, time) as libc::c_int };
-    if id == libc::CLOCK_REALTIME && result == 0 {
-        // SAFETY: the pointer is valid, and the call has written the time.
-        unsafe { (*time).tv_sec += (RIGHT.load(Relaxed) + AHEAD.load(Relaxed)) as libc::time_t };
+    if id != libc::CLOCK_REALTIME {
+        // SAFETY: the caller promises that the pointer is valid.
+        return unsafe { libc::syscall(libc::SYS_clock_gettime, id, time) as libc::c_int };
     }
-    result
+    let micros = READ.fetch_add(1, Relaxed);
+    let seconds = RIGHT.load(Relaxed) + AHEAD.load(Relaxed) + micros / 1_000_000;
+    // SAFETY: as above.
+    unsafe {
+        (*time).tv_sec = seconds as libc::time_t;
+        (*time).tv_nsec = (micros % 1_000_000 * 1000) as _;
+    }
+    0
 }
 
 const MONTH: i64 = 30 * 86_400;
@@ -54,9 +62,7 @@ fn one_of_each() -> [Uuid; 4] {
     [now_v7(), one[0], now_v6(&NODE), now_v1(&NODE)]
 }
 
-/// Asserts by how many seconds the timestamps are ahead of the right time. Because a machine
-/// may be slow, 4 seconds more or less are allowed. One of the tests must tell 9 seconds from
-/// none.
+/// Asserts by how many seconds the timestamps are ahead of the right time.
 #[track_caller]
 fn assert_ahead(ids: &[Uuid], seconds: i64) {
     let right = SystemTime::now().duration_since(UNIX_EPOCH).expect("after");
@@ -64,7 +70,7 @@ fn assert_ahead(ids: &[Uuid], seconds: i64) {
     for id in ids {
         let time = id.get_timestamp().expect("a time").to_unix().0 as i64;
         let ahead = time - right;
-        assert!(ahead.abs_diff(seconds) <= 4, "{id}: {ahead} s ahead");
+        assert_eq!(ahead, seconds, "{id}");
     }
 }
 

@@ -1,9 +1,13 @@
 //! Builds the programs of `tests/guest` and the library of `tests/plugin`, and runs them.
 
-use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{env, thread};
+
+use support::harness::{SCENARIO, step};
 
 use crate::rules::tags;
 
@@ -42,8 +46,29 @@ pub fn build(program: &str, flags: &[&str]) -> PathBuf {
 /// Waits until no other scenario builds, and keeps others from it until the file is closed.
 fn turn() -> File {
     let lock = File::create(Path::new(TEMPORARY).join("lock")).expect("a file");
-    lock.lock().expect("a lock");
+    however_long("waits until another scenario has built its program", || {
+        lock.lock().expect("a lock");
+    });
     lock
+}
+
+/// Does `work` that is no part of what a scenario shows, and tells the harness all the while
+/// that it makes progress. A compiler says nothing for as long as it compiles one crate.
+fn however_long<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            step(what);
+            while is_done.recv_timeout(Duration::from_secs(10))
+                == Err(mpsc::RecvTimeoutError::Timeout)
+            {
+                step(what);
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
 }
 
 fn build_at<const N: usize>(
@@ -54,22 +79,32 @@ fn build_at<const N: usize>(
 ) -> [PathBuf; N] {
     let mut what = vec!["--package", "guest"];
     what.extend(programs.iter().flat_map(|program| ["--bin", program]));
-    let directory = run_cargo(root, target, &what, way);
-    programs.map(|program| keep(&directory.join(program)))
+    run_cargo(root, target, &what, way);
+    programs.map(|program| keep(&results(target).join(program)))
 }
 
-/// Builds in the release profile, and returns the directory of the results.
-fn run_cargo(root: &Path, target: &str, what: &[&str], way: &Way) -> PathBuf {
-    let cargo = env::var_os("CARGO").expect("run by cargo");
-    let target = Path::new(TEMPORARY).join(target);
-    // With a target, Cargo does not use the flags for build scripts and macros.
+/// The target for which programs are built. With a target, Cargo does not use the flags for
+/// build scripts and macros.
+fn triple() -> String {
     let libc = if cfg!(target_env = "musl") {
         "musl"
     } else {
         "gnu"
     };
-    let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
-    let output = Command::new(cargo)
+    format!("{}-unknown-linux-{libc}", env::consts::ARCH)
+}
+
+/// Returns the directory of what was built in a target directory.
+fn results(target: &str) -> PathBuf {
+    let target = Path::new(TEMPORARY).join(target);
+    target.join(triple()).join("release")
+}
+
+/// Builds with optimisation, and returns what Cargo printed.
+fn run_cargo(root: &Path, target: &str, what: &[&str], way: &Way) -> Output {
+    let cargo = env::var_os("CARGO").expect("run by cargo");
+    let mut command = Command::new(cargo);
+    command
         .current_dir(root)
         .args(["build", "--quiet", "--release"])
         .args(
@@ -78,22 +113,28 @@ fn run_cargo(root: &Path, target: &str, what: &[&str], way: &Way) -> PathBuf {
                 .map(|entry| format!("--config=profile.release.{entry}")),
         )
         .args(what)
-        .args(["--target", &triple])
+        .args(["--target", &triple()])
         .arg("--target-dir")
-        .arg(&target)
+        .arg(Path::new(TEMPORARY).join(target))
         .env("RUSTFLAGS", way.flags.join(" "))
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .output()
-        .expect("cargo");
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let output = however_long(&format!("builds {what:?}"), || command.output());
+    let output = output.expect("cargo");
     assert!(output.status.success(), "{}", text(&output));
-    target.join(&triple).join("release")
+    output
+}
+
+/// Returns the name of this scenario, as a part of a file's name.
+fn scenario() -> String {
+    env::var(SCENARIO)
+        .expect("in a scenario")
+        .replace("::", "-")
 }
 
 /// Copies `built` for this scenario, because the next build replaces it.
 fn keep(built: &Path) -> PathBuf {
-    let scenario = env::var(support::harness::SCENARIO).expect("in a scenario");
     let file = built.file_name().and_then(|name| name.to_str());
-    let name = format!("{}-{}", scenario.replace("::", "-"), file.expect("a name"));
+    let name = format!("{}-{}", scenario(), file.expect("a name"));
     let result = Path::new(TEMPORARY).join(name);
     fs::copy(built, &result).expect("a program");
     result
@@ -102,8 +143,8 @@ fn keep(built: &Path) -> PathBuf {
 /// Builds the shared library of `tests/plugin` with optimisation, and returns its path.
 pub fn build_library() -> PathBuf {
     let _turn = turn();
-    let directory = run_cargo(Path::new(ROOT), "guest", &["--package", "loaded"], &RELEASE);
-    keep(&directory.join("libloaded.so"))
+    run_cargo(Path::new(ROOT), "guest", &["--package", "loaded"], &RELEASE);
+    keep(&results("guest").join("libloaded.so"))
 }
 
 /// Compiles and links a C program of `tests/guest`. Returns `None` if there is no compiler or
@@ -121,24 +162,32 @@ pub fn compile_static(source: &str, library: &str) -> Option<PathBuf> {
         .then_some(program)
 }
 
-/// Builds this crate for the library, and returns the directory of its object code.
-pub fn build_objects() -> PathBuf {
+/// Builds this crate for the library, and returns its object code.
+pub fn build_objects() -> Vec<u8> {
     let _turn = turn();
-    // The directories of other scenarios have older builds, too.
-    let target = Path::new(TEMPORARY).join("objects");
-    let _ = fs::remove_dir_all(&target);
-    let directory = run_cargo(
-        Path::new(ROOT),
-        "objects",
-        &["--package", "loaded"],
-        &RELEASE,
-    );
-    directory.join("deps")
+    let what = [
+        "--package",
+        "loaded",
+        "--message-format=json-render-diagnostics",
+    ];
+    let output = run_cargo(Path::new(ROOT), "guest", &what, &RELEASE);
+    // The directory may have older files. Cargo prints the path of the one that it used.
+    let messages = String::from_utf8(output.stdout).expect("JSON");
+    let is_rlib = |part: &&str| part.contains("/libfork_safe_uuid-") && part.ends_with(".rlib");
+    let path = messages.split('"').find(is_rlib).expect("this crate");
+    fs::read(path).expect("object code")
 }
 
 pub fn run(program: &Path, arguments: &[&str]) -> Output {
-    Command::new(program)
-        .args(arguments)
+    run_by(Command::new(program).args(arguments))
+}
+
+/// Runs a program, and returns what it wrote to standard output. What it writes to standard
+/// error are its steps, which the harness sees at once.
+pub fn run_by(command: &mut Command) -> Output {
+    step(format_args!("runs {command:?}"));
+    command
+        .stderr(Stdio::inherit())
         .output()
         .expect("the guest")
 }
@@ -186,8 +235,6 @@ pub fn build_changed_in<S: AsRef<str>, const N: usize>(
     changes: &[Change<S>],
 ) -> [PathBuf; N] {
     let _turn = turn();
-    // All copies are in one directory, and Cargo tells them apart only by the times of their
-    // files. So the copy is made after other scenarios have built theirs.
     let copy = Path::new(TEMPORARY).join("changed");
     let _ = fs::remove_dir_all(&copy);
     for part in [
@@ -218,7 +265,22 @@ pub fn build_changed_in<S: AsRef<str>, const N: usize>(
         assert!(text.contains(from), "{place} has no {from:?} any more");
         fs::write(&path, text.replace(from, to)).expect("a copy");
     }
-    build_at(&copy, "guest-changed", programs, way)
+    // All copies are built in one directory. Cargo tells them apart by their versions.
+    let version = concat!(
+        "name = \"fork-safe-uuid\"\nversion = \"",
+        env!("CARGO_PKG_VERSION")
+    );
+    let own = format!("{version}+{}", scenario().replace('_', "-"));
+    for file in ["Cargo.toml", "Cargo.lock"].map(|name| copy.join(name)) {
+        let text = fs::read_to_string(&file).expect("a file of Cargo");
+        assert!(text.contains(version));
+        fs::write(file, text.replace(version, &own)).expect("a copy");
+    }
+    // Cargo compiles what has a new time. So each scenario keeps its copy, and writes only the
+    // files that differ from those of the last run.
+    let kept = Path::new(TEMPORARY).join(scenario());
+    copy_tree(&copy, &kept);
+    build_at(&kept, "guest-changed", programs, way)
 }
 
 /// Asserts that `program` fails with `changes`, and that its rows then count `key`.
@@ -232,16 +294,24 @@ pub fn assert_broken_by(program: &str, arguments: &[&str], key: &str, changes: &
     assert!(Rows::read(&text).count(key) > 0, "{key}");
 }
 
-/// Copies a tree. The copies have new times.
+/// Makes `to` a copy of a tree. The files that already were equal keep their times.
 fn copy_tree(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).expect("a directory");
+        for entry in fs::read_dir(to).expect("a directory") {
+            let old = entry.expect("an entry").path();
+            if !from.join(old.file_name().expect("a name")).exists() {
+                let _ = fs::remove_file(&old).or_else(|_| fs::remove_dir_all(&old));
+            }
+        }
         for entry in fs::read_dir(from).expect("a directory") {
             let name = entry.expect("an entry").file_name();
             copy_tree(&from.join(&name), &to.join(&name));
         }
     } else if from.exists() {
         let content = fs::read(from).expect("a file");
-        fs::write(to, content).expect("a file");
+        if fs::read(to).ok().as_ref() != Some(&content) {
+            fs::write(to, content).expect("a file");
+        }
     }
 }

@@ -30,6 +30,8 @@ mod p5;
 #[cfg(target_os = "linux")]
 mod p6;
 #[cfg(target_os = "linux")]
+mod progress;
+#[cfg(target_os = "linux")]
 mod promises;
 #[cfg(target_os = "linux")]
 mod rules;
@@ -42,6 +44,7 @@ fn main() {
     let scenarios = [
         &scenarios,
         hazards::SCENARIOS,
+        progress::SCENARIOS,
         rules::SCENARIOS,
         rules::layers::SCENARIOS,
         rules::tags::SCENARIOS,

@@ -3,11 +3,46 @@
 //! at the instruction of the breakpoint.
 
 use std::arch::asm;
+use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
 use perf_event::events::Breakpoint;
 use perf_event::{Builder, Counter};
+
+/// An instruction that is interrupted: the one at `address` when it is executed for the `nth`
+/// time. It is the `step`-th instruction of the call.
+#[derive(Clone, Copy)]
+pub struct Target {
+    #[allow(missing_docs)]
+    pub step: usize,
+    #[allow(missing_docs)]
+    pub address: u64,
+    #[allow(missing_docs)]
+    pub nth: u64,
+}
+
+/// Returns the targets of a call, which executed the instructions at `steps` in this order when
+/// the trap flag was set.
+#[must_use]
+pub fn targets(steps: &[u64]) -> Vec<Target> {
+    let mut times = BTreeMap::new();
+    let mut targets: Vec<Target> = vec![];
+    for (step, &address) in steps.iter().enumerate() {
+        // The trap flag stops at each turn of a string instruction, and a breakpoint stops
+        // there once.
+        if targets.last().is_none_or(|last| last.address != address) {
+            let nth = times.entry(address).or_insert(0);
+            *nth += 1;
+            targets.push(Target {
+                step,
+                address,
+                nth: *nth,
+            });
+        }
+    }
+    targets
+}
 
 /// Sets or clears the trap flag of the calling thread.
 #[inline(always)]

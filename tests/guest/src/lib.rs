@@ -5,7 +5,7 @@ use std::fmt::Debug;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod interrupt;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use interrupt::{Handler, breakpoint, on, register, switch, trap, trap_later};
+pub use interrupt::{Handler, Target, breakpoint, on, register, switch, targets, trap, trap_later};
 
 /// Returns a line of results: pairs of a key and a value, such as `made="new_v4" in_both=0`.
 ///

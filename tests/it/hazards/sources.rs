@@ -58,13 +58,13 @@ fn after_closing(make: Make) -> Outcome {
 }
 
 pub fn descriptors_closed() {
-    assert_row("descriptors closed, numbers reused", 30, |number| {
+    assert_row("descriptors closed, numbers reused", |number| {
         after_closing(GENERATORS[number])
     });
 }
 
 pub fn descriptors_closed_and_getrandom_refused() {
-    assert_row("descriptors closed, getrandom(2) refused", 30, |number| {
+    assert_row("descriptors closed, getrandom(2) refused", |number| {
         if is_predictable(GENERATORS[number]) {
             return Predictable;
         }
@@ -81,7 +81,7 @@ pub fn descriptors_closed_in_a_static_program() {
     let flags = ["-C", "target-feature=+crt-static"];
     let program = guest::build("retaken", &flags);
     let of_libuuid = guest::compile_static("retaken.c", "-luuid");
-    assert_row("descriptors closed, static glibc", 30, |number| {
+    assert_row("descriptors closed, static glibc", |number| {
         let output = match number {
             LIBUUID => match &of_libuuid {
                 Some(program) => guest::run(program, &[]),
@@ -97,7 +97,7 @@ pub fn descriptors_closed_in_a_static_program() {
 /// Asserts a row in which UUIDs are made before and `after` a sandbox refuses getrandom(2).
 #[track_caller]
 fn assert_row_of_a_late_sandbox(row: &str, after: fn(Make) -> Vec<Uuid>) {
-    assert_row(row, 30, |number| {
+    assert_row(row, |number| {
         let make = GENERATORS[number];
         if is_predictable(make) {
             return Predictable;
@@ -123,7 +123,6 @@ pub fn a_sandbox_entered_later_and_a_fork() {
 pub fn another_file_at_the_devices_path() {
     assert_row(
         "another file at /dev/urandom, getrandom(2) refused",
-        30,
         |number| {
             let mut file = support::tempfile::NamedTempFile::new().expect("a file");
             file.write_all(&[0x5a; 1 << 16]).expect("a file");
@@ -164,7 +163,7 @@ fn no_entropy(number: usize) -> Outcome {
 }
 
 pub fn no_entropy_at_all() {
-    assert_row("no entropy source at all", 30, |number| {
+    assert_row("no entropy source at all", |number| {
         refuse(
             &[libc::SYS_getrandom, libc::SYS_openat, SYS_OPEN],
             libc::EPERM,

@@ -2,10 +2,10 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 use std::{mem, ptr};
 
 use fork_safe_uuid::Uuid;
+use support::harness::turns;
 use support::process::fork;
 use support::{SLOTS, ok};
 
@@ -15,24 +15,24 @@ use crate::arena::{Arena, duplicates};
 use crate::guest;
 use crate::guest::rows::Rows;
 use crate::p2::copies::{both, both_as_pid_1};
-use crate::p3::torture::{IMPATIENCE, hung_of, patience};
+use crate::p3::torture::{hung_of, one_hangs};
 use crate::p5::snapshots::{freeze_kernel, keep_on_fork};
 
 pub fn a_fork() {
-    assert_row("fork", 30, |number| {
+    assert_row("fork", |number| {
         Outcome::of_repeated(&mut both(fork, |count| many(GENERATORS[number], count)))
     });
 }
 
 pub fn a_fork_while_threads_generate() {
-    assert_row("fork while threads generate", 120, |number| {
+    assert_row("fork while threads generate", |number| {
         let make = GENERATORS[number];
-        let patience = match number {
-            UUID7 | LIBUUID => IMPATIENCE,
-            _ => patience(),
+        let hangs = match number {
+            // Of 100 children, 10 hang with `uuid7`, and 2 to 12 with libuuid.
+            UUID7 | LIBUUID => one_hangs(|ids| ids.fill_with(make)),
+            _ => hung_of(turns(500), |ids| ids.fill_with(make)) > 0,
         };
-        // Of 100 children, 10 hang with `uuid7`, and 2 to 12 with libuuid.
-        if (0..5).any(|_| hung_of(100, patience, |ids| ids.fill_with(make)) > 0) {
+        if hangs {
             return Hangs;
         }
         Outcome::of_repeated(&mut both(fork, |count| many(make, count)))
@@ -40,7 +40,7 @@ pub fn a_fork_while_threads_generate() {
 }
 
 pub fn pid_1_inside_pid_1() {
-    assert_row("fork, pid 1 inside pid 1", 30, |number| {
+    assert_row("fork, pid 1 inside pid 1", |number| {
         let make = |count| many(GENERATORS[number], count);
         Outcome::of_repeated(&mut both_as_pid_1(make, || {}))
     });
@@ -60,10 +60,12 @@ pub fn a_signal_handler() {
             unsafe { MADE.load(Relaxed).add(place).write(id) };
         }
     }
+    static HANDLED: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn handler(_: i32) {
         make_and_keep();
+        HANDLED.fetch_add(1, Relaxed);
     }
-    assert_row("a signal handler makes one", 15, |number| {
+    assert_row("a signal handler makes one", |number| {
         // The first UUID is made here, because it may allocate.
         GENERATORS[number]();
         MAKE.set(GENERATORS[number]).expect("a process of its own");
@@ -89,8 +91,7 @@ pub fn a_signal_handler() {
                 ptr::null_mut(),
             ));
         }
-        let end = Instant::now() + Duration::from_secs(2);
-        while Instant::now() < end {
+        while HANDLED.load(Relaxed) < turns(100_000) && COUNT.load(Relaxed) < ROOM {
             (0..100).for_each(|_| make_and_keep());
         }
         // SAFETY: the signal is ignored from now on.
@@ -118,17 +119,14 @@ fn of_clones(number: usize, before: fn()) -> Outcome {
 /// getrandom(2) returns different bytes in the two copies, as in clones whose kernels are
 /// told.
 pub fn a_snapshot() {
-    assert_row(
-        "a virtual machine cloned, its kernel is told",
-        30,
-        |number| of_clones(number, || {}),
-    );
+    assert_row("a virtual machine cloned, its kernel is told", |number| {
+        of_clones(number, || {})
+    });
 }
 
 pub fn a_snapshot_of_which_the_kernel_is_not_told() {
     assert_row(
         "a virtual machine cloned, its kernel is not told",
-        30,
         |number| {
             match of_clones(number, freeze_kernel) {
                 // libuuid adds the output of rand(3) to the kernel's bytes, which are the
@@ -145,7 +143,6 @@ pub fn a_core_dump() {
     let program = guest::build("dumped", &[]);
     assert_row(
         "a core dump of a release build between two calls, and the UUIDs to come",
-        30,
         |number| {
             let output = guest::run(&program, &[&number.to_string()]);
             let text = guest::text(&output);

@@ -25,30 +25,26 @@ support::scenarios![
     },
     the_programs_own_device_that_cannot_be_read_is_passed_over,
     the_programs_own_device_is_never_closed,
-    a_thousand_generations_keep_one_descriptor_each { seconds: 180 },
+    a_thousand_generations_keep_one_descriptor_each,
     a_child_with_a_full_descriptor_table_replaces_the_inherited_descriptor,
     a_vfork_child_leaves_a_forked_parents_record_alone,
     prepare_opens_a_descriptor_in_a_child_whose_memory_is_not_wiped,
     prepare_beside_threads_that_draw_opens_a_descriptor_that_stays,
     children_that_share_descriptors_leave_none_behind,
-    a_number_closed_under_four_threads_leaves_one_descriptor { seconds: 180 },
+    a_number_closed_under_four_threads_leaves_one_descriptor,
     hammered_nothing_is_consumed_emitted_or_closed,
     hammered_a_check_before_the_read_is_not_enough,
     swapped_at_any_instruction_nothing_comes_out_or_is_closed {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     without_the_mark_the_programs_own_device_is_closed {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     without_the_proof_before_the_read_foreign_bytes_come_out {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     without_the_proof_after_the_read_foreign_bytes_come_out {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
 ];
 

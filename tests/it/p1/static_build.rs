@@ -6,8 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use crate::guest;
 
 support::scenarios![a_static_program_calls_getrandom_and_opens_no_device {
-    possible: on_64_bit_glibc,
-    seconds: 600
+    possible: on_64_bit_glibc
 },];
 
 /// The filter of the program knows no 32-bit architecture. With musl the control would pass,

@@ -17,21 +17,17 @@ use crate::p2::vfork::{clone_vm, in_sharing, vfork};
 
 support::scenarios![
     a_small_forest_repeats_nothing {
-        possible: on_x86_64,
-        seconds: 120
+        possible: on_x86_64
     },
     a_small_forest_repeats_no_timestamp {
-        possible: on_x86_64,
-        seconds: 120
+        possible: on_x86_64
     },
     fast_rng_repeats_itself_in_the_forest {
-        possible: on_x86_64,
-        seconds: 120
+        possible: on_x86_64
     },
     a_hundred_million_of_a_forest_repeat_nothing {
         possible: on_x86_64,
-        slow: true,
-        seconds: 1200
+        slow: true
     },
 ];
 

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, Generator, Uuid};
 use support::SLOTS;
+use support::harness::takes_all_turns;
 use support::process::{fork, pipe};
 use support::uuids::assert_all_good;
 
@@ -14,35 +15,26 @@ use crate::guest::{self, on_x86_64};
 
 support::scenarios![
     an_event_at_any_instruction_repeats_nothing {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     a_fork_at_every_instruction_of_an_unbuffered_call_repeats_only_the_last {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     a_fork_at_every_instruction_of_a_refill_leaves_its_value_in_both_at_few {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     an_event_at_every_instruction_of_few_turns_repeats_nothing {
         possible: on_x86_64,
-        seconds: 4 * 3600,
         slow: true
     },
     an_event_at_every_instruction_repeats_nothing {
         possible: on_x86_64,
-        seconds: 24 * 3600,
         slow: true
     },
     a_fork_inside_the_first_seed_diverges,
     a_fork_inside_a_reseed_diverges,
     a_fork_inside_a_bulk_request_diverges,
 ];
-
-/// The program steps at one in so many instructions of the long paths, and at each instruction
-/// of the fast path.
-const STRIDE: &str = "499";
 
 /// Runs the stepper without the processor's random numbers, which would hide that a key is
 /// known.
@@ -52,8 +44,10 @@ fn step(stride: &str) {
     assert!(output.status.success(), "{}", guest::text(&output));
 }
 
+/// The program stops at one in so many instructions of the long paths, and at one in four of the
+/// fast path. In `cargo xtask ci` it stops at each instruction of the fast path.
 fn an_event_at_any_instruction_repeats_nothing() {
-    step(STRIDE);
+    step(if takes_all_turns() { "499" } else { "4999" });
 }
 
 /// Here the processor's random numbers are in use. If the fork comes after they were drawn,
@@ -66,6 +60,11 @@ fn a_fork_at_every_instruction_of_an_unbuffered_call_repeats_only_the_last() {
 /// instructions follow the last look at `alive`.
 fn a_fork_at_every_instruction_of_a_refill_leaves_its_value_in_both_at_few() {
     let stepper = guest::build("stepper", &[]);
+    let choice = if takes_all_turns() {
+        "turns"
+    } else {
+        "turns/8"
+    };
     for path in [
         "refill",
         "first call",
@@ -74,7 +73,7 @@ fn a_fork_at_every_instruction_of_a_refill_leaves_its_value_in_both_at_few() {
         "bulk past slots",
         "bulk over two seeds",
     ] {
-        let output = guest::run(&stepper, &["turns", path, "forks"]);
+        let output = guest::run(&stepper, &[choice, path, "forks"]);
         assert!(output.status.success(), "{}", guest::text(&output));
     }
 }

@@ -14,28 +14,22 @@ use compiled::*;
 support::scenarios![
     ready_uuids_are_wiped_at_fork_and_not_dumped,
     nothing_that_was_handed_out_is_left_in_memory {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     no_key_and_no_ready_uuid_is_in_a_childs_memory_or_in_a_register {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     without_clearing_the_round_keys_they_are_found {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     without_clearing_the_registers_keys_or_uuids_are_found {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     compiled_in_three_ways_the_same_holds_for_each_cipher {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
     compiled_in_nine_ways_the_same_holds_for_each_cipher {
         possible: on_x86_64,
-        seconds: 1800,
         slow: true
     },
 ];

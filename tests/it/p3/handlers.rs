@@ -2,11 +2,11 @@
 //! the stack that a signal handler needs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 use std::{mem, ptr, thread};
 
 use fork_safe_uuid::source::{EntropySource, Kernel};
 use fork_safe_uuid::{Error, Generator, Uuid, fill_v4, reseed};
+use support::harness::step;
 use support::uuids::{assert_all_good, make};
 
 use crate::guest::rows::Rows;
@@ -19,8 +19,7 @@ support::scenarios![
     single_requests_return_while_other_threads_reseed,
     a_source_that_reseeds_lets_its_generator_return,
     a_handler_needs_less_than_16_kib_of_stack {
-        possible: on_x86_64,
-        seconds: 300
+        possible: on_x86_64
     },
 ];
 
@@ -28,19 +27,6 @@ fn fill(count: usize) -> Vec<Uuid> {
     let mut ids = vec![Uuid::nil(); count];
     fill_v4(&mut ids);
     ids
-}
-
-/// Returns how many UUIDs a bulk request makes in `time` if nothing interrupts it, at least
-/// `count`.
-fn as_many_as_take(time: Duration, mut count: usize) -> usize {
-    loop {
-        let start = Instant::now();
-        fill(count);
-        if start.elapsed() >= time {
-            return count;
-        }
-        count *= 2;
-    }
 }
 
 /// How many signals the handler has received.
@@ -65,49 +51,60 @@ fn set_timer(on: bool) {
     }
 }
 
-/// An uninterrupted request takes several times the interval of the timer, so that a signal
-/// interrupts each attempt to fill it from one seed.
+/// The requests become longer until several signals interrupt one of them.
 fn a_bulk_request_returns_while_a_timer_reseeds_each_millisecond() {
-    let count = as_many_as_take(Duration::from_millis(3), 1_000_000);
+    let mut count = 1_000_000;
     set_timer(true);
-    let mut ids = fill(count);
+    let mut ids = loop {
+        step(format_args!("{count} at once"));
+        let before = RESEEDS.load(Relaxed);
+        let ids = fill(count);
+        if RESEEDS.load(Relaxed) >= before + 3 {
+            break ids;
+        }
+        count *= 2;
+    };
     set_timer(false);
-    assert!(
-        RESEEDS.load(Relaxed) >= 2,
-        "no signal interrupted the request"
-    );
     assert_all_distinct(&mut ids);
 }
 
-/// So many threads that, most likely, one of them runs whenever the request does and
-/// interrupts each attempt. Another program may keep a processor from them for a moment.
+/// So many threads that, most likely, one of them runs whenever the request does.
 const RESEEDERS: usize = 8;
 
-/// Returns what `call` makes while other threads call `reseed()` without pause.
-fn while_other_threads_reseed(call: impl FnOnce() -> Vec<Uuid>) -> Vec<Uuid> {
+/// Returns what `call` makes while other threads call `reseed()` without pause. It is called
+/// again until they have interrupted it.
+fn while_other_threads_reseed(mut call: impl FnMut() -> Vec<Uuid>) -> Vec<Uuid> {
     make(1);
-    let (begun, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (reseeds, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..RESEEDERS {
             scope.spawn(|| {
                 while !over.load(Relaxed) {
                     reseed();
-                    begun.store(true, Relaxed);
+                    reseeds.fetch_add(1, Relaxed);
                 }
             });
         }
-        while !begun.load(Relaxed) {
-            thread::yield_now();
-        }
-        let ids = call();
+        let ids = loop {
+            let before = reseeds.load(Relaxed);
+            let ids = call();
+            if reseeds.load(Relaxed) > before + 1 {
+                break ids;
+            }
+        };
         over.store(true, Relaxed);
         ids
     })
 }
 
 fn a_bulk_request_returns_while_other_threads_reseed() {
-    let count = as_many_as_take(Duration::from_millis(20), 100_000);
-    assert_all_distinct(&mut while_other_threads_reseed(|| fill(count)));
+    let mut count = 100_000;
+    let fill_more = || {
+        count *= 2;
+        step(format_args!("{count} at once"));
+        fill(count)
+    };
+    assert_all_distinct(&mut while_other_threads_reseed(fill_more));
 }
 
 fn single_requests_return_while_other_threads_reseed() {

@@ -1,7 +1,7 @@
 //! A thread is stopped while it opens or tracks the device. Meanwhile the process forks, or
 //! another thread calls `prepare()`.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::{mem, ptr, thread};
 
 use fork_safe_uuid::Uuid;
@@ -11,9 +11,7 @@ use support::process::{fork, in_copy};
 use support::sandbox::{confine, refuse_getrandom};
 
 use crate::arena::Arena;
-use crate::p3::torture::{
-    IMPATIENCE, PORTION, assert_all_distinct, hung, make_each_way, patience, start_child,
-};
+use crate::p3::torture::{PORTION, assert_all_distinct, hung, make_each_way, start_child};
 
 support::scenarios![
     forking_while_a_thread_opens_the_device_hangs_nobody {
@@ -87,7 +85,7 @@ fn on_sigsys(handler: Handler) {
 
 /// Forks while a thread is about to open the device, and returns how many of the children
 /// hang.
-fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
+fn hung_meanwhile(make: fn(&mut [Uuid])) -> usize {
     on_sigsys(handler);
     refuse_getrandom();
     confine(&[libc::SYS_openat], SeccompAction::Trap);
@@ -101,7 +99,7 @@ fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
             CONTINUE.store(true, Relaxed);
             make(ids);
         };
-        let children = (0..CHILDREN).map(|_| start_child(&arena, patience, in_child));
+        let children = (0..CHILDREN).map(|_| start_child(&arena, in_child));
         let hung = hung(children.collect());
         CONTINUE.store(true, Relaxed);
         hung
@@ -113,13 +111,13 @@ fn hung_meanwhile(patience: u32, make: fn(&mut [Uuid])) -> usize {
 }
 
 fn forking_while_a_thread_opens_the_device_hangs_nobody() {
-    assert_eq!(hung_meanwhile(patience(), make_each_way), 0);
+    assert_eq!(hung_meanwhile(make_each_way), 0);
 }
 
 /// The control: in each child, the `getrandom` crate waits for a thread that the child does
 /// not have.
 fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
-    let hung = hung_meanwhile(IMPATIENCE, |ids| {
+    let hung = hung_meanwhile(|ids| {
         ids.fill_with(|| {
             let mut bytes = [0; 16];
             getrandom::fill(&mut bytes).expect("the device");
@@ -129,17 +127,48 @@ fn forking_while_a_thread_opens_the_device_hangs_getrandom() {
     assert_eq!(hung, CHILDREN, "getrandom was mended?");
 }
 
-/// Duplicates a descriptor in place of dup3(2), which the filter refuses, after a pause. A
-/// thread of a forked child calls dup3(2) to track its descriptor.
+/// How often a thread has slept.
+static SLEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// Sleeps in place of the calls of [`SLEEPS`], which the filter refuses. Each sleep takes 50 ms,
+/// so that on a busy machine, too, other threads run meanwhile.
 #[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
-extern "C" fn hold_dup3(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+extern "C" fn sleep_longer(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    SLEPT.fetch_add(1, Relaxed);
+    // SAFETY: poll(2) gets no descriptors. The kernel passes the context to this handler.
+    unsafe {
+        libc::poll(ptr::null_mut(), 0, 50);
+        (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RAX as usize] = 0;
+    }
+}
+
+/// The calls by which `prepare` waits for another thread.
+const SLEEPS: [libc::c_long; 2] = [libc::SYS_nanosleep, libc::SYS_clock_nanosleep];
+
+/// Lets each wait of `prepare` take 50 ms. It waits a limited number of times, for a thread
+/// that may have to wait for a processor.
+pub fn let_prepare_wait_longer() {
+    if on_x86_64_glibc() {
+        on_sigsys(sleep_longer);
+        confine(&SLEEPS, SeccompAction::Trap);
+    }
+}
+
+/// Duplicates a descriptor in place of dup3(2), which the filter refuses, when `prepare` has
+/// waited for this thread three times, or has returned. A thread of a forked child calls dup3(2)
+/// to track its descriptor.
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+extern "C" fn hold_dup3(number: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel passes the context to this handler.
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    if registers[libc::REG_RAX as usize] != libc::SYS_dup3 {
+        return sleep_longer(number, info, context);
+    }
     let [from, to] = [libc::REG_RDI, libc::REG_RSI].map(|name| registers[name as usize] as i32);
     HELD.store(true, Relaxed);
-    // If `prepare` did not wait, its attempts would be over in a fraction of this. It waits
-    // ten times as long.
-    thread::sleep(std::time::Duration::from_millis(20));
+    while SLEPT.load(Relaxed) < 3 && !CONTINUE.load(Relaxed) {
+        thread::yield_now();
+    }
     // SAFETY: the filter allows dup2(2), which has no argument for the flag, and fcntl(2).
     registers[libc::REG_RAX as usize] = unsafe {
         ok(libc::dup2(from, to));
@@ -153,19 +182,30 @@ extern "C" fn hold_dup3(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     unreachable!("not possible here");
 }
 
+#[cfg(not(all(target_arch = "x86_64", target_env = "gnu")))]
+extern "C" fn sleep_longer(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    unreachable!("not possible here");
+}
+
 fn prepare_waits_for_a_thread_that_tracks_the_device() {
     refuse_getrandom();
     fork_safe_uuid::prepare().expect("the device");
     in_copy(fork, || {
         on_sigsys(hold_dup3);
-        confine(&[libc::SYS_dup3], SeccompAction::Trap);
+        let [nanosleep, clock_nanosleep] = SLEEPS;
+        let calls = [libc::SYS_dup3, nanosleep, clock_nanosleep];
+        confine(&calls, SeccompAction::Trap);
         thread::scope(|scope| {
             scope.spawn(fork_safe_uuid::new_v4);
             while !HELD.load(Relaxed) {
                 thread::yield_now();
             }
-            let status = fork_safe_uuid::prepare().expect("a descriptor that stays");
+            let prepared = fork_safe_uuid::prepare();
+            let waits = SLEPT.load(Relaxed);
+            CONTINUE.store(true, Relaxed);
+            let status = prepared.expect("a descriptor that stays");
             assert!(status.device_is_open(), "{status}");
+            assert!(waits >= 3, "it waited {waits} times");
         });
         vec![]
     });

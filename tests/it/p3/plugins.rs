@@ -8,6 +8,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use fork_safe_uuid::Uuid;
+use support::harness::step;
 use support::libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW, Symbol};
 use support::memory;
 use support::process::status_of;
@@ -16,26 +17,11 @@ use support::uuids::assert_all_good;
 use crate::guest::{self, on_x86_64};
 
 support::scenarios![
-    a_thread_outlives_the_library_that_it_loaded {
-        possible: can_load,
-        seconds: 300
-    },
-    three_threads_outlive_a_library_that_another_thread_unloads {
-        possible: can_load,
-        seconds: 300
-    },
-    a_thread_crashes_if_it_calls_an_unloaded_library_when_it_ends {
-        possible: can_load,
-        seconds: 300
-    },
-    a_library_loaded_again_and_again_repeats_nothing {
-        possible: can_load,
-        seconds: 300
-    },
-    the_crate_registers_no_callback_at_the_end_of_a_thread {
-        possible: can_load,
-        seconds: 300
-    },
+    a_thread_outlives_the_library_that_it_loaded { possible: can_load },
+    three_threads_outlive_a_library_that_another_thread_unloads { possible: can_load },
+    a_thread_crashes_if_it_calls_an_unloaded_library_when_it_ends { possible: can_load },
+    a_library_loaded_again_and_again_repeats_nothing { possible: can_load },
+    the_crate_registers_no_callback_at_the_end_of_a_thread { possible: can_load },
 ];
 
 /// Returns whether this program can load a shared library. A static program cannot.
@@ -160,7 +146,8 @@ fn a_library_loaded_again_and_again_repeats_nothing() {
     let round = || in_a_thread(&library, |loaded| loaded.maker()(30));
     let mut ids = round();
     let before = mapped();
-    for _ in 0..ROUNDS {
+    for number in 0..ROUNDS {
+        step(format_args!("round {number}"));
         ids.extend(round());
     }
     let grown = (mapped() - before) / ROUNDS;
@@ -169,19 +156,19 @@ fn a_library_loaded_again_and_again_repeats_nothing() {
     assert_all_good(&ids);
 }
 
-/// Returns the object code of a crate, which rustc keeps in files with the ending `rlib`.
-fn object_code(directory: PathBuf, name: &str) -> Vec<u8> {
+/// Returns the object code of the standard library.
+fn object_code_of_std(directory: &str) -> Vec<u8> {
     let entries = fs::read_dir(directory).expect("a directory");
     let files = entries.map(|entry| entry.expect("an entry").path());
     let is_it = |path: &PathBuf| {
         let file = path.file_name().and_then(|name| name.to_str());
-        file.is_some_and(|file| file.starts_with(name) && file.ends_with(".rlib"))
+        file.is_some_and(|file| file.starts_with("libstd-") && file.ends_with(".rlib"))
     };
     let code: Vec<u8> = files
         .filter(is_it)
         .flat_map(|path| fs::read(path).expect("an rlib"))
         .collect();
-    assert!(!code.is_empty(), "there is no {name}");
+    assert!(!code.is_empty(), "there is no libstd");
     code
 }
 
@@ -200,17 +187,12 @@ fn the_crate_registers_no_callback_at_the_end_of_a_thread() {
             code.windows(name.len()).any(|window| window == name)
         })
     };
-    let objects = guest::build_objects();
-    assert_eq!(
-        called(&object_code(objects, "libfork_safe_uuid-")),
-        [false; 3]
-    );
+    assert_eq!(called(&guest::build_objects()), [false; 3]);
 
     // The control: the standard library calls all three.
     let rustc = Command::new("rustc")
         .args(["--print", "target-libdir"])
         .output();
     let std = guest::text(&rustc.expect("rustc"));
-    let std = object_code(PathBuf::from(std.trim()), "libstd-");
-    assert_eq!(called(&std), [true; 3]);
+    assert_eq!(called(&object_code_of_std(std.trim())), [true; 3]);
 }

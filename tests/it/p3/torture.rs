@@ -6,19 +6,19 @@ use std::thread;
 use std::time::Duration;
 
 use fork_safe_uuid::{Generator, Uuid, fill_v4};
-use support::harness::{self, is_emulated, turns};
+use support::harness::{is_emulated, step, turns};
 use support::ok;
-use support::process::{fork, in_copy, wait};
+use support::process::{fork, in_copy, wait_unless_stuck};
 use support::sandbox::refuse_getrandom;
 
 use crate::arena::{Arena, duplicates};
 
 support::scenarios![
-    forking_while_threads_come_and_go_hangs_nobody { seconds: 180 },
-    with_the_device_a_fork_while_threads_come_and_go_hangs_nobody { seconds: 180 },
+    forking_while_threads_come_and_go_hangs_nobody,
+    with_the_device_a_fork_while_threads_come_and_go_hangs_nobody,
     forking_while_threads_generate_hangs_uuid7,
-    forking_while_threads_make_their_first_uuid_hangs_nobody { seconds: 180 },
-    with_the_device_a_fork_while_threads_make_their_first_uuid_hangs_nobody { seconds: 180 },
+    forking_while_threads_make_their_first_uuid_hangs_nobody,
+    with_the_device_a_fork_while_threads_make_their_first_uuid_hangs_nobody,
 ];
 
 /// How many threads make UUIDs at the same time.
@@ -26,14 +26,9 @@ const THREADS: usize = 8;
 
 /// How many UUIDs a child or a thread keeps in the shared memory.
 pub const PORTION: usize = 24;
-/// Returns the seconds after which a child counts as hung. Even on a busy machine a child
-/// waits far less for its turn.
-pub fn patience() -> u32 {
-    30 * harness::patience() as u32
-}
 
-/// The seconds after which a child counts as hung where a child is expected to hang.
-pub const IMPATIENCE: u32 = 5;
+/// How many children are forked before the first of them is waited for.
+const BATCH: usize = 50;
 
 /// Makes UUIDs one by one, without a pool, and in bulk, more than a pool holds.
 pub fn make_each_way(ids: &mut [Uuid]) {
@@ -51,12 +46,10 @@ fn peer(ids: &mut [Uuid]) {
     ids.fill_with(|| Uuid::from_bytes(uuid7::uuid4().into()));
 }
 
-/// Starts a child that makes a portion, and that the kernel kills after `patience` seconds.
-pub fn start_child(arena: &Arena, patience: u32, make: impl Fn(&mut [Uuid])) -> i32 {
+/// Starts a child that makes a portion.
+pub fn start_child(arena: &Arena, make: impl Fn(&mut [Uuid])) -> i32 {
     let pid = ok(fork());
     if pid == 0 {
-        // SAFETY: the call uses no memory.
-        unsafe { libc::alarm(patience) };
         make(arena.claim(PORTION).expect("room for every child"));
         // SAFETY: the child ends without destructors, which may wait for locks of other
         // threads.
@@ -65,13 +58,15 @@ pub fn start_child(arena: &Arena, patience: u32, make: impl Fn(&mut [Uuid])) -> 
     pid
 }
 
-/// Waits for the children, and returns how many of them hung.
+/// Waits for the children, and returns how many of them hung: each waited for a lock that
+/// nobody in it holds. If a child spins for ever, the scenario makes no progress.
 pub fn hung(pids: Vec<i32>) -> usize {
-    let hung = |&pid: &i32| {
-        let status = wait(pid);
-        let killed = status == libc::SIGALRM;
-        assert!(status == 0 || killed, "ended with {status:#x}");
-        killed
+    let hung = |&pid: &i32| match wait_unless_stuck(pid) {
+        Some(status) => {
+            assert_eq!(status, 0, "ended with {status:#x}");
+            false
+        }
+        None => true,
     };
     pids.iter().filter(|pid| hung(pid)).count()
 }
@@ -82,7 +77,6 @@ fn torture(
     arena: &Arena,
     threads: &Arena,
     children: usize,
-    patience: u32,
     make: impl Fn(&mut [Uuid]) + Copy + Sync + Send,
 ) -> usize {
     let stop = AtomicBool::new(false);
@@ -101,11 +95,15 @@ fn torture(
             });
         }
         let mut total = 0;
-        for _ in 0..children / 50 {
-            let pids = (0..50).map(|_| {
+        for batch in 0..children / BATCH {
+            step(format_args!(
+                "forks {BATCH} children, after {}",
+                batch * BATCH
+            ));
+            let pids = (0..BATCH).map(|_| {
                 // The child then finds a pool that was in use and is wiped.
                 make(arena.claim(PORTION).expect("room for the parent, too"));
-                start_child(arena, patience, make)
+                start_child(arena, make)
             });
             total += hung(pids.collect());
         }
@@ -114,15 +112,17 @@ fn torture(
     })
 }
 
-/// Returns how many of `children`, a multiple of 50, hang if they are forked while threads
-/// call `make`.
-pub fn hung_of(
-    children: usize,
-    patience: u32,
-    make: impl Fn(&mut [Uuid]) + Copy + Sync + Send,
-) -> usize {
+/// Returns how many of `children`, a multiple of [`BATCH`], hang if they are forked while
+/// threads call `make`.
+pub fn hung_of(children: usize, make: impl Fn(&mut [Uuid]) + Copy + Sync + Send) -> usize {
     let (arena, threads) = (Arena::new(2 * children * PORTION), Arena::new(PORTION));
-    torture(&arena, &threads, children, patience, make)
+    torture(&arena, &threads, children, make)
+}
+
+/// Forks while threads call `make` until a child hangs, and returns whether one did. If only
+/// one of a thousand children hung, this would be wrong once in 10^21 times.
+pub fn one_hangs(make: impl Fn(&mut [Uuid]) + Copy + Sync + Send) -> bool {
+    (0..1000).any(|_| hung_of(BATCH, make) > 0)
 }
 
 /// Returns the number of mappings, and the KiB of resident memory that is not shared.
@@ -148,12 +148,9 @@ fn assert_endures(children: usize) {
     assert_eq!(unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) }, 1);
     let arena = Arena::new(2 * (children + 200) * PORTION);
     let threads = Arena::new(200_000);
-    assert_eq!(torture(&arena, &threads, 200, patience(), make_each_way), 0);
+    assert_eq!(torture(&arena, &threads, 200, make_each_way), 0);
     let before = footprint();
-    assert_eq!(
-        torture(&arena, &threads, children, patience(), make_each_way),
-        0
-    );
+    assert_eq!(torture(&arena, &threads, children, make_each_way), 0);
     let after = footprint();
     println!("{before:?} before, {after:?} after");
     assert!(after.0 <= before.0 + 8, "mappings: {before:?}, {after:?}");
@@ -185,7 +182,7 @@ fn with_the_device_a_fork_while_threads_come_and_go_hangs_nobody() {
 
 /// The control: `uuid7` takes a lock, which another thread may hold during the fork.
 fn forking_while_threads_generate_hangs_uuid7() {
-    assert!(hung_of(100, IMPATIENCE, peer) > 0, "uuid7 was mended?");
+    assert!(one_hangs(peer), "uuid7 was mended?");
 }
 
 const CHILDREN: usize = 4;
@@ -197,6 +194,7 @@ fn assert_endures_the_first() {
     let rounds = turns(200);
     let arena = Arena::new(rounds * OF_A_ROUND);
     for round in 0..rounds as u64 {
+        step(format_args!("round {round} of {rounds}"));
         in_copy(fork, || {
             let go = AtomicBool::new(false);
             thread::scope(|scope| {
@@ -211,8 +209,7 @@ fn assert_endures_the_first() {
                 go.store(true, Relaxed);
                 // The fork comes at different times of their first UUID.
                 thread::sleep(Duration::from_micros(round % 10 * 10));
-                let children =
-                    (0..CHILDREN).map(|_| start_child(&arena, patience(), make_each_way));
+                let children = (0..CHILDREN).map(|_| start_child(&arena, make_each_way));
                 assert_eq!(hung(children.collect()), 0);
             });
             make_each_way(arena.claim(PORTION).expect("room"));

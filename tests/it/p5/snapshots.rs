@@ -20,16 +20,13 @@ support::scenarios![
     a_clone_repeats_nothing_after_reseed,
     a_clone_repeats_nothing_unbuffered,
     clones_with_one_kernel_and_one_clock_differ {
-        possible: with_hardware,
-        seconds: 600
+        possible: with_hardware
     },
     without_hardware_random_numbers_the_clones_are_the_same {
-        possible: with_hardware,
-        seconds: 600
+        possible: with_hardware
     },
     a_process_whose_memory_lost_its_marks_is_marked_again_by_reseed {
-        possible: on_x86_64,
-        seconds: 600
+        possible: on_x86_64
     },
 ];
 

@@ -1,7 +1,7 @@
 //! The rules of the pool's protocol and of its memory.
 
 use super::Shows::{Finds, Grows};
-use super::{MEMORY, Rule, STEPPER, always};
+use super::{FAULTS, MEMORY, Rule, STEPPER, always};
 
 pub const RULES: &[Rule] = &[
     Rule {
@@ -123,7 +123,7 @@ pub const RULES: &[Rule] = &[
             "self.alive.store(WIPED, Relaxed);",
             "if !WITHOUT { self.alive.store(WIPED, Relaxed); }",
         )],
-        program: "faults",
+        program: FAULTS,
         arguments: &["2"],
         shows: Finds("unlike_model"),
         possible: always,

@@ -1,7 +1,7 @@
 //! The rules of the kernel's and the device's source.
 
 use super::Shows::{self, Finds};
-use super::{Rule, always};
+use super::{FAULTS, Rule, always};
 use crate::guest::Change;
 
 const ASKED: Shows = Finds("unproven_asked");
@@ -13,7 +13,7 @@ const fn rule(name: &'static str, shows: Shows, changes: &'static [Change]) -> R
     Rule {
         name,
         changes,
-        program: "faults",
+        program: FAULTS,
         // It tries the combinations of at most two faults.
         arguments: &["2"],
         shows,

@@ -10,15 +10,18 @@ use crate::ok;
 /// The number of a copy of standard error, above the numbers that scenarios close and take.
 const REPORT: RawFd = 900;
 
-/// Makes panics write to a copy of standard error, which the scenario may close.
+/// Makes panics and steps write to a copy of standard error, because the scenario may close
+/// standard error itself.
 pub(crate) fn begin() {
     // SAFETY: nothing has this number yet.
     ok(unsafe { libc::dup3(2, REPORT, libc::O_CLOEXEC) });
-    panic::set_hook(Box::new(|info| {
-        let text = format!("{info}\n");
-        // SAFETY: the buffer has this length.
-        unsafe { libc::write(REPORT, text.as_ptr().cast(), text.len()) };
-    }));
+    panic::set_hook(Box::new(|info| report(&format!("{info}\n"))));
+}
+
+/// Writes to the copy of standard error.
+pub(crate) fn report(text: &str) {
+    // SAFETY: the buffer has this length.
+    unsafe { libc::write(REPORT, text.as_ptr().cast(), text.len()) };
 }
 
 /// Returns the open descriptors and what they lead to, without the one that lists them.

@@ -1,14 +1,17 @@
 //! Runs each scenario by executing this binary again. A scenario has a process and its main
-//! thread to itself, so that it may fork, close descriptors and enter a sandbox. If it takes
-//! too long, it is killed with all its children.
+//! thread to itself, so that it may fork, close descriptors and enter a sandbox.
+//!
+//! How long a scenario takes depends on what else the machine does, so that is not limited.
+//! But a scenario that writes nothing for a while makes no progress: it hangs, and is killed
+//! with all its children. A scenario that takes long writes a line at each [`step`].
 
-use std::fs::File;
-use std::io::{Read, Seek};
+use std::fmt::Display;
 use std::process::{Command, Stdio, exit};
 use std::time::{Duration, Instant};
-use std::{env, panic, thread};
+use std::{env, fs, panic, thread};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tempfile::NamedTempFile;
 
 /// A test that has a process to itself.
 #[derive(Clone, Copy)]
@@ -19,7 +22,8 @@ pub struct Scenario {
     pub run: fn(),
     /// Returns whether the scenario can run on this machine. If not, it is listed as ignored.
     pub possible: fn() -> bool,
-    /// The seconds after which the scenario is killed and has failed.
+    /// The seconds without a [`step`] or other output after which the scenario hangs: it has
+    /// failed, and is killed. Under an emulator it has ten times as many.
     pub seconds: u64,
     /// Whether the scenario takes too long for every day. Then only
     /// `cargo test --release --test it -- --ignored NAME` runs it.
@@ -27,7 +31,8 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Returns a scenario that can run on any machine and is killed after a minute.
+    /// Returns a scenario that can run on any machine, and hangs if it makes no progress for a
+    /// minute. A step takes a fraction of a second on a quiet machine.
     pub const fn new(name: &'static str, run: fn()) -> Self {
         Self {
             name,
@@ -63,9 +68,8 @@ pub const SCENARIO: &str = "FORK_SAFE_UUID_SCENARIO";
 /// options.
 pub const RUNNER: &str = "FORK_SAFE_UUID_RUNNER";
 
-/// The variable that has the factor by which deadlines are multiplied and [`turns`] divided.
-/// It is 10 under a [`RUNNER`] unless it is set.
-const PATIENCE: &str = "FORK_SAFE_UUID_PATIENCE";
+/// The variable that is set to `all` where scenarios repeat a scene as often as they can.
+const TURNS: &str = "FORK_SAFE_UUID_TURNS";
 
 /// Returns whether an emulator runs this scenario. It is then much slower, and the emulator
 /// may not have what the scenario needs.
@@ -120,24 +124,71 @@ fn be(scenario: &Scenario) -> ! {
     exit(if outcome.is_ok() { 0 } else { 101 })
 }
 
-/// Returns the factor by which deadlines are multiplied.
-pub fn patience() -> u64 {
-    match env::var(PATIENCE) {
-        Ok(factor) => factor.parse().expect("a factor"),
-        Err(_) if is_emulated() => 10,
-        Err(_) => 1,
+/// Returns how often a scenario repeats a scene: `all` times in `cargo xtask ci`, and a tenth
+/// of that in `cargo test`.
+pub fn turns(all: usize) -> usize {
+    if takes_all_turns() { all } else { all / 10 }
+}
+
+/// Returns whether scenarios repeat their scenes as often as they can.
+pub fn takes_all_turns() -> bool {
+    env::var_os(TURNS).is_some_and(|turns| turns == "all")
+}
+
+/// Tells the harness that the scenario makes progress, and what it does next.
+pub fn step(next: impl Display) {
+    let line = format!("{next}\n");
+    #[cfg(target_os = "linux")]
+    crate::descriptors::report(&line);
+    #[cfg(not(target_os = "linux"))]
+    eprint!("{line}");
+}
+
+/// How often the harness tells the user about a scenario that is still running.
+const NEWS: Duration = Duration::from_secs(20);
+
+/// What a scenario has written, as its harness sees it.
+struct Output {
+    file: NamedTempFile,
+    length: u64,
+    /// When the harness last saw that the file had become longer.
+    grown: Instant,
+}
+
+impl Output {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            file: NamedTempFile::new()?,
+            length: 0,
+            grown: Instant::now(),
+        })
+    }
+
+    /// Returns for how long the scenario has written nothing.
+    fn silence(&mut self) -> std::io::Result<Duration> {
+        let length = self.file.as_file().metadata()?.len();
+        if length != self.length {
+            (self.length, self.grown) = (length, Instant::now());
+        }
+        Ok(self.grown.elapsed())
+    }
+
+    fn text(&self) -> String {
+        let text = fs::read(self.file.path()).expect("a file");
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Returns the last line, which says what the scenario does.
+    fn last(&self) -> String {
+        let text = self.text();
+        let last = text.lines().rfind(|line| !line.is_empty());
+        last.unwrap_or("its beginning").to_owned()
     }
 }
 
-/// Returns how often a scenario repeats what it repeats many times: `number` times, or a
-/// fraction of it where deadlines are multiplied.
-pub fn turns(number: usize) -> usize {
-    number / patience() as usize
-}
-
 /// Runs a scenario in another process, and returns what became of it.
-fn stage(scenario: Scenario) -> Result<Completion, Failed> {
-    let mut output = tempfile::tempfile()?;
+pub fn stage(scenario: Scenario) -> Result<Completion, Failed> {
+    let mut output = Output::new()?;
     let program = env::current_exe()?;
     let runner = env::var(RUNNER).unwrap_or_default();
     let mut words = runner.split_whitespace();
@@ -149,23 +200,32 @@ fn stage(scenario: Scenario) -> Result<Completion, Failed> {
         }
         None => Command::new(program),
     };
+    // Both streams have one position in the file.
+    let end = output.file.reopen()?;
     command
         .env(SCENARIO, scenario.name)
         .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output.try_clone()?);
+        .stdout(end.try_clone()?)
+        .stderr(end);
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn()?;
-    let deadline = Instant::now() + Duration::from_secs(patience() * scenario.seconds);
-    let status = loop {
+    let patience = scenario.seconds * if is_emulated() { 10 } else { 1 };
+    let (begin, mut news) = (Instant::now(), NEWS);
+    let outcome = loop {
         if let Some(status) = child.try_wait()? {
-            break Some(status);
+            break Ok(status);
         }
-        if Instant::now() > deadline {
-            break None;
+        let silence = output.silence()?;
+        if silence >= Duration::from_secs(patience) {
+            break Err(silence);
         }
-        thread::sleep(Duration::from_millis(2));
+        if begin.elapsed() >= news {
+            let (name, seconds) = (scenario.name, news.as_secs());
+            eprintln!("{name} has run for {seconds} s: {}", output.last());
+            news += NEWS;
+        }
+        thread::sleep(Duration::from_millis(5));
     };
     // SAFETY: the process group was made for this scenario.
     #[cfg(unix)]
@@ -173,15 +233,17 @@ fn stage(scenario: Scenario) -> Result<Completion, Failed> {
         libc::kill(-(child.id() as i32), libc::SIGKILL);
     }
     #[cfg(target_os = "linux")]
-    if status.is_some_and(was_left_out) {
-        return Ok(Completion::ignored_with(text(&mut output).trim()));
+    if outcome.is_ok_and(was_left_out) {
+        return Ok(Completion::ignored_with(output.text().trim()));
     }
-    match status {
-        Some(status) if status.success() => Ok(Completion::Completed),
-        Some(status) => Err(format!("{status}\n{}", text(&mut output)).into()),
-        None => {
+    match outcome {
+        Ok(status) if status.success() => Ok(Completion::Completed),
+        Ok(status) => Err(format!("{status}\n{}", output.text()).into()),
+        Err(silence) => {
             child.wait()?;
-            Err(format!("hung\n{}", text(&mut output)).into())
+            let (seconds, last) = (silence.as_secs(), output.last());
+            let what = format!("hung: no progress for {seconds} s after: {last}");
+            Err(format!("{what}\n{}", output.text()).into())
         }
     }
 }
@@ -192,11 +254,4 @@ fn stage(scenario: Scenario) -> Result<Completion, Failed> {
 fn was_left_out(status: std::process::ExitStatus) -> bool {
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     is_emulated() && (signal == Some(LEFT_OUT) || status.code() == Some(128 + LEFT_OUT))
-}
-
-fn text(output: &mut File) -> String {
-    let mut text = Vec::new();
-    output.rewind().expect("a file");
-    output.read_to_end(&mut text).expect("readable");
-    String::from_utf8_lossy(&text).into_owned()
 }

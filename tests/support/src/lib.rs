@@ -19,6 +19,8 @@ pub mod process;
 pub mod sandbox;
 #[cfg(all(target_os = "linux", target_endian = "little"))]
 pub mod seccomp;
+#[cfg(target_os = "linux")]
+pub mod stuck;
 #[cfg(all(feature = "scenarios", target_os = "linux"))]
 pub mod uuids;
 

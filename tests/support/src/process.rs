@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::Duration;
 
 use fork_safe_uuid::Uuid;
 
 use crate::ok;
+use crate::stuck::is_stuck;
 
 /// Makes a copy of the process, and returns the child's id, or 0 in the child.
 pub type Copy = fn() -> i32;
@@ -25,6 +28,27 @@ pub fn wait(pid: i32) -> i32 {
     // SAFETY: the pointer leads to an int.
     ok(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) });
     status
+}
+
+/// Waits until a child has ended, and returns its status. If the child can only wait for
+/// itself, it hangs: it is killed, and `None` is returned.
+#[track_caller]
+pub fn wait_unless_stuck(pid: i32) -> Option<i32> {
+    loop {
+        let mut status = 0;
+        // SAFETY: the pointer leads to an int.
+        let ended = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL | libc::WNOHANG) };
+        if ok(ended) != 0 {
+            return Some(status);
+        }
+        if is_stuck(pid) {
+            // SAFETY: the call uses no memory.
+            ok(unsafe { libc::kill(pid, libc::SIGKILL) });
+            wait(pid);
+            return None;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Runs `body` in a forked child, and returns the child's status, which is 0 if `body`

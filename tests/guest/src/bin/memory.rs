@@ -174,6 +174,7 @@ unsafe fn expand(key: [u8; 16]) -> [[u8; 16]; 11] {
 
 /// Prints a row, and returns whether memory contains none of `hidden`.
 fn is_gone(key: &str, hidden: &[Hidden]) -> bool {
+    eprintln!("searches for {key}");
     let count = found(hidden);
     println!("{}", guest::row(&[(key, &count)]));
     count == 0
@@ -182,6 +183,7 @@ fn is_gone(key: &str, hidden: &[Hidden]) -> bool {
 /// Prints a row, and returns whether memory contains all of `hidden`. This is the control
 /// of the search.
 fn is_there(key: &str, hidden: &[Hidden]) -> bool {
+    eprintln!("searches for {key}");
     let count = found(hidden);
     let at_least = hidden.len();
     println!("{}", guest::row(&[(key, &count), ("at_least", &at_least)]));

@@ -6,26 +6,68 @@
 //!
 //! Three processes draw: `Tracking` has a descriptor in its record. `Forked` is a forked
 //! child, which puts its own descriptor in the place of the inherited one. `Foreign` may not
-//! use the record, so that each draw opens and closes a descriptor. With an argument, only
-//! the process of that name draws.
+//! use the record, so that each draw opens and closes a descriptor.
+//!
+//! `swapper [STRIDE [PROCESS]]`: it swaps at every STRIDE-th instruction, and only the process
+//! of that name draws. A hardware breakpoint stops at the instruction, or the trap flag where
+//! there is none.
 //!
 //! It prints a row for each process and decoy, which counts the instructions at which
 //! something was wrong.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::AsRawFd;
 use std::process::exit;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use fork_safe_uuid::source::{Device, EntropySource, TrackedDevice};
-use guest::trap;
+use guest::{Target, trap};
+use perf_event::Counter;
+use support::memory::map_shared;
 use support::seccomp::refuse;
 
+/// Where the draw of a process is interrupted.
+struct Plan {
+    /// `None`: the process only records its instructions.
+    target: Cell<Option<Target>>,
+    breakpoint: OnceCell<Option<Counter>>,
+}
+
+// SAFETY: each process has one thread.
+unsafe impl Sync for Plan {}
+
+static PLAN: Plan = Plan {
+    target: Cell::new(None),
+    breakpoint: OnceCell::new(),
+};
+
+/// Returns the breakpoint, or `None` if the trap flag is used instead.
+fn breakpoint() -> Option<&'static Counter> {
+    PLAN.breakpoint.get().and_then(Option::as_ref)
+}
+
+/// The instructions of a draw that nothing interrupts, in memory that all processes share.
+struct Trace {
+    length: AtomicUsize,
+    steps: [AtomicU64; 1 << 14],
+}
+
+static TRACE: AtomicUsize = AtomicUsize::new(0);
+
+fn recorded() -> &'static Trace {
+    let address = std::ptr::with_exposed_provenance::<Trace>(TRACE.load(SeqCst));
+    // SAFETY: `main` has mapped it. Zeros are valid, and it is never unmapped.
+    unsafe { &*address }
+}
+
+/// How many instructions were executed since the trap flag was set.
 static STEP: AtomicUsize = AtomicUsize::new(0);
-static TARGET: AtomicUsize = AtomicUsize::new(0);
+/// Whether the target was executed.
+static CAME: AtomicBool = AtomicBool::new(false);
 static DECOY: AtomicI32 = AtomicI32::new(-1);
 static TAKEN: AtomicI32 = AtomicI32::new(-1);
 
@@ -36,8 +78,8 @@ const CONSUMED: i32 = 2;
 const CLOSED: i32 = 4;
 const NOT_ONE: i32 = 8;
 
-/// The exit status if the draw has ended before the instruction.
-const OVER: i32 = 64;
+/// The exit status if the draw has not executed the instruction this time.
+const MISSED: i32 = 64;
 
 /// The crate cannot notice a decoy that comes between the last proof and close(2) or dup3(2).
 /// There are 28 instructions with glibc 2.36, and 47 with musl 1.2.5.
@@ -87,9 +129,20 @@ fn is_device(fd: i32) -> bool {
 }
 
 extern "C" fn on_trap(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    if STEP.fetch_add(1, SeqCst) != TARGET.load(SeqCst) {
+    let step = STEP.fetch_add(1, SeqCst);
+    let Some(target) = PLAN.target.get() else {
+        // SAFETY: the kernel passed this context to this handler.
+        let address = *unsafe { guest::register(context, libc::REG_RIP) } as u64;
+        recorded().steps[step].store(address, SeqCst);
+        recorded().length.store(step + 1, SeqCst);
         return;
+    };
+    match breakpoint() {
+        Some(breakpoint) => guest::switch(breakpoint, false),
+        None if step != target.step => return,
+        None => {}
     }
+    CAME.store(true, SeqCst);
     // SAFETY: the kernel passed this context to this handler. The handler restores errno,
     // which belongs to the interrupted code.
     unsafe {
@@ -147,9 +200,23 @@ fn draw(who: Who, what: What) -> i32 {
         Who::Foreign => refuse(&[libc::SYS_getpid], libc::EPERM),
     }
 
-    trap(true);
+    // The breakpoint is made even where the instructions are only recorded, so that each draw
+    // finds the same descriptors.
+    let (address, nth) = match PLAN.target.get() {
+        Some(target) => (target.address, target.nth),
+        None => (trap as *const () as u64, 1),
+    };
+    PLAN.breakpoint
+        .get_or_init(|| guest::breakpoint(address, nth));
+    match breakpoint() {
+        Some(breakpoint) if PLAN.target.get().is_some() => guest::switch(breakpoint, true),
+        _ => trap(true),
+    }
     let drawn = Device.fill(&mut bytes);
     trap(false);
+    if let Some(breakpoint) = breakpoint() {
+        guest::switch(breakpoint, false);
+    }
 
     drawn.expect("the device, opened again");
     if what == What::Fork {
@@ -172,10 +239,7 @@ fn draw(who: Who, what: What) -> i32 {
     if taken >= 0 && identity(taken) != identity(decoy.as_raw_fd()) {
         wrong |= CLOSED;
     }
-    if STEP.load(SeqCst) <= TARGET.load(SeqCst) {
-        return OVER;
-    }
-    wrong
+    if CAME.load(SeqCst) { wrong } else { MISSED }
 }
 
 /// Returns what is wrong in this process or in its child.
@@ -202,41 +266,55 @@ fn after_fork(who: Who) -> i32 {
         };
     }
     match child {
-        -1 => OVER,
+        -1 => MISSED,
         _ => wrong,
     }
 }
 
+/// Draws in a new process, and returns its exit status.
+fn status_of_draw(who: Who, what: What, target: Option<Target>) -> i32 {
+    let mut status = 0;
+    // SAFETY: this process has one thread. The pointer leads to an int.
+    unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            PLAN.target.set(target);
+            libc::_exit(draw(who, what));
+        }
+        libc::waitpid(pid, &raw mut status, 0);
+    }
+    assert!(libc::WIFEXITED(status), "ended with {status:#x}");
+    libc::WEXITSTATUS(status)
+}
+
 /// Prints a row, and returns whether all is well.
-fn swap_at_each_instruction(who: Who, what: What, which: Which) -> bool {
+fn swap(who: Who, what: What, which: Which, stride: usize) -> bool {
     HIGHEST.store(which == Which::Highest, SeqCst);
     FORKS.store(what == What::Fork, SeqCst);
     let mut wrong = BTreeMap::<i32, Vec<usize>>::new();
-    let mut instructions = 0;
-    for target in 0.. {
-        TARGET.store(target, SeqCst);
-        let mut status = 0;
-        // SAFETY: this process has one thread. The pointer leads to an int.
-        unsafe {
-            let pid = libc::fork();
-            if pid == 0 {
-                libc::_exit(draw(who, what));
-            }
-            libc::waitpid(pid, &raw mut status, 0);
+    let (mut swapped, mut missed) = (0, 0);
+    assert_eq!(status_of_draw(who, what, None), MISSED);
+    let trace = recorded().steps[..recorded().length.load(SeqCst)].iter();
+    let trace: Vec<_> = trace.map(|step| step.load(SeqCst)).collect();
+    let targets = guest::targets(&trace);
+    // The process id decides where a row begins, so that runs with a stride differ.
+    let first = std::process::id() as usize % stride;
+    for target in targets.iter().skip(first).step_by(stride) {
+        if swapped % 50 == 0 {
+            eprintln!("{who:?}, {what:?}: {} of {}", target.step, trace.len());
         }
-        assert!(
-            libc::WIFEXITED(status),
-            "ended with {status:#x} at {target}"
-        );
-        match libc::WEXITSTATUS(status) {
-            0 => {}
-            OVER => {
-                instructions = target;
-                break;
+        match status_of_draw(who, what, Some(*target)) {
+            MISSED => missed += 1,
+            status => {
+                swapped += 1;
+                if status != 0 {
+                    wrong.entry(status).or_default().push(target.step);
+                }
             }
-            what => wrong.entry(what).or_default().push(target),
         }
     }
+    // The first and the last instructions are those of the trap flag itself.
+    let missed_limit = 16;
     let closed_limit = match who {
         Who::Tracking => 0,
         // The descriptor is the inherited one, which is replaced, or the new one.
@@ -251,7 +329,10 @@ fn swap_at_each_instruction(who: Who, what: What, which: Which) -> bool {
         ("who", &who),
         ("what", &what),
         ("which", &which),
-        ("instructions", &instructions),
+        ("instructions", &targets.len()),
+        ("swapped", &swapped),
+        ("missed", &missed),
+        ("missed_limit", &missed_limit),
         ("shown", &count(SHOWN)),
         ("consumed", &count(CONSUMED)),
         ("closed", &closed),
@@ -262,12 +343,17 @@ fn swap_at_each_instruction(who: Who, what: What, which: Which) -> bool {
     if !wrong.is_empty() {
         println!("  the instructions by what was wrong: {wrong:?}");
     }
-    wrong.keys().all(|&status| status == CLOSED) && closed <= closed_limit
+    wrong.keys().all(|&status| status == CLOSED) && closed <= closed_limit && missed <= missed_limit
 }
 
 fn main() {
     guest::on(libc::SIGTRAP, on_trap);
-    let only = std::env::args().nth(1);
+    TRACE.store(map_shared(size_of::<Trace>()).expose_provenance(), SeqCst);
+    let mut arguments = std::env::args().skip(1);
+    let stride = arguments
+        .next()
+        .map_or(1, |stride| stride.parse().expect("a number"));
+    let only = arguments.next();
     let mut well = true;
     for who in [Who::Tracking, Who::Forked, Who::Foreign] {
         if only
@@ -279,13 +365,13 @@ fn main() {
         // A process leaves the record of another process alone, so that a fork changes
         // nothing there.
         if who != Who::Foreign {
-            well &= swap_at_each_instruction(who, What::Fork, Which::Lowest);
+            well &= swap(who, What::Fork, Which::Lowest, stride);
         }
         for what in [What::File, What::OwnDevice] {
-            well &= swap_at_each_instruction(who, what, Which::Lowest);
+            well &= swap(who, what, Which::Lowest, stride);
             // Only these two have the device open at two numbers.
             if who != Who::Tracking {
-                well &= swap_at_each_instruction(who, what, Which::Highest);
+                well &= swap(who, what, Which::Highest, stride);
             }
         }
     }

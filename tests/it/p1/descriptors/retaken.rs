@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use fork_safe_uuid::Generator;
 use support::decoy::{Decoy, KINDS, Kind, shows_decoy};
 use support::descriptors::{close_all, device_number, is_closed};
+use support::harness::step;
 use support::process::{fork, in_copy};
 use support::sandbox::refuse_getrandom;
 use support::uuids::{assert_all_good, make};
@@ -32,6 +33,7 @@ fn daemonize(kind: Kind, before: impl FnOnce()) -> Decoy {
 
 pub fn closed_and_retaken_nothing_is_consumed_emitted_or_closed() {
     for kind in KINDS {
+        step(format_args!("{kind:?} takes the numbers"));
         in_copy(fork, || {
             let mut ids = vec![];
             let decoy = daemonize(kind, || {

@@ -9,7 +9,7 @@ use std::thread;
 use fork_safe_uuid::Generator;
 use fork_safe_uuid::source::{Device, TrackedDevice};
 use support::descriptors::device_number;
-use support::harness::turns;
+use support::harness::{step, turns};
 use support::ok;
 use support::process::{fork, in_copy, wait};
 use support::sandbox::{refuse, refuse_getrandom};
@@ -18,6 +18,7 @@ use support::uuids::{assert_all_good, make};
 use super::devices;
 use crate::arena::Arena;
 use crate::p2::vfork::{clone_vm, in_sharing};
+use crate::p3::opening::let_prepare_wait_longer;
 
 /// Each generation makes a UUID with the device, forks, and waits for its child.
 pub fn a_thousand_generations_keep_one_descriptor_each() {
@@ -25,6 +26,7 @@ pub fn a_thousand_generations_keep_one_descriptor_each() {
     refuse_getrandom();
     let arena = Arena::new(generations);
     for generation in 0..generations {
+        step(format_args!("generation {generation}"));
         let mut one = make(1);
         assert_eq!(devices().len(), 1, "generation {generation}");
         arena.claim(1).expect("room").swap_with_slice(&mut one);
@@ -106,7 +108,8 @@ pub fn children_that_share_descriptors_leave_none_behind() {
 /// one of them must close its descriptor.
 pub fn a_number_closed_under_four_threads_leaves_one_descriptor() {
     refuse_getrandom();
-    for _ in 0..turns(300) {
+    for round in 0..turns(300) {
+        step(format_args!("round {round}"));
         in_copy(fork, || {
             let generator = || Generator::new().with_source(Device);
             black_box(generator().new_v4());
@@ -191,8 +194,10 @@ pub fn prepare_opens_a_descriptor_in_a_child_whose_memory_is_not_wiped() {
 pub fn prepare_beside_threads_that_draw_opens_a_descriptor_that_stays() {
     refuse_getrandom();
     fork_safe_uuid::prepare().expect("the device");
-    for _ in 0..300 {
+    for round in 0..turns(300) {
+        step(format_args!("round {round}"));
         in_copy(fork, || {
+            let_prepare_wait_longer();
             let begin = Barrier::new(4);
             thread::scope(|scope| {
                 for _ in 0..3 {

@@ -4,6 +4,8 @@
 
 use std::process::Command;
 
+use support::harness::takes_all_turns;
+
 use crate::guest::rows::Rows;
 use crate::guest::{self, Change, RELEASE, Way};
 
@@ -80,11 +82,7 @@ fn search(ways: &[Way]) {
     for way in ways {
         let [memory] = guest::build_changed_in(way, ["memory"], &BY_ENVIRONMENT);
         for (cipher, choice) in CIPHERS {
-            let output = Command::new(&memory)
-                .arg("to-come")
-                .env("CIPHER", choice)
-                .output()
-                .expect("a program");
+            let output = guest::run_by(Command::new(&memory).arg("to-come").env("CIPHER", choice));
             let text = guest::text(&output);
             println!("{}:\n{text}", way.name);
             let rows = Rows::read(&text);
@@ -105,7 +103,11 @@ fn search(ways: &[Way]) {
 }
 
 pub fn compiled_in_three_ways_the_same_holds_for_each_cipher() {
-    search(&THREE);
+    search(if takes_all_turns() {
+        &THREE
+    } else {
+        &THREE[..1]
+    });
 }
 
 pub fn compiled_in_nine_ways_the_same_holds_for_each_cipher() {

@@ -4,9 +4,10 @@
 //! answers with a fault. [`model`] says which calls the process makes in which order, and
 //! what its functions return. Both must be exactly so.
 //!
-//! With an argument, it tries the combinations of at most that many faults. What it observes
-//! must also keep some promises that do not depend on the model, see [`check`]. It prints a
-//! row that counts the combinations in which something was wrong.
+//! `faults [FAULTS [KEY]]`: it tries the combinations of at most FAULTS faults, and ends as soon
+//! as what KEY counts has happened. What it observes must also keep some promises that do not
+//! depend on the model, see [`check`]. It prints a row that counts the combinations in which
+//! something was wrong.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeMap;
@@ -161,8 +162,11 @@ fn run(
 }
 
 fn main() {
-    let argument = std::env::args().nth(1);
-    let most = argument.map_or(usize::MAX, |argument| argument.parse().expect("a number"));
+    let mut arguments = std::env::args().skip(1);
+    let most = arguments
+        .next()
+        .map_or(usize::MAX, |most| most.parse().expect("a number"));
+    let key = arguments.next();
     tracer::keep_to_one_processor();
     let report = child::shared_report();
     let kernel_has_vdso = kernel_has_vdso();
@@ -171,6 +175,9 @@ fn main() {
     let mut wrong = BTreeMap::from(WRONGS.map(|key| (key, 0)));
     loop {
         let (made, found, different) = run(&mut world, kernel_has_vdso, report);
+        if combinations % 1000 == 0 {
+            eprintln!("{combinations} combinations");
+        }
         combinations += 1;
         calls += made;
         if let Some(text) = different
@@ -181,7 +188,8 @@ fn main() {
         for what in found {
             *wrong.get_mut(what).expect("a key") += 1;
         }
-        if !world.next(most) {
+        let is_found = key.as_deref().is_some_and(|key| wrong[key] > 0);
+        if is_found || !world.next(most) {
             break;
         }
     }

@@ -1,27 +1,18 @@
 //! Runs a path in a fresh process, and the event at one of its instructions.
 
 use std::cell::{Cell, OnceCell};
-use std::collections::BTreeMap;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use guest::trap;
+use guest::{Target, targets, trap};
 use perf_event::Counter;
 use seccompiler::apply_filter;
-use support::SLOTS;
+use support::stuck::stuck_in_group;
+use support::{SLOTS, ok};
 
 use crate::events::{self, Event};
 use crate::log;
 use crate::paths::Path;
-
-/// The instruction that the event interrupts: the one at `address` when it is executed for
-/// the `nth` time. It is the `step`-th instruction of the call.
-#[derive(Clone, Copy)]
-pub struct Target {
-    pub step: usize,
-    pub address: u64,
-    pub nth: u64,
-}
 
 /// What this process does when it is armed.
 struct Plan {
@@ -157,6 +148,10 @@ pub fn interrupt<T>(at: usize, handler: fn(), call: fn() -> T) -> T {
     result
 }
 
+/// The processor time after which a process is said to hang. A call takes a fraction of it, even
+/// if each of its instructions is trapped.
+const CPU_SECONDS: libc::rlim_t = 60;
+
 /// Runs a path in a fresh child, and returns the child's status.
 pub fn run(path: &Path, target: Option<(Target, &'static Event)>) -> i32 {
     log::clear();
@@ -167,16 +162,30 @@ pub fn run(path: &Path, target: Option<(Target, &'static Event)>) -> i32 {
         assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
         let pid = libc::fork();
         if pid == 0 {
-            log::set_alarm();
+            // A process that spins for ever ends by SIGXCPU. So does its child.
+            let limit = libc::rlimit {
+                rlim_cur: CPU_SECONDS,
+                rlim_max: CPU_SECONDS + 1,
+            };
+            ok(libc::setrlimit(libc::RLIMIT_CPU, &raw const limit));
             apply_filter(&events::ANONYMOUS).expect("seccomp");
             PLAN.target.set(target);
             (path.call)();
             finish();
         }
         libc::close(ends[1]);
-        // This returns when all processes of the run have ended.
-        let mut byte = 0_u8;
-        libc::read(ends[0], (&raw mut byte).cast(), 1);
+        // The pipe is closed when all processes of the run have ended.
+        let mut closed = libc::pollfd {
+            fd: ends[0],
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        while ok(libc::poll(&raw mut closed, 1, 200)) == 0 {
+            // Another worker may have started it, whose run then hangs.
+            if let Some(stuck) = stuck_in_group(libc::getpgrp()) {
+                libc::kill(stuck, libc::SIGALRM);
+            }
+        }
         libc::close(ends[0]);
         libc::waitpid(pid, &raw mut status, 0);
     }
@@ -199,21 +208,5 @@ pub fn trace(path: &Path) -> Vec<Target> {
     log::shared().steps.store(0, SeqCst);
     let status = run(path, None);
     assert_eq!(status, 0, "{}: a call without an event fails", path.name);
-    let steps = &log::shared().trace[..log::shared().steps.load(SeqCst)];
-    let mut times = BTreeMap::new();
-    let mut targets: Vec<Target> = vec![];
-    for (step, &address) in steps.iter().enumerate() {
-        // The trap flag stops at each turn of a string instruction, and a breakpoint stops
-        // there once.
-        if targets.last().is_none_or(|last| last.address != address) {
-            let nth = times.entry(address).or_insert(0);
-            *nth += 1;
-            targets.push(Target {
-                step,
-                address,
-                nth: *nth,
-            });
-        }
-    }
-    targets
+    targets(&log::shared().trace[..log::shared().steps.load(SeqCst)])
 }

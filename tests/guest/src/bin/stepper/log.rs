@@ -4,7 +4,7 @@ use std::mem;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{
-    AtomicU32, AtomicUsize,
+    AtomicUsize,
     Ordering::{self, SeqCst},
 };
 
@@ -262,20 +262,6 @@ pub fn fork() -> bool {
         if is_restarted {
             restart_order();
         }
-        set_alarm();
     }
     pid == 0
-}
-
-/// The seconds after which a process is said to hang.
-static PATIENCE: AtomicU32 = AtomicU32::new(10);
-
-pub fn multiply_patience(factor: u32) {
-    PATIENCE.store(factor * PATIENCE.load(SeqCst), SeqCst);
-}
-
-/// Makes the kernel end this process if it hangs. A forked child inherits no alarm.
-pub fn set_alarm() {
-    // SAFETY: touches no memory.
-    unsafe { libc::alarm(PATIENCE.load(SeqCst)) };
 }

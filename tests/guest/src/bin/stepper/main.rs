@@ -5,15 +5,16 @@
 //! where there is none) stops it there. The handler of SIGTRAP is the event. Afterwards all
 //! processes of the run make more UUIDs than a pool has, and all UUIDs are compared.
 //!
-//! `stepper [STRIDE|turns [PATH [EVENT]]]`: with a number, it stops at every STRIDE-th
-//! instruction of the long paths, or at none of them if it is 0. With `turns` or without an
-//! argument, it stops at each instruction in the first, the second and the last turn of its
-//! loop. In short paths it always stops at each instruction.
+//! `stepper [STRIDE|turns[/STRIDE] [PATH [EVENT]]]`: with a number, it stops at every STRIDE-th
+//! instruction of the long paths, or at none of them if it is 0, and at every instruction of
+//! the short paths, or at one in STRIDE / 1000. With `turns` or without an argument, it stops at
+//! each instruction in the first, the second and the last turn of its loop, or at every
+//! STRIDE-th of these.
 //!
 //! It prints a row for each path and event. It fails if a UUID comes twice, is not random or
 //! is out of order, or if a process hangs or crashes. It also fails if a row was not
-//! finished. `FORK_SAFE_UUID_PATIENCE` multiplies the 10 seconds after which a process is
-//! said to hang.
+//! finished. A process hangs if all of its threads sleep, or if it uses the processor for a
+//! minute.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod clock;
@@ -31,7 +32,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use events::{EVENTS, Event};
-use injection::{Target, on_trap, trace};
+use guest::Target;
+use injection::{on_trap, trace};
 use log::Made;
 use paths::{PATHS, Path};
 
@@ -47,6 +49,33 @@ fn of_few_turns(targets: Vec<Target>) -> Vec<Target> {
 
 type Row = (&'static Path, &'static Event);
 
+/// Which instructions of a path are interrupted.
+enum Choice {
+    /// One in so many of all turns of each loop.
+    All(usize),
+    /// One in so many of a few turns.
+    OfFewTurns(usize),
+}
+
+impl Choice {
+    fn read(text: &str) -> Self {
+        let number = |text: &str| text.parse().expect("a number");
+        match text.split_once('/') {
+            None if text == "turns" => Self::OfFewTurns(1),
+            Some(("turns", stride)) => Self::OfFewTurns(number(stride)),
+            _ => Self::All(number(text)),
+        }
+    }
+
+    fn stride(&self, path: &Path) -> usize {
+        match *self {
+            Self::All(stride) if path.long => stride,
+            Self::All(stride) => (stride / 1000).max(1),
+            Self::OfFewTurns(stride) => stride,
+        }
+    }
+}
+
 /// What the workers share.
 struct Progress {
     /// How many rows were begun.
@@ -58,7 +87,7 @@ struct Progress {
 const DONE: usize = usize::MAX;
 
 /// Makes the rows that no other worker has begun, and returns whether all is well.
-fn work(rows: &[Row], progress: &Progress, stride: Option<usize>) -> bool {
+fn work(rows: &[Row], progress: &Progress, choice: &Choice) -> bool {
     log::map();
     let mut made = Made::new();
     let mut well = true;
@@ -71,12 +100,11 @@ fn work(rows: &[Row], progress: &Progress, stride: Option<usize>) -> bool {
         if traced != Some(path.name) {
             traced = Some(path.name);
             targets = trace(path);
-            if stride.is_none() {
+            if matches!(choice, Choice::OfFewTurns(_)) {
                 targets = of_few_turns(targets);
             }
         }
-        let stride = stride.filter(|_| path.long).unwrap_or(1);
-        well &= row::print(path, &targets, event, stride, &mut made);
+        well &= row::print(path, &targets, event, choice.stride(path), &mut made);
         progress.workers[index].store(DONE, SeqCst);
     }
     well
@@ -84,24 +112,18 @@ fn work(rows: &[Row], progress: &Progress, stride: Option<usize>) -> bool {
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let stride = arguments
-        .next()
-        .filter(|text| text != "turns")
-        .map(|text| text.parse().expect("a number"));
+    let choice = Choice::read(arguments.next().as_deref().unwrap_or("turns"));
     let (only_path, only_event) = (arguments.next(), arguments.next());
     let is = |only: &Option<String>, name| only.as_deref().is_none_or(|only| only == name);
     let rows: Vec<Row> = PATHS
         .iter()
-        .filter(|path| is(&only_path, path.name) && (stride != Some(0) || !path.long))
+        .filter(|path| is(&only_path, path.name) && choice.stride(path) != 0)
         // musl blocks all signals while it holds the lock of the keys.
         .filter(|path| cfg!(not(target_env = "musl")) || path.name != "malloc after many keys")
         .flat_map(|path| EVENTS.iter().map(move |event| (path, event)))
         .filter(|(_, event)| is(&only_event, event.name))
         .collect();
     assert!(!rows.is_empty(), "there is no such path or event");
-    if let Ok(factor) = std::env::var("FORK_SAFE_UUID_PATIENCE") {
-        log::multiply_patience(factor.parse().expect("a factor"));
-    }
 
     LazyLock::force(&events::TRAPPED);
     LazyLock::force(&events::ANONYMOUS);
@@ -117,7 +139,7 @@ fn main() {
             // SAFETY: this process has one thread.
             let pid = unsafe { libc::fork() };
             if pid == 0 {
-                exit(i32::from(!work(&rows, &progress, stride)));
+                exit(i32::from(!work(&rows, &progress, &choice)));
             }
             pid
         })

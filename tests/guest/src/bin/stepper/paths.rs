@@ -338,7 +338,6 @@ fn in_child(call: fn()) {
             libc::_exit(i32::from(status != 0));
         }
     }
-    log::set_alarm();
     call();
 }
 

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::Ordering::SeqCst;
 
+use guest::Target;
+
 use crate::events::Event;
-use crate::injection::{self, Target};
+use crate::injection;
 use crate::log::{self, Made};
 use crate::paths::Path;
 use crate::verdict::{Shared, WRONGS, Wrong, check};
@@ -33,7 +35,7 @@ fn inject(
     let status = injection::run(path, Some((target, event)));
     match status {
         0 => {}
-        libc::SIGALRM => return Err(("hung", "the first process".into())),
+        libc::SIGALRM | libc::SIGXCPU => return Err(("hung", "the first process".into())),
         _ => return Err(("ended_early", format!("status {status:#x}"))),
     }
     let log = log::shared();
@@ -72,8 +74,13 @@ pub fn print(
     let mut texts = BTreeMap::new();
     // The process id decides where a row begins, so that runs with a stride differ.
     let first = std::process::id() as usize % stride;
-    for target in targets.iter().skip(first).step_by(stride) {
-        match inject(path, event, *target, made) {
+    let chosen: Vec<_> = targets.iter().skip(first).step_by(stride).collect();
+    for (number, target) in chosen.iter().enumerate() {
+        if number % 100 == 0 {
+            let count = chosen.len();
+            eprintln!("{}, {}: {number} of {count}", path.name, event.name);
+        }
+        match inject(path, event, **target, made) {
             Ok(Outcome::Missed) => missed += 1,
             Ok(Outcome::Well(shared)) => {
                 injected += 1;
