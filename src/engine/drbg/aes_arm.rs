@@ -125,7 +125,7 @@ macro_rules! by {
                     "subs x3, x3, #1",
                     "b.ne 2b",
                     "3:",
-                    // [P2 clear-round-keys] From a round key, a child that inherits registers
+                    // From a round key or a block, a child that inherits registers
                     // could compute its parent's ready UUIDs.
                     ".irp n, 0,1,2,3,4,5,6,7,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
                     "movi v\\n\\().2d, #0",

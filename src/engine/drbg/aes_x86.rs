@@ -167,7 +167,7 @@ macro_rules! by {
                     "dec rcx",
                     "jnz 2b",
                     "3:",
-                    // [P2 clear-round-keys] From a round key, a child that inherits registers or
+                    // From a round key or a block, a child that inherits registers or
                     // this memory could compute its parent's ready UUIDs.
                     clear!($r),
                     ".irp round, 0,16,32,48,64,80,96,112,128,144,160",

@@ -237,9 +237,13 @@ pub const RULES: &[Rule] = &[
         changes: &[(
             "erase-key",
             "stream(best(), key, nonce, form, dest);",
-            "let mut next = *key;
-             stream(best(), &mut next, nonce, form, dest);
-             if !WITHOUT { *key = next; }",
+            // With the step, this code must not copy the key.
+            "if WITHOUT {
+                let mut next = *key;
+                stream(best(), &mut next, nonce, form, dest);
+             } else {
+                stream(best(), key, nonce, form, dest);
+             }",
         )],
         program: MEMORY,
         arguments: &["to-come"],
