@@ -175,9 +175,7 @@ fn refusals(count: usize, limit: f64, mut fill: impl FnMut(&mut [Uuid])) -> Vec<
     let mut tally = Tally::new();
     let mut ids = vec![Uuid::nil(); PORTION];
     for portion in 0..count / PORTION {
-        if portion % 5 == 0 {
-            step(format_args!("{} UUIDs", portion * PORTION));
-        }
+        step(format_args!("{} UUIDs", portion * PORTION));
         fill(&mut ids);
         tally.add(&ids);
     }

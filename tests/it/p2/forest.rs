@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use fork_safe_uuid::{Generator, Uuid, fill_v4, fill_v7, now_v1, now_v6, now_v7, random_node};
+use support::harness::step;
 use support::ok;
 use support::process::{Copy, fork, wait};
 use support::sandbox::refuse_getrandom;
@@ -89,6 +90,9 @@ impl Forest {
     fn grow(&self, tree: Tree) {
         self.arena.counts().processes.fetch_add(1, Relaxed);
         self.arena.counts().depth.fetch_max(tree.depth, Relaxed);
+        if tree.number.is_multiple_of(10) {
+            step(format_args!("process {} of the forest", tree.number));
+        }
         let part = self.each / 4;
         let refused = tree.refused || self.may_refuse && tree.number % 32 == 7;
         if refused && !tree.refused {

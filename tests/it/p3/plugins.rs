@@ -183,6 +183,7 @@ fn the_crate_registers_no_callback_at_the_end_of_a_thread() {
     ];
     let called = |code: &[u8]| {
         CALLS.map(|name| {
+            step(format_args!("searches for {name}"));
             let name = [name.as_bytes(), b"\0"].concat();
             code.windows(name.len()).any(|window| window == name)
         })

@@ -175,7 +175,7 @@ fn main() {
     let mut wrong = BTreeMap::from(WRONGS.map(|key| (key, 0)));
     loop {
         let (made, found, different) = run(&mut world, kernel_has_vdso, report);
-        if combinations % 1000 == 0 {
+        if combinations % 100 == 0 {
             eprintln!("{combinations} combinations");
         }
         combinations += 1;

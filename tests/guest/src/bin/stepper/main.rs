@@ -99,6 +99,7 @@ fn work(rows: &[Row], progress: &Progress, choice: &Choice) -> bool {
         progress.workers[index].store(std::process::id() as usize, SeqCst);
         if traced != Some(path.name) {
             traced = Some(path.name);
+            eprintln!("{}: records the instructions", path.name);
             targets = trace(path);
             if matches!(choice, Choice::OfFewTurns(_)) {
                 targets = of_few_turns(targets);
