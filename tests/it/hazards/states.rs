@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use std::{mem, ptr};
 
 use fork_safe_uuid::Uuid;
-use support::harness::turns;
+use support::harness::{step, turns};
 use support::process::fork;
 use support::{SLOTS, ok};
 
@@ -91,8 +91,14 @@ pub fn a_signal_handler() {
                 ptr::null_mut(),
             ));
         }
+        let mut told = 0;
         while HANDLED.load(Relaxed) < turns(100_000) && COUNT.load(Relaxed) < ROOM {
             (0..100).for_each(|_| make_and_keep());
+            let thousands = HANDLED.load(Relaxed) / 1000;
+            if thousands != told {
+                told = thousands;
+                step(format_args!("{told} thousand signals"));
+            }
         }
         // SAFETY: the signal is ignored from now on.
         unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };

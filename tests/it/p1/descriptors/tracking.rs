@@ -37,6 +37,7 @@ pub fn a_thousand_generations_keep_one_descriptor_each() {
             if pid != 0 {
                 let mut status = 0;
                 ok(libc::waitpid(pid, &raw mut status, 0));
+                step(format_args!("generation {generation} has ended"));
                 if generation == 0 {
                     assert_eq!(status, 0, "a generation failed");
                     assert_all_good(arena.into_ids());

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use fork_safe_uuid::{Generator, Uuid};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use support::harness::turns;
+use support::harness::{step, turns};
 
 use crate::timestamps::{SetClock, new_year, time_of, word_of};
 
@@ -46,6 +46,7 @@ pub fn any_clock_gives_increasing_uuids() {
         ..Config::with_cases(turns(500) as u32)
     };
     let outcome = TestRunner::new(config).run(&calls, |calls| {
+        step(format_args!("{} calls", calls.len()));
         let clock = SetClock::at(new_year());
         let generator = Generator::new().with_clock(clock.clone());
         let mut last = Uuid::nil();

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fork_safe_uuid::Generator;
 use fork_safe_uuid::clock::Clock;
-use support::harness::turns;
+use support::harness::{step, turns};
 use support::ok;
 
 use crate::timestamps::{SECOND, YEAR, new_year, time_of, word_of};
@@ -37,6 +37,15 @@ fn set_alarm() {
     ok(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, null_mut()) });
 }
 
+/// Makes a step of each thousand calls of a handler. The handlers take no lock that this may hold.
+fn tell(calls: &AtomicU64) {
+    static TOLD: AtomicU64 = AtomicU64::new(0);
+    let thousands = calls.load(Relaxed) / 1000;
+    if TOLD.swap(thousands, Relaxed) != thousands {
+        step(format_args!("{thousands} thousand calls"));
+    }
+}
+
 pub fn a_handler_at_any_time_keeps_the_order() {
     static GENERATOR: AtomicPtr<Generator> = AtomicPtr::new(null_mut());
     static LAST: AtomicU64 = AtomicU64::new(0);
@@ -63,6 +72,7 @@ pub fn a_handler_at_any_time_keeps_the_order() {
     let mut last = 0;
     let calls = turns(20_000) as u64;
     while CALLS.load(Relaxed) < calls {
+        tell(&CALLS);
         let before = LAST.load(Relaxed).max(last);
         last = word_of(generator.now_v7());
         assert!(before < last, "{before:x} then {last:x}");
@@ -112,6 +122,7 @@ pub fn a_handler_at_any_time_of_a_step_back_keeps_the_order() {
     begin_alarms(handler);
     let calls = turns(20_000) as u64;
     while CALLS.load(Relaxed) < calls {
+        tell(&CALLS);
         AHEAD.store(true, Relaxed);
         let _ = generator.now_v7();
         LAST.store(0, Relaxed);
