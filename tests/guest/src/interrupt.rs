@@ -11,14 +11,14 @@ use perf_event::events::Breakpoint;
 use perf_event::{Builder, Counter};
 
 /// An instruction that is interrupted: the one at `address` when it is executed for the `nth`
-/// time. It is the `step`-th instruction of the call.
+/// time.
 #[derive(Clone, Copy)]
 pub struct Target {
-    #[allow(missing_docs)]
+    /// How many instructions of the call come before it.
     pub step: usize,
-    #[allow(missing_docs)]
+    /// Where it is.
     pub address: u64,
-    #[allow(missing_docs)]
+    /// It is the n-th time that the call executes it. The first is 1.
     pub nth: u64,
 }
 

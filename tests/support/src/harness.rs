@@ -240,6 +240,8 @@ pub fn stage(scenario: Scenario) -> Result<Completion, Failed> {
         Ok(status) if status.success() => Ok(Completion::Completed),
         Ok(status) => Err(format!("{status}\n{}", output.text()).into()),
         Err(silence) => {
+            // Elsewhere than on Unix there is no group that was killed.
+            let _ = child.kill();
             child.wait()?;
             let (seconds, last) = (silence.as_secs(), output.last());
             let what = format!("hung: no progress for {seconds} s after: {last}");
