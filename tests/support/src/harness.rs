@@ -151,8 +151,9 @@ const NEWS: Duration = Duration::from_secs(20);
 struct Output {
     file: NamedTempFile,
     length: u64,
-    /// When the harness last saw that the file had become longer.
-    grown: Instant,
+    /// For how long the scenario has written nothing.
+    silence: Duration,
+    looked: Instant,
 }
 
 impl Output {
@@ -160,17 +161,23 @@ impl Output {
         Ok(Self {
             file: NamedTempFile::new()?,
             length: 0,
-            grown: Instant::now(),
+            silence: Duration::ZERO,
+            looked: Instant::now(),
         })
     }
 
-    /// Returns for how long the scenario has written nothing.
+    /// Returns for how long the scenario has written nothing. If the harness itself was stopped
+    /// or had to wait, so had the scenario: at most a second is counted between two looks.
     fn silence(&mut self) -> std::io::Result<Duration> {
+        let since = self.looked.elapsed().min(Duration::from_secs(1));
+        self.looked = Instant::now();
         let length = self.file.as_file().metadata()?.len();
-        if length != self.length {
-            (self.length, self.grown) = (length, Instant::now());
+        if length == self.length {
+            self.silence += since;
+        } else {
+            (self.length, self.silence) = (length, Duration::ZERO);
         }
-        Ok(self.grown.elapsed())
+        Ok(self.silence)
     }
 
     fn text(&self) -> String {
