@@ -202,8 +202,9 @@ impl<T: Lent, const GROUPS: usize> WipedSlab<T, GROUPS> {
         let free = mapped().map(|group| group.lent.load(Relaxed).count_zeros());
         // If few values are free, each new thread would soon ask the kernel again.
         if free.sum::<u32>() < GROUP as u32 / 4 {
-            let unmapped = self.0.iter().find(|group| group.values.get().is_none());
-            unmapped.map(|group| group.values.get_or_map());
+            if let Some(group) = self.0.iter().find(|group| group.values.get().is_none()) {
+                group.values.get_or_map();
+            }
         }
         mapped()
             .find_map(|group| group.lend(owner))

@@ -103,8 +103,8 @@ fn find() -> usize {
     place.unwrap_or(AES.len()) + 1
 }
 
-/// Fills `dest` with output of the given form, replaces `key` by the next one,
-/// and leaves no part of either anywhere else.
+/// Fills `dest` with output of the given form, and replaces `key` by the next one. [`Backend`]
+/// says what is left of them elsewhere.
 pub(crate) fn generate(key: &mut Key, nonce: Nonce, form: Form, dest: &mut [Block]) {
     // [P2 erase-key] The next key replaces this one, so that a child which reads the memory
     // later cannot compute what was handed out before.

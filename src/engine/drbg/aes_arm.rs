@@ -7,7 +7,7 @@ use core::arch::asm;
 use core::mem::offset_of;
 
 use super::Key;
-use super::backend::Backend;
+use super::backend::{Backend, groups};
 use crate::format::{Block, Form};
 use crate::sys;
 
@@ -57,10 +57,7 @@ macro_rules! by {
     ($name:ident: $group:literal, $blocks:literal) => {
         #[target_feature(enable = "aes")]
         unsafe fn $name(key: &mut Key, first: Block, form: Form, dest: &mut [Block]) {
-            let groups = dest.len().div_ceil($group);
-            // The last group need not be a whole one. So the second one begins before the first
-            // one ends, and makes the same blocks there.
-            let back = groups * $group - dest.len();
+            let (groups, back) = groups(dest.len(), $group);
             let work = Work {
                 first,
                 step: [1, 0, 0, 0],

@@ -10,7 +10,7 @@ use core::mem::offset_of;
 use std::arch::is_x86_feature_detected as has;
 
 use super::Key;
-use super::backend::Backend;
+use super::backend::{Backend, groups};
 use crate::format::{Block, Form};
 
 /// The fastest first. `std` caches what the processor has, and neither locks nor allocates.
@@ -88,10 +88,7 @@ macro_rules! clear {
 macro_rules! by {
     ($name:ident: $group:literal, $lanes:literal, $blocks:literal, $r:ident, $move:literal) => {
         unsafe fn $name(key: &mut Key, first: Block, form: Form, dest: &mut [Block]) {
-            let groups = dest.len().div_ceil($group);
-            // The last group need not be a whole one. So the second one begins before the first
-            // one ends, and makes the same blocks there.
-            let back = groups * $group - dest.len();
+            let (groups, back) = groups(dest.len(), $group);
             let mut work = Work {
                 keys: [[0; 16]; 11],
                 first,

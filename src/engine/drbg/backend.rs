@@ -94,6 +94,15 @@ impl Backend {
     }
 }
 
+/// Returns how many groups of `size` blocks `len` blocks are, and how many blocks too many these
+/// groups have. The last group need not be a whole one: the second one begins so many blocks
+/// before the first one ends, and makes the same blocks there.
+#[inline]
+pub(super) fn groups(len: usize, size: usize) -> (usize, usize) {
+    let groups = len.div_ceil(size);
+    (groups, groups * size - len)
+}
+
 /// Returns whether the next key is block 0, and the output is the blocks that follow.
 pub(super) fn is_stream(key: &Key, blocks: &[Block], block: impl Fn(u32) -> Block) -> bool {
     key[..16] == block(0) && blocks.iter().zip(1..).all(|(made, i)| *made == block(i))
